@@ -1,0 +1,20 @@
+package api
+
+import "time"
+
+// ProtocolVersion is the version of this protocol. A daemon also speaks the
+// previous one.
+const ProtocolVersion = 1
+
+// DaemonStatus describes a running daemon.
+type DaemonStatus struct {
+	PID       int       `json:"pid"`
+	Version   string    `json:"version"`
+	Protocol  int       `json:"protocol"`
+	Socket    string    `json:"socket"`
+	StateDir  string    `json:"state_dir"`
+	LogFile   string    `json:"log_file"`
+	StartedAt time.Time `json:"started_at"`
+	VMs       int       `json:"vms"`
+	Running   int       `json:"running"`
+}

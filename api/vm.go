@@ -1,0 +1,129 @@
+package api
+
+import "time"
+
+// State is the state of a VM, derived from facts.
+type State string
+
+// The states of a VM.
+const (
+	StateCreating State = "creating"
+	StateStopped  State = "stopped"
+	StateStarting State = "starting"
+	StateRunning  State = "running"
+	StatePaused   State = "paused" // by its VMM, for instance on a full disk; Reason says why
+	StateStopping State = "stopping"
+	StateDeleting State = "deleting"
+	StateFailed   State = "failed" // Reason says in which phase and why
+)
+
+// VMSpec is what a VM is asked to be. Zero values take the defaults.
+type VMSpec struct {
+	Name        string            `json:"name,omitempty"`        // made up when empty
+	Image       string            `json:"image,omitempty"`       // default "debian"
+	CPUs        int               `json:"cpus,omitempty"`        // 1 to 64, default 1
+	MemoryBytes int64             `json:"memory,omitempty"`      // default 512 MiB
+	DiskBytes   int64             `json:"disk,omitempty"`        // work disk, default 16 GiB
+	DiskDriver  string            `json:"disk_driver,omitempty"` // guestcow (default) or copy
+	Network     string            `json:"network,omitempty"`     // user (default) or none
+	VMM         string            `json:"vmm,omitempty"`         // auto (default) or a driver's name
+	Accel       string            `json:"accel,omitempty"`       // auto (default), kvm or tcg
+	Labels      map[string]string `json:"labels,omitempty"`
+	AutoRemove  bool              `json:"auto_remove,omitempty"` // deleted when it stops (run --rm)
+}
+
+// VM is a VM as inspect shows it.
+type VM struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	State     State     `json:"state"`
+	Reason    string    `json:"reason,omitempty"` // why it is in this state, one sentence
+	Spec      VMSpec    `json:"spec"`             // as resolved at create
+	ImageID   string    `json:"image_id"`
+	KernelID  string    `json:"kernel_id"`
+	User      string    `json:"user"` // the image's login user
+	CreatedAt time.Time `json:"created_at"`
+	Dir       string    `json:"dir"`
+	Operation string    `json:"operation,omitempty"` // the mutating operation under way
+	Boot      *Boot     `json:"boot,omitempty"`      // the running or the last boot
+	// Reduced lists what is weaker or missing on this host, a sentence each.
+	Reduced []string `json:"reduced,omitempty"`
+}
+
+// Boot is one boot of a VM.
+type Boot struct {
+	ID         string    `json:"id"`                      // the monitor's, changes with every boot
+	GuestBoot  string    `json:"guest_boot_id,omitempty"` // the guest kernel's own
+	VMM        string    `json:"vmm"`
+	VMMVersion string    `json:"vmm_version,omitempty"`
+	Accel      string    `json:"accel"`
+	VMMPID     int       `json:"vmm_pid,omitempty"`
+	MonitorPID int       `json:"monitor_pid,omitempty"`
+	Kernel     string    `json:"kernel,omitempty"` // the guest's uname -r
+	StartedAt  time.Time `json:"started_at"`
+	EndedAt    time.Time `json:"ended_at,omitzero"`
+	ExitReason string    `json:"exit_reason,omitempty"`
+	Timings    Timings   `json:"timings"`
+}
+
+// Timings are the phases of one boot in milliseconds. Each is the phase's own
+// length; 0 means not reached or not measured.
+type Timings struct {
+	DiskMS        float64 `json:"disk_ms"`         // making the disks (first boot only)
+	SpawnMS       float64 `json:"spawn_ms"`        // VMM exec to vCPUs running
+	KernelMS      float64 `json:"kernel_ms"`       // vCPUs running to /init
+	InitMS        float64 `json:"init_ms"`         // /init to root mounted and agent listening
+	AgentReadyMS  float64 `json:"agent_ready_ms"`  // spawn to identity set: exec works
+	SystemReadyMS float64 `json:"system_ready_ms"` // spawn to the image's init having finished starting
+}
+
+// VMRef names a VM by name, ID or unique ID prefix.
+type VMRef struct {
+	VM string `json:"vm"`
+}
+
+// VMCreateRequest asks for a VM.
+type VMCreateRequest struct {
+	Spec  VMSpec `json:"spec"`
+	Start bool   `json:"start,omitempty"` // start it as part of the same operation
+	Key   string `json:"idempotency_key,omitempty"`
+}
+
+// VMActionRequest asks for an action without parameters.
+type VMActionRequest struct {
+	VM  string `json:"vm"`
+	Key string `json:"idempotency_key,omitempty"`
+}
+
+// VMStopRequest asks for a graceful stop, and a kill after the timeout.
+type VMStopRequest struct {
+	VM        string `json:"vm"`
+	TimeoutMS int64  `json:"timeout_ms,omitempty"` // default 60,000
+	Key       string `json:"idempotency_key,omitempty"`
+}
+
+// VMDeleteRequest asks for a VM and all that belongs to it to be removed.
+type VMDeleteRequest struct {
+	VM    string `json:"vm"`
+	Force bool   `json:"force,omitempty"` // kill it first if it runs
+	Key   string `json:"idempotency_key,omitempty"`
+}
+
+// VMListRequest filters a list.
+type VMListRequest struct {
+	All bool `json:"all,omitempty"` // also those that do not run
+}
+
+// VMList is a list of VMs, by name.
+type VMList struct {
+	VMs []VM `json:"vms"`
+}
+
+// VMEndpoint says where a running VM's monitor answers.
+type VMEndpoint struct {
+	ID     string `json:"id"`
+	Name   string `json:"name"`
+	User   string `json:"user"`
+	Socket string `json:"socket"` // absolute path; may be longer than 108 bytes
+	BootID string `json:"boot_id"`
+}

@@ -1,0 +1,3 @@
+module github.com/banger-vm/banger
+
+go 1.26

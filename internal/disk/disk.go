@@ -1,0 +1,74 @@
+// Package disk is the contract of disk drivers: they give a VM its block
+// devices. A guest always sees the same slots, whatever the driver.
+package disk
+
+import "context"
+
+// Slot is the place of a drive in the guest.
+type Slot string
+
+// The slots. All exist from the first boot; an unused one is an empty
+// read-only drive.
+const (
+	SlotBase    Slot = "vda" // base image read-only, or the joined root itself
+	SlotWork    Slot = "vdb" // work disk: ext4, the login user's home
+	SlotLayer   Slot = "vdc" // the VM's COW layer
+	SlotModules Slot = "vdd" // the kernel's modules, read-only
+)
+
+// Slots in their order.
+var Slots = [...]Slot{SlotBase, SlotWork, SlotLayer, SlotModules}
+
+// Drive is one block device. Every drive is a raw image opened with an
+// explicit format.
+type Drive struct {
+	Slot     Slot   `json:"slot"`
+	Path     string `json:"path"` // absolute, or relative to the VM's directory
+	ReadOnly bool   `json:"read_only,omitempty"`
+}
+
+// RootMode tells the guest what to do with the root drives.
+type RootMode string
+
+// The root modes, as the guest's command line carries them.
+const (
+	RootCOW RootMode = "cow" // the guest joins SlotBase and SlotLayer
+	RootRaw RootMode = "raw" // SlotBase is the root, writable
+)
+
+// Base is an image's root disk: a raw ext4, never written.
+type Base struct {
+	Path      string // absolute
+	SizeBytes int64
+}
+
+// Root is what a driver made.
+type Root struct {
+	Mode   RootMode
+	Drives []Drive // SlotBase and, for RootCOW, SlotLayer
+}
+
+// Usage is what a VM's root takes on the host.
+type Usage struct {
+	ApparentBytes int64
+	UsedBytes     int64
+}
+
+// Driver makes the system root of a VM from an image. Everything it makes
+// lies in the VM's directory, which the caller owns and removes. Methods are
+// idempotent: Create on a root that was made leaves it as it is, whole.
+type Driver interface {
+	Name() string
+	// Check says whether dir's file system can carry it; nil or a sentence.
+	Check(ctx context.Context, dir string) error
+	// Create makes the root in dir. A crash or a cancel in the middle leaves
+	// nothing that a later Create would take for whole.
+	Create(ctx context.Context, dir string, base Base) (Root, error)
+	// Open describes a root that Create made; fs.ErrNotExist if there is none.
+	Open(dir string, base Base) (Root, error)
+	// Reset drops all that was written to the root.
+	Reset(ctx context.Context, dir string, base Base) error
+	// Delete removes the root's files; none is no error.
+	Delete(ctx context.Context, dir string) error
+	Usage(dir string) (Usage, error)
+}

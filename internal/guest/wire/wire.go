@@ -1,0 +1,139 @@
+// Package wire is the protocol between a VM's monitor and the agent in its
+// guest: what internal/guest (host) and internal/guestd (guest) both need and
+// nothing else.
+//
+// Over the agent channel (a virtio-serial port or vsock) first a
+// resynchronisation (Sync and Answer in sync.go), then HTTP/2 in clear text;
+// the host is always the client. Bodies are JSON, or a JSON line followed by
+// stream frames.
+package wire
+
+import "time"
+
+// Protocol is the version that hello carries.
+const Protocol = 1
+
+// PortName is the name of the virtio-serial port, VsockPort the port on vsock.
+const (
+	PortName  = "dev.banger.agent"
+	VsockPort = 1024
+)
+
+// The agent's endpoints.
+const (
+	PathHello    = "/v1/hello"       // GET → Hello
+	PathHealth   = "/v1/health"      // GET → Health
+	PathIdentity = "/v1/identity"    // PUT Identity → Hello; repeating it is harmless
+	PathWatch    = "/v1/watch"       // GET → a Hello per line, at once and whenever it changes
+	PathExec     = "/v1/exec/attach" // POST: a line api.ExecAttachRequest, frames → a line ExecReply, frames
+	PathPower    = "/v1/power"       // POST Power → {}
+)
+
+// Bounds on what an end accepts.
+const (
+	MaxLine   = 64 << 10 // of a JSON line or body (exec requests: MaxExec)
+	MaxExec   = 1 << 20  // of an exec request line (argv and env)
+	MaxHeader = 16 << 10 // of HTTP headers
+)
+
+// Phase is how far the guest is.
+type Phase string
+
+// The phases of a guest, in their order.
+const (
+	PhaseIdentity Phase = "identity" // root is mounted, waiting for the identity
+	PhaseReady    Phase = "ready"    // identity set, init started; exec works
+	PhaseSystem   Phase = "system"   // the image's init has finished starting
+	PhaseStopping Phase = "stopping"
+	PhaseHalted   Phase = "halted" // root is read-only and flushed; Halt says what was asked
+)
+
+// Halt is what the guest's shutdown was asked to end in.
+type Halt string
+
+// The ends of a shutdown.
+const (
+	HaltPoweroff Halt = "poweroff"
+	HaltReboot   Halt = "reboot"
+)
+
+// Hello is the agent's state.
+type Hello struct {
+	Protocol int    `json:"protocol"`
+	Version  string `json:"version"` // of banger-guest
+	BootID   string `json:"boot_id"` // the guest kernel's
+	Kernel   string `json:"kernel"`  // uname -r
+	Phase    Phase  `json:"phase"`
+	Halt     Halt   `json:"halt,omitempty"`
+	User     string `json:"user"` // the login user's name, "" until known
+	// Milliseconds on the guest's boot clock; 0: not reached.
+	InitMS   float64 `json:"init_ms"`   // /init began
+	AgentMS  float64 `json:"agent_ms"`  // the agent listens
+	ReadyMS  float64 `json:"ready_ms"`  // the identity is set
+	SystemMS float64 `json:"system_ms"` // the image's init has finished starting
+	// Notes are things the boot put right or could not do, a sentence each, at
+	// most 16 (for instance: "the root's COW layer was marked invalid and was revived").
+	Notes []string `json:"notes,omitempty"`
+}
+
+// Identity is what makes a guest this VM. The same call serves a cold boot
+// (before the image's init runs) and a restored one.
+type Identity struct {
+	Hostname  string    `json:"hostname"`
+	MachineID string    `json:"machine_id"` // 32 hex digits
+	Time      time.Time `json:"time"`       // the host's clock
+	Entropy   []byte    `json:"entropy"`    // 32 to 512 bytes, credited
+	// HostKeys are OpenSSH private keys by file name ("ssh_host_ed25519_key");
+	// the public halves are derived.
+	HostKeys map[string][]byte `json:"host_keys,omitempty"`
+	// User is the login user whose home is the work disk.
+	User string `json:"user"`
+}
+
+// Health is a sign of life.
+type Health struct {
+	UptimeMS float64    `json:"uptime_ms"`
+	Load     [3]float64 `json:"load"`
+	MemTotal int64      `json:"mem_total"`
+	MemAvail int64      `json:"mem_available"`
+	Execs    int        `json:"execs"` // running commands
+	RootFree int64      `json:"root_free"`
+	WorkFree int64      `json:"work_free"`
+}
+
+// Power asks for a shutdown.
+type Power struct {
+	Action Halt `json:"action"`
+}
+
+// ExecReply is the first line of an exec's response body.
+type ExecReply struct {
+	OK    *ExecOK   `json:"ok,omitempty"`
+	Error *ExecFail `json:"error,omitempty"`
+}
+
+// ExecOK mirrors api.ExecAttached.
+type ExecOK struct {
+	ID           string `json:"id"`
+	StdinOffset  uint64 `json:"stdin_offset"`
+	StdoutOffset uint64 `json:"stdout_offset"`
+	StderrOffset uint64 `json:"stderr_offset"`
+	Window       uint32 `json:"window"`
+}
+
+// ExecFail is a refusal; Kind is one of api's kinds.
+type ExecFail struct {
+	Kind    string `json:"kind"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// The kernel command line that the host sets and /init reads.
+const (
+	ArgRoot  = "banger.root"  // "cow": join vda and vdc; "raw": vda is the root, writable
+	ArgUser  = "banger.user"  // the image's login user, whose home vdb is mounted on
+	ArgProbe = "banger.probe" // print ProbeAnswer on the console and power off
+)
+
+// ProbeAnswer is what a probe boot prints.
+const ProbeAnswer = "BANGER-PROBE-OK"

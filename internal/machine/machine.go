@@ -1,0 +1,99 @@
+// Package machine is a running VM as the daemon sees it: the contract between
+// internal/vm and whatever runs the VM. A VM's monitor implements it
+// (internal/monitor/control); a fake serves the tests of internal/vm.
+package machine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/vmm"
+)
+
+// Launch is all that a monitor needs to run its VM, written as launch.json
+// (mode 0600: it holds the guest's host keys) into the VM's directory.
+type Launch struct {
+	Protocol int           `json:"protocol"`
+	VMID     string        `json:"vm_id"`
+	BootID   string        `json:"boot_id"` // made by the daemon, new for every start
+	Driver   string        `json:"driver"`
+	Spec     vmm.Spec      `json:"spec"`
+	Identity wire.Identity `json:"identity"` // Time and Entropy are filled in when it is sent
+	// BootTimeoutMS bounds the wait for the agent; the guest is killed then.
+	BootTimeoutMS int64 `json:"boot_timeout_ms"`
+}
+
+// Phase is how far a machine is.
+type Phase string
+
+// The phases of a machine.
+const (
+	PhaseStarting Phase = "starting" // the VMM is being started or the guest boots
+	PhaseRunning  Phase = "running"  // the agent has its identity: exec works
+	PhasePaused   Phase = "paused"   // by the VMM; Reason says why
+	PhaseStopping Phase = "stopping"
+	PhaseExited   Phase = "exited" // Exit says how
+)
+
+// Status is what a monitor knows. Version grows with every change.
+type Status struct {
+	Version    uint64     `json:"version"`
+	VMID       string     `json:"vm_id"`
+	BootID     string     `json:"boot_id"`
+	MonitorPID int        `json:"monitor_pid"`
+	Phase      Phase      `json:"phase"`
+	Reason     string     `json:"reason,omitempty"`
+	VMM        vmm.Facts  `json:"vmm"`
+	Guest      wire.Hello `json:"guest"`
+	SpawnMS    float64    `json:"spawn_ms"`
+	ReadyMS    float64    `json:"ready_ms"`  // spawn to identity set
+	SystemMS   float64    `json:"system_ms"` // spawn to the image's init having finished
+	Reboots    int        `json:"reboots,omitempty"`
+	Exit       *Exit      `json:"exit,omitempty"`
+}
+
+// Exit is how a boot ended; also written as exit.json into the VM's directory.
+type Exit struct {
+	BootID  string    `json:"boot_id"`
+	Reason  string    `json:"reason"` // stopped, poweroff, killed, panic, crashed, boot_timeout, start_failed
+	Detail  string    `json:"detail,omitempty"`
+	Console string    `json:"console,omitempty"` // its last lines, at most 4 KiB, as the guest wrote them
+	At      time.Time `json:"at"`
+}
+
+// The reasons of an Exit.
+const (
+	ExitStopped     = "stopped"      // asked for by us, in good order
+	ExitPoweroff    = "poweroff"     // by the guest itself
+	ExitKilled      = "killed"       // by us
+	ExitPanic       = "panic"        // the guest's kernel
+	ExitCrashed     = "crashed"      // the VMM
+	ExitBootTimeout = "boot_timeout" // the agent never answered
+	ExitStartFailed = "start_failed" // the VMM never ran
+)
+
+// ErrNotRunning says that no machine runs there.
+var ErrNotRunning = errors.New("the VM is not running")
+
+// Runtime runs machines. dir is a VM's directory. All methods may be called
+// again after a crash of the daemon; Launch on a boot that runs joins it.
+type Runtime interface {
+	// Launch starts the boot that l describes and returns when its VMM runs.
+	// An error leaves nothing running.
+	Launch(ctx context.Context, dir string, l Launch) (Status, error)
+	// Status returns at once what is known; ErrNotRunning when neither a
+	// monitor nor a VMM lives. It starts a monitor for an orphaned VMM.
+	Status(ctx context.Context, dir string) (Status, error)
+	// Watch returns when the status is newer than after, or ctx is done.
+	Watch(ctx context.Context, dir string, after uint64) (Status, error)
+	// Stop asks the guest to shut down and returns when the machine is gone;
+	// at ctx's deadline it returns with the machine still stopping.
+	Stop(ctx context.Context, dir string) (Exit, error)
+	// Kill ends monitor and VMM and returns when both are gone. Nothing
+	// running is no error.
+	Kill(ctx context.Context, dir string) error
+	// LastExit reads how the last boot ended; fs.ErrNotExist if unknown.
+	LastExit(dir string) (Exit, error)
+}

@@ -1,0 +1,139 @@
+// Package vmm is the contract of VMM drivers: it makes a machine run, finds it
+// again, and ends it. Everything above it is written once; nothing of a
+// particular VMM is in it.
+package vmm
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/banger-vm/banger/internal/disk"
+	"github.com/banger-vm/banger/internal/network"
+)
+
+// Accel is what runs the guest's instructions.
+type Accel string
+
+// The accelerators.
+const (
+	AccelAuto Accel = "auto" // KVM where it works, else TCG
+	AccelKVM  Accel = "kvm"
+	AccelTCG  Accel = "tcg"
+)
+
+// Spec is a machine to run. A driver adds what only it knows (console device,
+// clock arguments) to the command line.
+type Spec struct {
+	Name        string             `json:"name"` // the VM's name, for process titles
+	Dir         string             `json:"dir"`  // absolute; the VMM runs in it; sockets and records lie there
+	CPUs        int                `json:"cpus"`
+	MemoryBytes int64              `json:"memory"`
+	Accel       Accel              `json:"accel"`     // resolved by the driver at Start when auto
+	Kernel      string             `json:"kernel"`    // vmlinux (ELF), absolute
+	Initramfs   string             `json:"initramfs"` // newc cpio, absolute
+	Cmdline     []string           `json:"cmdline"`   // banger's own arguments
+	Drives      []disk.Drive       `json:"drives"`    // one per disk.Slots, in their order
+	Network     network.Attachment `json:"network"`
+}
+
+// Errors that every driver returns for the same thing.
+var (
+	// ErrNotRunning: no VMM runs in this directory.
+	ErrNotRunning = errors.New("no VMM is running here")
+	// ErrRunning: one already does.
+	ErrRunning = errors.New("a VMM is already running here")
+	// ErrUnsupported: this VMM or version cannot do that.
+	ErrUnsupported = errors.New("not supported by this VMM")
+)
+
+// Info describes a VMM as installed on this host.
+type Info struct {
+	Name    string           `json:"name"`
+	Version string           `json:"version"`
+	Path    string           `json:"path"`
+	Accels  map[Accel]string `json:"accels"` // "" works, else the reason why not
+}
+
+// Driver runs machines of one VMM.
+type Driver interface {
+	Name() string
+	// Info looks at the host; it may boot a tiny guest once and cache the verdict.
+	Info(ctx context.Context) (Info, error)
+	// Prepare finds out all that would make Start fail and can be known
+	// without starting: files, sizes, features, access rights.
+	Prepare(ctx context.Context, spec Spec) error
+	// Start spawns the VMM and returns with its vCPUs running. Console output
+	// from the first byte is delivered to the first Console reader. A failed
+	// Start leaves no process and no socket.
+	Start(ctx context.Context, spec Spec) (Machine, error)
+	// Connect takes a running VMM over, whoever started it; ErrNotRunning if
+	// none lives in spec.Dir (left-over files are no VMM).
+	Connect(ctx context.Context, spec Spec) (Machine, error)
+}
+
+// Machine is a running VMM.
+type Machine interface {
+	Facts() Facts
+	// Agent opens the raw byte channel to the guest's agent. One at a time;
+	// a second call ends the first. The caller closes it.
+	Agent(ctx context.Context) (io.ReadWriteCloser, error)
+	// Console opens the guest's serial console. One at a time.
+	Console(ctx context.Context) (io.ReadWriteCloser, error)
+	// Events delivers what the VMM reports; it is closed when the VMM has
+	// ended or Close was called. A slow reader loses old events, never the VMM.
+	Events() <-chan Event
+	// Resume goes on after EventPaused.
+	Resume(ctx context.Context) error
+	// Kill ends the VMM at once and waits until it is gone.
+	Kill(ctx context.Context) error
+	// Wait returns when the VMM is gone; it works for a VMM that is no child.
+	Wait(ctx context.Context) (Exit, error)
+	// Close lets go of the VMM, which lives on.
+	Close() error
+}
+
+// Facts are the facts of a running VMM.
+type Facts struct {
+	PID     int       `json:"pid"`
+	Version string    `json:"version"`
+	Accel   Accel     `json:"accel"`
+	Started time.Time `json:"started"`
+	// Paused is set where the VMM was found paused.
+	Paused bool `json:"paused,omitempty"`
+}
+
+// EventType is a kind of VMM event.
+type EventType string
+
+// The events of a VMM.
+const (
+	EventPaused   EventType = "paused" // by itself: Reason says why ("no_space", "io_error")
+	EventResumed  EventType = "resumed"
+	EventPoweroff EventType = "poweroff" // the guest powered off
+	EventReset    EventType = "reset"    // the guest asked for a reset (reboot, panic, triple fault)
+)
+
+// Event is something a VMM reports.
+type Event struct {
+	Type   EventType
+	Reason string
+}
+
+// Exit is how a VMM ended.
+type Exit struct {
+	// Reason is poweroff or reset when the guest ended it, killed when we did,
+	// or crashed.
+	Reason string    `json:"reason"`
+	Detail string    `json:"detail,omitempty"` // a sentence: exit code, signal, last words on stderr
+	At     time.Time `json:"at"`
+}
+
+// The reasons of an Exit.
+const (
+	ExitPoweroff = "poweroff"
+	ExitReset    = "reset"
+	ExitKilled   = "killed"
+	ExitCrashed  = "crashed"
+)
