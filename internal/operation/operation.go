@@ -1,0 +1,107 @@
+// Package operation runs long actions: each is a persisted list of named
+// steps, begun, watched, cancelled, and after a crash resumed or rolled back.
+//
+// The journal is the truth: that a step starts is stored before it acts, and
+// that it is done after. Nothing else in banger undoes anything.
+package operation
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/banger-vm/banger/api"
+)
+
+// Step is one named piece of a long action. A step may run again after a crash
+// at any instant, so Do must be idempotent or Done must tell.
+type Step struct {
+	Name string
+	// Done reports whether the step's effect is there already; nil means: run
+	// Do again after a crash.
+	Done func(ctx context.Context) (bool, error)
+	Do   func(ctx context.Context, report Report) error
+	// Undo takes the effect back, whole or partial, or not there at all; nil
+	// where there is nothing to take back. Its context is not cancelled with
+	// the operation's.
+	Undo func(ctx context.Context) error
+}
+
+// Report publishes progress; it never blocks.
+type Report func(api.Progress)
+
+// Plan is what an operation does.
+type Plan struct {
+	Steps []Step
+	// RollBack makes a new daemon undo an interrupted operation where it would
+	// otherwise resume it.
+	RollBack bool
+	// Result is asked once all steps are done; nil for none.
+	Result func() any
+	// Fail is told the error once an operation that cannot be undone, or that
+	// was undone, has ended; nil if nobody wants to know.
+	Fail func(ctx context.Context, err error)
+}
+
+// Planner makes the plan of an operation from its stored parameters alone: a
+// new daemon calls it again. Everything random (IDs) is chosen before Begin.
+type Planner func(op Record) (Plan, error)
+
+// Request asks for an operation.
+type Request struct {
+	Kind   string // a key of Config.Planners
+	Target string // claimed for as long as the operation runs, for instance "vm/3f9c…"
+	Name   string // the target's name for people
+	Key    string // idempotency key; the same key and kind return the same operation
+	Params any    // encoded as JSON
+	// Preempt cancels the operation that holds the target, waits for its end,
+	// and then begins (kill, forced delete).
+	Preempt bool
+}
+
+// Record is an operation as the journal keeps it.
+type Record struct {
+	ID        string
+	Kind      string
+	Target    string
+	Name      string
+	Key       string
+	Params    json.RawMessage
+	State     api.OpState
+	Steps     []StepRecord
+	Progress  api.Progress // of the last stored step
+	Error     *api.Error
+	Result    json.RawMessage
+	StartedAt time.Time
+	EndedAt   time.Time
+	Resumed   int
+}
+
+// StepState is the journaled state of a step.
+type StepState string
+
+// The states of a step.
+const (
+	StepPending StepState = "pending"
+	StepStarted StepState = "started" // stored before Do
+	StepDone    StepState = "done"
+	StepUndone  StepState = "undone"
+	StepFailed  StepState = "failed"
+)
+
+// StepRecord is a step as the journal keeps it.
+type StepRecord struct {
+	Name  string
+	State StepState
+	MS    float64
+}
+
+// Journal keeps operations; internal/store implements it.
+type Journal interface {
+	// InsertOperation stores a new operation; where one of the same kind has
+	// the same key it stores nothing and returns that one.
+	InsertOperation(ctx context.Context, r Record) (existing *Record, err error)
+	UpdateOperation(ctx context.Context, r Record) error
+	Operation(ctx context.Context, idOrPrefix string) (Record, error) // fs.ErrNotExist; ErrAmbiguous
+	Operations(ctx context.Context, all bool) ([]Record, error)       // newest first
+}
