@@ -10,7 +10,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/fault"
 )
 
 // Step is one named piece of a long action. A step may run again after a crash
@@ -28,7 +28,31 @@ type Step struct {
 }
 
 // Report publishes progress; it never blocks.
-type Report func(api.Progress)
+type Report func(Progress)
+
+// Progress is how far an operation is. Total 0 is unknown; Unit is "bytes",
+// "packages", "steps" and the like.
+type Progress struct {
+	Phase string `json:"phase"`
+	Done  int64  `json:"done,omitempty"`
+	Total int64  `json:"total,omitempty"`
+	Unit  string `json:"unit,omitempty"`
+}
+
+// State is the state of an operation; the last three are final.
+type State string
+
+// The states of an operation.
+const (
+	Running   State = "running"
+	Canceling State = "canceling" // undoing what was done
+	Succeeded State = "succeeded"
+	Failed    State = "failed"
+	Canceled  State = "canceled"
+)
+
+// Final reports whether the state is an end state.
+func (s State) Final() bool { return s == Succeeded || s == Failed || s == Canceled }
 
 // Plan is what an operation does.
 type Plan struct {
@@ -67,10 +91,10 @@ type Record struct {
 	Name      string
 	Key       string
 	Params    json.RawMessage
-	State     api.OpState
+	State     State
 	Steps     []StepRecord
-	Progress  api.Progress // of the last stored step
-	Error     *api.Error
+	Progress  Progress // of the last stored step
+	Error     *fault.Error
 	Result    json.RawMessage
 	StartedAt time.Time
 	EndedAt   time.Time
