@@ -1,0 +1,39 @@
+// Package image keeps the base systems that VMs stand on: a registry of them,
+// leases that keep one from being deleted under a VM in the making, and the
+// operations that make and delete one. How an image is made is a child's
+// business (bootstrap).
+//
+// An image is <state>/images/<id>/{root.img,skel/,image.json}: a sparse raw
+// ext4 that nobody writes again, and the skeleton of its login user's home.
+package image
+
+import (
+	"context"
+	"time"
+)
+
+// Image is a base system. Path and SkelDir follow from the ID: the registry
+// fills them in, the store need not keep them.
+type Image struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Path      string    `json:"-"`    // of root.img, absolute
+	SkelDir   string    `json:"-"`    // /etc/skel of the image, absolute
+	User      string    `json:"user"` // the login user
+	OS        string    `json:"os"`   // PRETTY_NAME of os-release
+	SizeBytes int64     `json:"size"` // apparent size of root.img
+	UsedBytes int64     `json:"used"` // what it took on the host when it was made
+	CreatedAt time.Time `json:"created_at"`
+	Recipe    string    `json:"recipe"` // digest of what it was made from
+}
+
+// Store keeps images. Names are unique; a ref is a name, an ID or a unique ID
+// prefix. Missing rows are fault.NotFound, a taken name is fault.Exists, an
+// ambiguous prefix fault.Invalid.
+type Store interface {
+	// InsertImage stores an image; the same one again (by ID) is no error.
+	InsertImage(ctx context.Context, i Image) error
+	DeleteImage(ctx context.Context, id string) error // a missing one is no error
+	Image(ctx context.Context, ref string) (Image, error)
+	Images(ctx context.Context) ([]Image, error) // by name
+}
