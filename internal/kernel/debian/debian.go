@@ -1,0 +1,150 @@
+// Package debian takes Debian's cloud kernel out of its package, which the
+// host's own apt finds and fetches: no mirror is named here, and apt checks
+// the signatures.
+package debian
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/kernel"
+)
+
+// metaPackage depends on the newest cloud kernel.
+const metaPackage = "linux-image-cloud-amd64"
+
+// Config is where a Source keeps packages it has fetched.
+type Config struct {
+	CacheDir string // may be emptied at any time
+}
+
+// Source is a kernel.Source.
+type Source struct {
+	cfg Config
+	run hostexec.Runner
+}
+
+// New returns a Source.
+func New(cfg Config, run hostexec.Runner) *Source { return &Source{cfg: cfg, run: run} }
+
+var _ kernel.Source = (*Source)(nil)
+
+// Fetch unpacks the newest cloud kernel that the host's apt knows.
+func (s *Source) Fetch(ctx context.Context, dir string, report kernel.Report) (kernel.Package, error) {
+	report("kernel: looking it up", 0, 0)
+	pkg, err := s.lookUp(ctx)
+	if err != nil {
+		return kernel.Package{}, err
+	}
+	deb, err := s.cached(ctx, pkg, report)
+	if err != nil {
+		return kernel.Package{}, err
+	}
+	report("kernel: unpacking", 0, 0)
+	release := strings.TrimPrefix(pkg.name, "linux-image-")
+	if err := s.unpack(ctx, deb, dir, release); err != nil {
+		return kernel.Package{}, fmt.Errorf("unpacking %s: %w", filepath.Base(deb), err)
+	}
+	return kernel.Package{
+		Release: release,
+		Vmlinuz: filepath.Join("boot", "vmlinuz-"+release),
+		Source:  "Debian " + pkg.name + " " + pkg.version,
+	}, nil
+}
+
+// deb is a package as apt describes it.
+type deb struct {
+	name    string
+	version string
+	sha256  string
+	size    int64
+}
+
+var (
+	dependsRE = regexp.MustCompile(`(?:^|[ ,])(linux-image-[a-z0-9.+~-]+-cloud-amd64) \(= ([A-Za-z0-9.+:~-]+)\)`)
+	sha256RE  = regexp.MustCompile(`^[0-9a-f]{64}$`)
+)
+
+// lookUp finds the versioned package behind the meta package.
+func (s *Source) lookUp(ctx context.Context) (deb, error) {
+	meta, err := s.show(ctx, metaPackage)
+	if err != nil {
+		return deb{}, err
+	}
+	m := dependsRE.FindStringSubmatch(meta["Depends"])
+	if m == nil {
+		return deb{}, fmt.Errorf("apt's %s names no kernel in its dependencies (%q)", metaPackage, meta["Depends"])
+	}
+	d := deb{name: m[1], version: m[2]}
+	fields, err := s.show(ctx, d.name+"="+d.version)
+	if err != nil {
+		return deb{}, err
+	}
+	d.sha256 = fields["SHA256"]
+	if _, err := fmt.Sscan(fields["Size"], &d.size); err != nil || d.size <= 0 || !sha256RE.MatchString(d.sha256) {
+		return deb{}, fmt.Errorf("apt does not tell size and checksum of %s %s", d.name, d.version)
+	}
+	return d, nil
+}
+
+// show returns the fields of the first stanza that apt-cache shows.
+func (s *Source) show(ctx context.Context, what string) (map[string]string, error) {
+	res, err := s.run.Run(ctx, hostexec.Cmd{
+		Name: "apt-cache", Args: []string{"show", "--no-all-versions", what},
+		Env: append(os.Environ(), "LC_ALL=C.UTF-8"),
+	})
+	var exit *hostexec.ExitError
+	switch {
+	case errors.Is(err, hostexec.ErrNotInstalled):
+		return nil, fault.New(fault.Precondition, "run banger on Debian", "the default kernel comes from Debian's packages: %w", err)
+	case errors.As(err, &exit) || err == nil && len(res.Stdout) == 0:
+		return nil, fault.New(fault.Precondition, "sudo apt-get update, and check that a Debian repository is among apt's sources",
+			"apt knows no package %s, which the default kernel comes from", what)
+	case err != nil:
+		return nil, err
+	}
+	fields := map[string]string{}
+	for line := range strings.Lines(string(res.Stdout)) {
+		line = strings.TrimRight(line, "\n")
+		if line == "" {
+			break
+		}
+		if key, value, ok := strings.Cut(line, ": "); ok && !strings.HasPrefix(line, " ") {
+			fields[key] = value
+		}
+	}
+	return fields, nil
+}
+
+// unpack takes the kernel and its modules out of the package.
+func (s *Source) unpack(ctx context.Context, deb, dir, release string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	r, w := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		err := untar(r, root, release)
+		if err != nil {
+			err = fmt.Errorf("the package is damaged: %w", err)
+		}
+		r.CloseWithError(err) // ends dpkg-deb when it has more to say than we read
+		done <- err
+	}()
+	_, err = s.run.Run(ctx, hostexec.Cmd{Name: "dpkg-deb", Args: []string{"--fsys-tarfile", deb}, Stdout: w})
+	w.CloseWithError(err)
+	if tarErr := <-done; err == nil || ctx.Err() == nil && tarErr != nil {
+		return tarErr
+	}
+	return err
+}
