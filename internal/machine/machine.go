@@ -25,6 +25,9 @@ type Launch struct {
 	BootTimeoutMS int64 `json:"boot_timeout_ms"`
 }
 
+// Protocol is the version of Launch and of the monitor's protocol.
+const Protocol = 1
+
 // Phase is how far a machine is.
 type Phase string
 

@@ -1,0 +1,53 @@
+# banger: make demo, make test, make bench, make lint, make faults. See README.md.
+SHELL := /bin/bash
+.DEFAULT_GOAL := build
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/banger-vm/banger/internal/version.Version=$(VERSION)
+GO      := CGO_ENABLED=0 go
+BIN     := build/bin
+
+# The Debian packages that banger needs at run time and its tests need besides.
+RUN_PACKAGES  := qemu-system-x86 mmdebstrap e2fsprogs ca-certificates
+TEST_PACKAGES := busybox-static gcc libc6-dev git
+
+.PHONY: build deps test-deps demo test test-unit test-vm bench lint faults generate clean seed
+
+build: ## the binaries, static, into build/bin
+	@mkdir -p $(BIN)
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+deps:
+	@scripts/deps $(RUN_PACKAGES)
+
+test-deps:
+	@scripts/deps $(RUN_PACKAGES) $(TEST_PACKAGES)
+
+seed: deps ## the Debian image and kernel into the cache, while something else builds
+	$(GO) run ./test/seed
+
+demo: deps ## the main job, on a fresh machine
+	@scripts/demo
+
+test: test-deps lint test-unit test-vm ## all that CI runs
+
+test-unit:
+	@scripts/test-unit
+
+test-vm: build
+	@scripts/test-vm
+
+bench: deps build ## ratios to a bare QEMU, measured in one run, into docs/benchmarks.md
+	$(GO) run ./bench -write docs/benchmarks.md
+
+faults: deps build ## the long campaigns: 50 power-offs, every crash point
+	BANGER_FAULTS=1 scripts/test-vm
+
+lint: ## vet, staticcheck, gofumpt, generated files
+	@scripts/lint
+
+generate: ## docs/rpc.md from api
+	$(GO) generate ./...
+
+clean:
+	rm -rf build

@@ -1,0 +1,104 @@
+package monitor
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/machine"
+)
+
+type rwc = io.ReadWriteCloser
+
+// keepAgent follows the guest's agent: it gives it the identity as soon as it
+// asks, and takes over what it tells, until ctx ends.
+func (m *Monitor) keepAgent(ctx context.Context, begin time.Time) {
+	for ctx.Err() == nil {
+		err := m.agent.Watch(ctx, func(h wire.Hello) error { return m.heard(ctx, h, begin) })
+		if err != nil && ctx.Err() == nil {
+			m.log.Debug("the agent's watch ended, trying again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// heard takes over what the agent tells.
+func (m *Monitor) heard(ctx context.Context, h wire.Hello, begin time.Time) error {
+	if h.Phase == wire.PhaseIdentity {
+		id := m.launch.Identity
+		id.Time, id.Entropy = time.Now(), make([]byte, 64)
+		rand.Read(id.Entropy)
+		_, err := m.agent.SetIdentity(ctx, id)
+		return err
+	}
+	m.mu.Lock()
+	m.hello = h
+	mach := m.machine
+	m.mu.Unlock()
+	if h.Phase == wire.PhaseHalted && mach != nil {
+		time.AfterFunc(haltGrace, func() {
+			if ctx.Err() == nil {
+				m.log.Info("ending the VMM of a halted guest")
+				_ = mach.Kill(ctx)
+			}
+		})
+	}
+	s := m.board.update(func(s *machine.Status) { follow(s, h, ms(time.Since(begin))) })
+	if err := WriteFile(m.launch.Spec.Dir, statusFile, s); err != nil {
+		m.log.Warn("keeping the boot's timings failed", "err", err)
+	}
+	return nil
+}
+
+// follow brings a status up to what the agent says.
+func follow(s *machine.Status, h wire.Hello, elapsed float64) {
+	s.Guest = h
+	switch h.Phase {
+	case wire.PhaseReady, wire.PhaseSystem:
+		if s.ReadyMS == 0 {
+			s.ReadyMS = elapsed
+		}
+		if h.Phase == wire.PhaseSystem && s.SystemMS == 0 {
+			s.SystemMS = elapsed
+		}
+		if s.Phase == machine.PhaseStarting {
+			s.Phase = machine.PhaseRunning
+		}
+	case wire.PhaseStopping, wire.PhaseHalted:
+		s.Phase = machine.PhaseStopping
+	}
+}
+
+// shutDown asks the guest to power off, as soon as its agent answers.
+func (m *Monitor) shutDown(ctx context.Context) {
+	m.mu.Lock()
+	if m.asked == "" {
+		m.asked = machine.ExitStopped
+	}
+	m.mu.Unlock()
+	m.board.update(func(s *machine.Status) {
+		if s.Phase != machine.PhasePaused {
+			s.Phase = machine.PhaseStopping
+		}
+	})
+	for ctx.Err() == nil {
+		_, err := m.board.wait(ctx, func(s machine.Status) bool { return s.ReadyMS > 0 })
+		if err == nil {
+			err = m.agent.Power(ctx, wire.HaltPoweroff)
+		}
+		if err == nil || errors.Is(err, context.Canceled) {
+			return
+		}
+		m.log.Warn("asking the guest to power off failed, trying again", "err", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}

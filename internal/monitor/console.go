@@ -1,0 +1,110 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// The console is kept in two files of at most half of maxConsole each.
+const (
+	consoleName = "console.log"
+	maxConsole  = 2 << 20
+	tailBytes   = 4 << 10
+)
+
+// console keeps what the guest writes on its serial port, bounded.
+type console struct {
+	path string
+	mu   sync.Mutex // guards the following; held across writes of the file, which is the leaf here
+	file *os.File
+	size int64
+}
+
+func openConsole(dir string) (*console, error) {
+	c := &console{path: filepath.Join(dir, consoleName)}
+	if err := c.open(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *console) open() error {
+	f, err := os.OpenFile(c.path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("opening the console's file: %w", err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	c.file, c.size = f, info.Size()
+	return nil
+}
+
+// Write appends, and drops the older half when the bound is reached.
+func (c *console) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.size+int64(len(p)) > maxConsole/2 {
+		if err := errors.Join(os.Rename(c.path, c.path+".1"), c.file.Close(), c.open()); err != nil {
+			return 0, err
+		}
+	}
+	n, err := c.file.Write(p)
+	c.size += int64(n)
+	return n, err
+}
+
+// copyFrom takes all of a console to its end. A full disk must not stop the
+// guest at its serial port: what cannot be written is dropped.
+func (c *console) copyFrom(r io.Reader) {
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := r.Read(buf)
+		if n > 0 {
+			_, _ = c.Write(buf[:n])
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// mark returns a position from which since reads on.
+func (c *console) mark() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.size
+}
+
+// tail returns the last lines, at most tailBytes, of what came after mark.
+func (c *console) tail(mark int64) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	from := max(c.size-tailBytes, 0)
+	if mark <= c.size {
+		from = max(from, mark)
+	}
+	buf := make([]byte, c.size-from)
+	n, err := c.file.ReadAt(buf, from)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, fs.ErrClosed) {
+		return ""
+	}
+	text := strings.ReplaceAll(string(buf[:n]), "\r", "")
+	if _, after, ok := strings.Cut(text, "\n"); ok && from > mark {
+		text = after // the first line is cut
+	}
+	return strings.TrimSpace(text)
+}
+
+func (c *console) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.file.Close()
+}

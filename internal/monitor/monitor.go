@@ -1,0 +1,186 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/banger-vm/banger/internal/guest"
+	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/vmm"
+)
+
+// haltGrace is how long a halted guest's VMM has to end by itself; some never do.
+const haltGrace = 5 * time.Second
+
+// Monitor keeps one VM from the start of its VMM to the end of its last reboot.
+type Monitor struct {
+	launch  machine.Launch
+	driver  vmm.Driver
+	log     *slog.Logger
+	board   *board
+	console *console
+	agent   *guest.Client
+
+	mu      sync.Mutex // guards the following
+	machine vmm.Machine
+	asked   string // why we end the VMM, "" while we do not
+	hello   wire.Hello
+
+	stop atomic.Bool // a graceful stop was asked for
+}
+
+// newMonitor prepares for the VM that launch describes.
+func newMonitor(l machine.Launch, driver vmm.Driver, log *slog.Logger) (*Monitor, error) {
+	c, err := openConsole(l.Spec.Dir)
+	if err != nil {
+		return nil, err
+	}
+	status := machine.Status{
+		VMID: l.VMID, BootID: l.BootID, MonitorPID: os.Getpid(), Phase: machine.PhaseStarting,
+	}
+	restore(l.Spec.Dir, &status)
+	m := &Monitor{launch: l, driver: driver, log: log, board: newBoard(status), console: c}
+	m.agent = guest.New(m.dialAgent, log, guest.Config{})
+	return m, nil
+}
+
+// run keeps the VM until it has ended for good and returns how. With adopt it
+// takes a running VMM over; machine.ErrNotRunning if there is none.
+func (m *Monitor) run(ctx context.Context, adopt bool) (machine.Exit, error) {
+	for {
+		mark := m.console.mark()
+		begin := time.Now()
+		mach, err := m.begin(ctx, adopt)
+		if err != nil {
+			return machine.Exit{}, err
+		}
+		if !adopt {
+			m.spawned(mach, time.Since(begin))
+		}
+		end, err := m.keep(ctx, mach, mark, begin)
+		if err != nil {
+			return machine.Exit{}, err
+		}
+		if !end.reboots() {
+			return end.exit(m.launch.BootID), nil
+		}
+		m.log.Info("the guest reboots")
+		adopt = false
+		m.board.update(func(s *machine.Status) {
+			s.Reboots++
+			s.Phase, s.Reason, s.Guest = machine.PhaseStarting, "", wire.Hello{}
+			s.ReadyMS, s.SystemMS = 0, 0
+		})
+	}
+}
+
+// begin starts the VMM or takes it over.
+func (m *Monitor) begin(ctx context.Context, adopt bool) (vmm.Machine, error) {
+	if adopt {
+		mach, err := m.driver.Connect(ctx, m.launch.Spec)
+		if errors.Is(err, vmm.ErrNotRunning) {
+			return nil, machine.ErrNotRunning
+		}
+		if err == nil {
+			m.board.update(func(s *machine.Status) { s.VMM = mach.Facts() })
+		}
+		return mach, err
+	}
+	return m.driver.Start(ctx, m.launch.Spec)
+}
+
+func (m *Monitor) spawned(mach vmm.Machine, took time.Duration) {
+	m.board.update(func(s *machine.Status) {
+		s.VMM, s.SpawnMS = mach.Facts(), ms(took)
+	})
+}
+
+// keep serves one run of the VMM to its end.
+func (m *Monitor) keep(ctx context.Context, mach vmm.Machine, mark int64, begin time.Time) (ending, error) {
+	m.mu.Lock()
+	m.machine, m.hello = mach, wire.Hello{}
+	m.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	var parts sync.WaitGroup
+	parts.Go(func() { m.keepConsole(ctx, mach) })
+	parts.Go(func() { m.keepAgent(ctx, begin) })
+	parts.Go(func() { m.keepEvents(ctx, mach) })
+	parts.Go(func() { m.keepDeadline(ctx, mach) })
+
+	exit, err := mach.Wait(ctx)
+	if err != nil {
+		cancel()
+		return ending{}, fmt.Errorf("waiting for the VMM: %w", err)
+	}
+	m.mu.Lock()
+	m.machine = nil
+	m.mu.Unlock()
+	time.AfterFunc(time.Second, cancel) // a console whose end never comes
+	ready, _ := m.board.get()
+	_ = mach.Close()
+	cancel()
+	parts.Wait()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return ending{
+		vmm: exit, hello: m.hello, ready: ready.ReadyMS > 0, asked: m.asked, console: m.console.tail(mark),
+	}, nil
+}
+
+// keepConsole writes the console down until it ends.
+func (m *Monitor) keepConsole(ctx context.Context, mach vmm.Machine) {
+	rw, err := mach.Console(ctx)
+	if err != nil {
+		m.log.Error("opening the guest's console failed", "err", err)
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { rw.Close() })
+	defer stop()
+	m.console.copyFrom(rw)
+}
+
+// keepDeadline ends a guest that never answers.
+func (m *Monitor) keepDeadline(ctx context.Context, mach vmm.Machine) {
+	if m.launch.BootTimeoutMS <= 0 {
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx, time.Duration(m.launch.BootTimeoutMS)*time.Millisecond)
+	defer cancel()
+	_, err := m.board.wait(bounded, func(s machine.Status) bool { return s.ReadyMS > 0 || s.Phase == machine.PhasePaused })
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	m.log.Warn("the guest did not answer in time, ending its VMM", "after_ms", m.launch.BootTimeoutMS)
+	m.end(ctx, mach, machine.ExitBootTimeout)
+}
+
+// end kills the VMM for a reason; the first reason stays.
+func (m *Monitor) end(ctx context.Context, mach vmm.Machine, reason string) {
+	m.mu.Lock()
+	if m.asked == "" || reason == machine.ExitKilled {
+		m.asked = reason
+	}
+	m.mu.Unlock()
+	if err := mach.Kill(ctx); err != nil && ctx.Err() == nil {
+		m.log.Error("ending the VMM failed", "err", err)
+	}
+}
+
+func (m *Monitor) dialAgent(ctx context.Context) (rwc, error) {
+	m.mu.Lock()
+	mach := m.machine
+	m.mu.Unlock()
+	if mach == nil {
+		return nil, machine.ErrNotRunning
+	}
+	return mach.Agent(ctx)
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

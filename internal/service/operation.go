@@ -1,0 +1,70 @@
+package service
+
+import (
+	"context"
+
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/rpc"
+)
+
+func (p Parts) operationMethods() map[string]rpc.Handler {
+	ops := p.Operations
+	show := handle(func(ctx context.Context, r api.OpRef) (any, error) { return begun(ops.Get(ctx, r.ID)) })
+	cancel := handle(func(ctx context.Context, r api.OpRef) (any, error) { return begun(ops.Cancel(ctx, r.ID)) })
+	return map[string]rpc.Handler{
+		api.MethodOpShow:               show,
+		api.MethodVMCreateStatus:       show,
+		api.MethodImageBootstrapStatus: show,
+		api.MethodOpCancel:             cancel,
+		api.MethodVMCreateCancel:       cancel,
+		api.MethodImageBootstrapCancel: cancel,
+		api.MethodOpWait: handle(func(ctx context.Context, r api.OpWaitRequest) (any, error) {
+			return begun(ops.Changed(ctx, r.ID, wait(r.WaitMS)))
+		}),
+		api.MethodOpList: handle(func(ctx context.Context, r api.OpListRequest) (any, error) {
+			records, err := ops.List(ctx, r.All)
+			list := api.OpList{Operations: make([]api.Operation, len(records))}
+			for i, rec := range records {
+				list.Operations[i] = operationFrom(rec)
+				list.Operations[i].Steps = nil
+			}
+			return list, err
+		}),
+		api.MethodEventWatch: handle(func(ctx context.Context, r api.EventWatchRequest) (any, error) { return p.watchEvents(ctx, r) }),
+	}
+}
+
+func operationFrom(r operation.Record) api.Operation {
+	op := api.Operation{
+		ID: r.ID, Kind: r.Kind, Target: r.Target, Name: r.Name, State: api.OpState(r.State),
+		Progress: api.Progress(r.Progress),
+		Result:   r.Result, StartedAt: r.StartedAt, EndedAt: r.EndedAt, Resumed: r.Resumed,
+	}
+	if e := r.Error; e != nil {
+		op.Error = &api.Error{Kind: api.Kind(e.Kind), Message: e.Message, Hint: e.Hint, Operation: r.ID}
+	}
+	for _, s := range r.Steps {
+		op.Steps = append(op.Steps, api.OpStep{Name: s.Name, State: string(s.State), MS: s.MS})
+	}
+	return op
+}
+
+func (p Parts) watchEvents(ctx context.Context, r api.EventWatchRequest) (any, error) {
+	if r.Since < 0 {
+		return api.EventBatch{Last: p.Events.Last()}, nil
+	}
+	batch, err := p.Events.Since(ctx, uint64(r.Since), r.Target, wait(r.WaitMS))
+	if err != nil {
+		return nil, err
+	}
+	out := api.EventBatch{Events: make([]api.Event, len(batch.Events)), Last: batch.Last, Gap: batch.Gap}
+	for i, e := range batch.Events {
+		out.Events[i] = api.Event{Seq: e.Seq, Time: e.Time, Type: e.Type, Target: e.Target, Name: e.Name, Message: e.Message}
+		if rec, ok := e.Data.(operation.Record); ok {
+			op := operationFrom(rec)
+			out.Events[i].Operation = &op
+		}
+	}
+	return out, nil
+}

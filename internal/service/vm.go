@@ -1,0 +1,118 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/rpc"
+	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vmm"
+)
+
+func (p Parts) vmMethods() map[string]rpc.Handler {
+	m := p.VMs
+	return map[string]rpc.Handler{
+		api.MethodVMCreateBegin: handle(func(ctx context.Context, r api.VMCreateRequest) (any, error) {
+			return begun(m.Create(ctx, specFrom(r.Spec), r.Start, r.Key))
+		}),
+		api.MethodVMStart: handle(func(ctx context.Context, r api.VMActionRequest) (any, error) {
+			return begun(m.Boot(ctx, r.VM, r.Key))
+		}),
+		api.MethodVMStop: handle(func(ctx context.Context, r api.VMStopRequest) (any, error) {
+			return begun(m.Stop(ctx, r.VM, time.Duration(r.TimeoutMS)*time.Millisecond, r.Key))
+		}),
+		api.MethodVMKill: handle(func(ctx context.Context, r api.VMActionRequest) (any, error) {
+			return begun(m.Kill(ctx, r.VM, r.Key))
+		}),
+		api.MethodVMDelete: handle(func(ctx context.Context, r api.VMDeleteRequest) (any, error) {
+			return begun(m.Delete(ctx, r.VM, r.Force, r.Key))
+		}),
+		api.MethodVMList: handle(func(ctx context.Context, r api.VMListRequest) (any, error) {
+			views, err := m.List(ctx, r.All)
+			list := api.VMList{VMs: make([]api.VM, len(views))}
+			for i, v := range views {
+				list.VMs[i] = vmFrom(v)
+			}
+			return list, err
+		}),
+		api.MethodVMInspect: handle(func(ctx context.Context, r api.VMRef) (any, error) {
+			v, err := m.Inspect(ctx, r.VM)
+			return vmFrom(v), err
+		}),
+		api.MethodVMConnect: handle(func(ctx context.Context, r api.VMRef) (any, error) {
+			v, err := m.Connect(ctx, r.VM)
+			if err != nil {
+				return nil, err
+			}
+			return api.VMEndpoint{
+				ID: v.ID, Name: v.Spec.Name, User: v.User, Socket: p.MonitorSocket(v.Dir), BootID: v.Live.BootID,
+			}, nil
+		}),
+	}
+}
+
+func begun(r operation.Record, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	return operationFrom(r), nil
+}
+
+func specFrom(s api.VMSpec) vm.Spec {
+	return vm.Spec{
+		Name: s.Name, Image: s.Image, CPUs: s.CPUs, MemoryBytes: s.MemoryBytes, DiskBytes: s.DiskBytes,
+		DiskDriver: s.DiskDriver, Network: s.Network, VMM: s.VMM, Accel: vmm.Accel(s.Accel),
+		Labels: s.Labels, AutoRemove: s.AutoRemove,
+	}
+}
+
+func vmFrom(v vm.View) api.VM {
+	s := v.Spec
+	out := api.VM{
+		ID: v.ID, Name: s.Name, State: api.State(v.State), Reason: v.Reason, ImageID: v.ImageID, KernelID: v.KernelID,
+		User: v.User, CreatedAt: v.CreatedAt, Dir: v.Dir, Operation: v.Operation, Reduced: v.Reduced,
+		Spec: api.VMSpec{
+			Name: s.Name, Image: s.Image, CPUs: s.CPUs, MemoryBytes: s.MemoryBytes, DiskBytes: s.DiskBytes,
+			DiskDriver: s.DiskDriver, Network: s.Network, VMM: s.VMM, Accel: string(s.Accel),
+			Labels: s.Labels, AutoRemove: s.AutoRemove,
+		},
+	}
+	if v.Boot != nil {
+		out.Boot = bootFrom(v)
+	}
+	return out
+}
+
+// bootFrom shows what is known live, or was last.
+func bootFrom(v vm.View) *api.Boot {
+	b := &api.Boot{
+		ID: v.Boot.ID, VMM: v.Spec.VMM, Accel: string(v.Spec.Accel), StartedAt: v.Boot.StartedAt,
+		Timings: api.Timings{DiskMS: v.DiskMS},
+	}
+	status := v.Live
+	if status == nil {
+		status = v.Boot.Status
+	} else {
+		b.VMMPID, b.MonitorPID = status.VMM.PID, status.MonitorPID
+	}
+	if status != nil {
+		fillBoot(b, *status)
+	}
+	if e := v.Boot.Exit; e != nil {
+		b.EndedAt, b.ExitReason = e.At, vm.ExitSentence(*e)
+	}
+	return b
+}
+
+func fillBoot(b *api.Boot, s machine.Status) {
+	b.GuestBoot, b.Kernel = s.Guest.BootID, s.Guest.Kernel
+	b.VMMVersion, b.Accel = s.VMM.Version, string(s.VMM.Accel)
+	t := &b.Timings
+	t.SpawnMS, t.KernelMS, t.AgentReadyMS, t.SystemReadyMS = s.SpawnMS, s.Guest.InitMS, s.ReadyMS, s.SystemMS
+	if s.Guest.AgentMS > s.Guest.InitMS {
+		t.InitMS = s.Guest.AgentMS - s.Guest.InitMS
+	}
+}

@@ -1,0 +1,190 @@
+package vm
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/banger-vm/banger/internal/disk"
+	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/operation"
+)
+
+// createParams are all that a create needs, chosen before it begins.
+type createParams struct {
+	ID        string `json:"id"`
+	MachineID string `json:"machine_id"`
+	Spec      Spec   `json:"spec"`
+	Start     bool   `json:"start"`
+	BootID    string `json:"boot_id"`
+}
+
+// Create begins the creation of a VM, and its first start if asked.
+func (m *Manager) Create(ctx context.Context, spec Spec, start bool, key string) (operation.Record, error) {
+	spec = spec.withDefaults()
+	if spec.Name == "" {
+		spec.Name = madeUpName()
+	}
+	if err := spec.check(); err != nil {
+		return operation.Record{}, err
+	}
+	if _, err := m.diskDriver(spec.DiskDriver); err != nil {
+		return operation.Record{}, err
+	}
+	if _, err := m.networkDriver(spec.Network); err != nil {
+		return operation.Record{}, err
+	}
+	driver, err := m.VMMs.Choose(ctx, spec.VMM)
+	if err != nil {
+		return operation.Record{}, err
+	}
+	spec.VMM = driver
+	p := createParams{ID: newID(6), MachineID: newID(16), Spec: spec, Start: start, BootID: newID(8)}
+	return m.ops.Begin(ctx, operation.Request{
+		Kind: KindCreate, Target: target(p.ID), Name: spec.Name, Key: key, Params: p,
+	})
+}
+
+func newID(bytes int) string {
+	b := make([]byte, bytes)
+	rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+func (m *Manager) diskDriver(name string) (disk.Driver, error) {
+	if d, ok := m.Disks[name]; ok {
+		return d, nil
+	}
+	return nil, fault.New(fault.Invalid, "Use guestcow or copy.", "there is no disk driver %q", name)
+}
+
+// Planners are the plans of this package's operations.
+func (m *Manager) Planners() map[string]operation.Planner {
+	return map[string]operation.Planner{
+		KindCreate: m.planCreate,
+		KindStart:  m.planStart,
+		KindStop:   m.planStop,
+		KindKill:   m.planKill,
+		KindDelete: m.planDelete,
+	}
+}
+
+// planCreate: the name is reserved first, so that two creates of one name
+// never both work; the record is marked whole last.
+func (m *Manager) planCreate(op operation.Record) (operation.Plan, error) {
+	var p createParams
+	if err := json.Unmarshal(op.Params, &p); err != nil {
+		return operation.Plan{}, fmt.Errorf("reading the parameters of %s: %w", op.ID, err)
+	}
+	plan := operation.Plan{
+		Steps: []operation.Step{
+			{
+				Name: "reserve the name",
+				Do:   func(ctx context.Context, _ operation.Report) error { return m.reserve(ctx, p) },
+				Undo: func(ctx context.Context) error { return m.Store.DeleteVM(ctx, p.ID) },
+			},
+			{Name: "find the image", Do: func(ctx context.Context, r operation.Report) error { return m.bindImage(ctx, p, r) }},
+			{Name: "find the kernel", Do: func(ctx context.Context, r operation.Report) error { return m.bindKernel(ctx, p, r) }},
+			{
+				Name: "make the disks",
+				Do:   func(ctx context.Context, r operation.Report) error { return m.makeDisks(ctx, p, r) },
+				Undo: func(context.Context) error { return m.removeDir(p.ID) },
+			},
+			{Name: "record it", Do: func(ctx context.Context, _ operation.Report) error { return m.setMade(ctx, p.ID) }},
+		},
+		Result: func() any { return map[string]string{"id": p.ID} },
+	}
+	if p.Start {
+		plan.Steps = append(plan.Steps, m.startSteps(startParams{ID: p.ID, BootID: p.BootID})...)
+	}
+	return plan, nil
+}
+
+// reserve stores the VM's record; a record of this very VM is its own.
+func (m *Manager) reserve(ctx context.Context, p createParams) error {
+	if _, err := m.Store.VM(ctx, p.ID); err == nil {
+		return nil
+	} else if fault.KindOf(err) != fault.NotFound {
+		return err
+	}
+	return m.Store.InsertVM(ctx, Record{ID: p.ID, Spec: p.Spec, MachineID: p.MachineID, CreatedAt: m.cfg.Now().UTC()})
+}
+
+func (m *Manager) bindImage(ctx context.Context, p createParams, report operation.Report) error {
+	img, err := m.Images.Ensure(ctx, p.Spec.Image, report)
+	if err != nil {
+		return err
+	}
+	return m.update(ctx, p.ID, func(r *Record) { r.ImageID, r.User = img.ID, img.User })
+}
+
+func (m *Manager) bindKernel(ctx context.Context, p createParams, report operation.Report) error {
+	id, err := m.Kernels.Ensure(ctx, report)
+	if err != nil {
+		return err
+	}
+	return m.update(ctx, p.ID, func(r *Record) { r.KernelID = id })
+}
+
+// makeDisks makes the VM's directory and all four drives in it.
+func (m *Manager) makeDisks(ctx context.Context, p createParams, report operation.Report) error {
+	phase(report, "making the disks")
+	begin := m.cfg.Now()
+	r, err := m.Store.VM(ctx, p.ID)
+	if err != nil {
+		return err
+	}
+	img, err := m.Images.Get(ctx, r.ImageID)
+	if err != nil {
+		return err
+	}
+	dir := m.dir(p.ID)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("making the VM's directory: %w", err)
+	}
+	driver, err := m.diskDriver(p.Spec.DiskDriver)
+	if err != nil {
+		return err
+	}
+	if err := driver.Check(ctx, dir); err != nil {
+		return err
+	}
+	if _, err := driver.Create(ctx, dir, img.Root); err != nil {
+		return err
+	}
+	if err := m.Work.Make(ctx, filepath.Join(dir, workDisk), p.Spec.DiskBytes, img); err != nil {
+		return err
+	}
+	took := m.cfg.Now().Sub(begin)
+	return m.update(ctx, p.ID, func(r *Record) { r.DiskMS = float64(took) / float64(time.Millisecond) })
+}
+
+func (m *Manager) setMade(ctx context.Context, id string) error {
+	return m.update(ctx, id, func(r *Record) { r.Made = true })
+}
+
+// update changes a stored record; the caller holds the VM's claim, or changes
+// only what nobody else does.
+func (m *Manager) update(ctx context.Context, id string, change func(*Record)) error {
+	r, err := m.Store.VM(ctx, id)
+	if err != nil {
+		return err
+	}
+	change(&r)
+	return m.Store.UpdateVM(ctx, r)
+}
+
+// ignoreMissing makes a missing VM no error.
+func ignoreMissing(err error) error {
+	var f *fault.Error
+	if errors.As(err, &f) && f.Kind == fault.NotFound {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,154 @@
+package vm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/operation"
+)
+
+// endParams are all that a stop, kill or delete needs.
+type endParams struct {
+	ID      string        `json:"id"`
+	Timeout time.Duration `json:"timeout,omitempty"`
+	Force   bool          `json:"force,omitempty"`
+}
+
+// Stop begins a graceful stop; after the timeout (0: the default) the VM is
+// killed. A VM that does not run makes it succeed at once.
+func (m *Manager) Stop(ctx context.Context, ref string, timeout time.Duration, key string) (operation.Record, error) {
+	r, err := m.Store.VM(ctx, ref)
+	if err != nil {
+		return operation.Record{}, err
+	}
+	if timeout <= 0 {
+		timeout = m.cfg.StopTimeout
+	}
+	return m.ops.Begin(ctx, operation.Request{
+		Kind: KindStop, Target: target(r.ID), Name: r.Spec.Name, Key: key,
+		Params: endParams{ID: r.ID, Timeout: timeout},
+	})
+}
+
+// Kill ends the VM at once, whatever operation holds it.
+func (m *Manager) Kill(ctx context.Context, ref, key string) (operation.Record, error) {
+	r, err := m.Store.VM(ctx, ref)
+	if err != nil {
+		return operation.Record{}, err
+	}
+	return m.ops.Begin(ctx, operation.Request{
+		Kind: KindKill, Target: target(r.ID), Name: r.Spec.Name, Key: key, Preempt: true,
+		Params: endParams{ID: r.ID},
+	})
+}
+
+// Delete begins the removal of a VM and all that belongs to it.
+func (m *Manager) Delete(ctx context.Context, ref string, force bool, key string) (operation.Record, error) {
+	r, err := m.Store.VM(ctx, ref)
+	if err != nil {
+		return operation.Record{}, err
+	}
+	if m.liveStatus(r.ID) != nil && !force {
+		return operation.Record{}, fault.New(fault.Precondition,
+			"Stop it first, or use: banger rm -f "+r.Spec.Name, "the VM %s is running", r.Spec.Name)
+	}
+	return m.ops.Begin(ctx, deleteRequest(r, force, key))
+}
+
+func deleteRequest(r Record, force bool, key string) operation.Request {
+	return operation.Request{
+		Kind: KindDelete, Target: target(r.ID), Name: r.Spec.Name, Key: key, Preempt: force,
+		Params: endParams{ID: r.ID, Force: force},
+	}
+}
+
+func readEndParams(op operation.Record) (endParams, error) {
+	var p endParams
+	if err := json.Unmarshal(op.Params, &p); err != nil {
+		return p, fmt.Errorf("reading the parameters of %s: %w", op.ID, err)
+	}
+	return p, nil
+}
+
+func (m *Manager) planStop(op operation.Record) (operation.Plan, error) {
+	p, err := readEndParams(op)
+	return operation.Plan{Steps: []operation.Step{
+		{Name: "stop the guest", Do: func(ctx context.Context, r operation.Report) error { return m.stop(ctx, p, r) }},
+		{Name: "release the network", Do: func(ctx context.Context, _ operation.Report) error { return m.detach(ctx, p.ID) }},
+	}}, err
+}
+
+func (m *Manager) planKill(op operation.Record) (operation.Plan, error) {
+	p, err := readEndParams(op)
+	return operation.Plan{Steps: []operation.Step{
+		{Name: "end the VMM", Do: func(ctx context.Context, r operation.Report) error { return m.kill(ctx, p.ID, r) }},
+		{Name: "release the network", Do: func(ctx context.Context, _ operation.Report) error { return m.detach(ctx, p.ID) }},
+	}}, err
+}
+
+// planDelete ends the process, then its devices, then its files, then the record.
+func (m *Manager) planDelete(op operation.Record) (operation.Plan, error) {
+	p, err := readEndParams(op)
+	return operation.Plan{Steps: []operation.Step{
+		{Name: "end the VMM", Do: func(ctx context.Context, r operation.Report) error { return m.endForDelete(ctx, p, r) }},
+		{Name: "release the network", Do: func(ctx context.Context, _ operation.Report) error { return m.detach(ctx, p.ID) }},
+		{Name: "remove the files", Do: func(_ context.Context, r operation.Report) error {
+			phase(r, "removing the files")
+			return m.removeDir(p.ID)
+		}},
+		{Name: "forget it", Do: func(ctx context.Context, _ operation.Report) error { return m.Store.DeleteVM(ctx, p.ID) }},
+	}}, err
+}
+
+// stop asks the guest, waits, and kills what does not end by itself.
+func (m *Manager) stop(ctx context.Context, p endParams, report operation.Report) error {
+	phase(report, "shutting the guest down")
+	bounded, cancel := context.WithTimeout(ctx, p.Timeout)
+	defer cancel()
+	_, err := m.Runtime.Stop(bounded, m.dir(p.ID))
+	switch {
+	case err == nil || errors.Is(err, machine.ErrNotRunning):
+		return m.settle(ctx, p.ID)
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	m.Log.Warn("the guest did not stop in time, ending its VMM", "vm", p.ID, "after", p.Timeout, "err", err)
+	m.publish(p.ID, "vm.stop_timeout", fmt.Sprintf("the guest did not stop within %s; its VMM was ended", p.Timeout))
+	return m.kill(ctx, p.ID, report)
+}
+
+func (m *Manager) kill(ctx context.Context, id string, report operation.Report) error {
+	phase(report, "ending the VMM")
+	if err := m.Runtime.Kill(ctx, m.dir(id)); err != nil && !errors.Is(err, machine.ErrNotRunning) {
+		return err
+	}
+	return m.settle(ctx, id)
+}
+
+func (m *Manager) endForDelete(ctx context.Context, p endParams, report operation.Report) error {
+	_, err := m.Runtime.Status(ctx, m.dir(p.ID))
+	switch {
+	case errors.Is(err, machine.ErrNotRunning):
+		return m.settle(ctx, p.ID)
+	case err == nil && !p.Force:
+		return fault.New(fault.Precondition, "Stop it first, or use: banger rm -f.", "the VM is running")
+	}
+	return m.kill(ctx, p.ID, report)
+}
+
+// settle waits until the end of the machine is seen and stored.
+func (m *Manager) settle(ctx context.Context, id string) error {
+	if err := m.waitGone(ctx, id); err != nil {
+		return err
+	}
+	r, err := m.Store.VM(ctx, id)
+	if err != nil || r.Boot == nil {
+		return ignoreMissing(err)
+	}
+	return m.ended(ctx, id, r.Boot.ID)
+}

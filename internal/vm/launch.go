@@ -1,0 +1,124 @@
+package vm
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/banger-vm/banger/internal/disk"
+	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/vmm"
+)
+
+// Files of a VM's directory that this package makes.
+const (
+	workDisk   = "work.img"
+	emptyDrive = "empty.img"
+	hostKey    = "ssh_host_ed25519_key"
+)
+
+// launchSpec puts together what a monitor needs to run the VM.
+func (m *Manager) launchSpec(ctx context.Context, p startParams) (machine.Launch, error) {
+	r, err := m.Store.VM(ctx, p.ID)
+	if err != nil {
+		return machine.Launch{}, err
+	}
+	kernel, err := m.Kernels.Get(ctx, r.KernelID)
+	if err != nil {
+		return machine.Launch{}, err
+	}
+	root, drives, err := m.drives(ctx, r, kernel)
+	if err != nil {
+		return machine.Launch{}, err
+	}
+	nic, err := m.attach(ctx, r.ID)
+	if err != nil {
+		return machine.Launch{}, err
+	}
+	key, err := m.hostKey(r.ID)
+	if err != nil {
+		return machine.Launch{}, err
+	}
+	return machine.Launch{
+		Protocol: machine.Protocol, VMID: r.ID, BootID: p.BootID, Driver: r.Spec.VMM,
+		Spec: vmm.Spec{
+			Name: r.Spec.Name, Dir: m.dir(r.ID), CPUs: r.Spec.CPUs, MemoryBytes: r.Spec.MemoryBytes,
+			Accel: r.Spec.Accel, Kernel: kernel.Vmlinux, Initramfs: kernel.Initramfs,
+			Cmdline: []string{wire.ArgRoot + "=" + string(root.Mode), wire.ArgUser + "=" + r.User},
+			Drives:  drives, Network: nic,
+		},
+		Identity: wire.Identity{
+			Hostname: r.Spec.Name, MachineID: r.MachineID, User: r.User,
+			HostKeys: map[string][]byte{hostKey: key},
+		},
+		BootTimeoutMS: m.cfg.BootTimeout.Milliseconds(),
+	}, nil
+}
+
+// drives fills all slots; an unused one is an empty read-only drive.
+func (m *Manager) drives(ctx context.Context, r Record, k Kernel) (disk.Root, []disk.Drive, error) {
+	img, err := m.Images.Get(ctx, r.ImageID)
+	if err != nil {
+		return disk.Root{}, nil, err
+	}
+	driver, err := m.diskDriver(r.Spec.DiskDriver)
+	if err != nil {
+		return disk.Root{}, nil, err
+	}
+	root, err := driver.Open(m.dir(r.ID), img.Root)
+	if err != nil {
+		return disk.Root{}, nil, fmt.Errorf("opening the disks of %s: %w", r.Spec.Name, err)
+	}
+	bySlot := map[disk.Slot]disk.Drive{
+		disk.SlotWork:    {Slot: disk.SlotWork, Path: workDisk},
+		disk.SlotModules: {Slot: disk.SlotModules, Path: k.Modules, ReadOnly: true},
+	}
+	for _, d := range root.Drives {
+		bySlot[d.Slot] = d
+	}
+	drives := make([]disk.Drive, 0, len(disk.Slots))
+	for _, slot := range disk.Slots {
+		d, ok := bySlot[slot]
+		if !ok {
+			d = disk.Drive{Slot: slot, Path: emptyDrive, ReadOnly: true}
+			if err := disk.EmptyDrive(filepath.Join(m.dir(r.ID), d.Path)); err != nil {
+				return disk.Root{}, nil, err
+			}
+		}
+		drives = append(drives, d)
+	}
+	return root, drives, nil
+}
+
+// hostKey returns the VM's SSH host key, made at its first start and kept in
+// its directory (0600).
+func (m *Manager) hostKey(id string) ([]byte, error) {
+	path := filepath.Join(m.dir(id), hostKey)
+	key, err := os.ReadFile(path)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making the guest's SSH host key: %w", err)
+	}
+	block, err := ssh.MarshalPrivateKey(private, "")
+	if err != nil {
+		return nil, fmt.Errorf("encoding the guest's SSH host key: %w", err)
+	}
+	key = pem.EncodeToMemory(block)
+	tmp := path + ".tmp"
+	if err := os.WriteFile(tmp, key, 0o600); err != nil {
+		return nil, fmt.Errorf("storing the guest's SSH host key: %w", err)
+	}
+	return key, os.Rename(tmp, path)
+}

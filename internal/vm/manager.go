@@ -1,0 +1,263 @@
+package vm
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/banger-vm/banger/internal/disk"
+	"github.com/banger-vm/banger/internal/event"
+	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/network"
+	"github.com/banger-vm/banger/internal/operation"
+)
+
+// Operations is what a Manager needs of the operation registry.
+type Operations interface {
+	Begin(ctx context.Context, req operation.Request) (operation.Record, error)
+	Wait(ctx context.Context, id string) (operation.Record, error)
+}
+
+// Holder tells which operation holds a target.
+type Holder interface {
+	// Holder returns the operation that holds target and its kind; "" if none.
+	Holder(target string) (operationID, kind string)
+}
+
+// Image is the part of an image that a VM needs.
+type Image struct {
+	ID      string
+	Root    disk.Base
+	SkelDir string
+	User    string
+	UID     int
+	GID     int
+}
+
+// Images gives VMs their base.
+type Images interface {
+	// Ensure returns the image, making it first where banger knows how.
+	Ensure(ctx context.Context, name string, report operation.Report) (Image, error)
+	Get(ctx context.Context, id string) (Image, error)
+}
+
+// Kernel is the part of a kernel that a VM needs.
+type Kernel struct {
+	ID        string
+	Vmlinux   string
+	Initramfs string // with the current banger-guest
+	Modules   string // ext4 image
+}
+
+// Kernels gives VMs their kernel.
+type Kernels interface {
+	Ensure(ctx context.Context, report operation.Report) (id string, err error)
+	Get(ctx context.Context, id string) (Kernel, error)
+}
+
+// WorkDisks makes work disks.
+type WorkDisks interface {
+	// Make makes the work disk at path; one that is there is left as it is.
+	Make(ctx context.Context, path string, sizeBytes int64, img Image) error
+}
+
+// VMMs chooses and checks VMMs.
+type VMMs interface {
+	// Choose resolves "auto" or checks that the named driver works here.
+	Choose(ctx context.Context, name string) (driver string, err error)
+	// Reduced says in sentences what is weaker with this driver on this host.
+	Reduced(driver string, s machine.Status) []string
+}
+
+// Config has the places and settings of a Manager.
+type Config struct {
+	Dir         string // holds one directory per VM
+	BootTimeout time.Duration
+	StopTimeout time.Duration
+	Now         func() time.Time
+}
+
+// Parts are what a Manager is made of.
+type Parts struct {
+	Store    Store
+	Runtime  machine.Runtime
+	Images   Images
+	Kernels  Kernels
+	Work     WorkDisks
+	VMMs     VMMs
+	Disks    map[string]disk.Driver
+	Networks map[string]network.Driver
+	Claims   Holder
+	Events   event.Publisher
+	Log      *slog.Logger
+}
+
+// Manager runs the lives of all VMs of a state directory.
+type Manager struct {
+	Parts
+	cfg Config
+	ops Operations
+
+	watchers sync.WaitGroup
+	ctx      context.Context // ends the watchers
+	cancel   context.CancelFunc
+
+	mu   sync.Mutex // guards live
+	live map[string]*liveVM
+}
+
+// liveVM is a VM that runs, as its monitor last told.
+type liveVM struct {
+	status machine.Status
+	gone   chan struct{} // closed when the watcher has stored the exit
+}
+
+// New makes a Manager. Its planners (Planners) go into the registry that is
+// handed over with Start.
+func New(parts Parts, cfg Config) *Manager {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.BootTimeout == 0 {
+		cfg.BootTimeout = 3 * time.Minute
+	}
+	if cfg.StopTimeout == 0 {
+		cfg.StopTimeout = time.Minute
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Manager{Parts: parts, cfg: cfg, ctx: ctx, cancel: cancel, live: make(map[string]*liveVM)}
+}
+
+// Start looks at every VM of the store, joins those that run, and puts those
+// that ended meanwhile right. Call it before operations are recovered.
+func (m *Manager) Start(ctx context.Context, ops Operations) error {
+	m.ops = ops
+	records, err := m.Store.VMs(ctx)
+	if err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	for _, r := range records {
+		if !r.Made || r.Boot == nil || r.Boot.Exit != nil {
+			continue
+		}
+		wg.Go(func() {
+			if err := m.join(ctx, r); err != nil {
+				m.Log.Error("joining a VM failed", "vm", r.ID, "name", r.Spec.Name, "err", err)
+			}
+		})
+	}
+	wg.Wait()
+	return nil
+}
+
+// join finds out what became of a boot that the store believes to run.
+func (m *Manager) join(ctx context.Context, r Record) error {
+	s, err := m.Runtime.Status(ctx, m.dir(r.ID))
+	switch {
+	case errors.Is(err, machine.ErrNotRunning):
+		return m.ended(ctx, r.ID, r.Boot.ID)
+	case err != nil:
+		return err
+	}
+	m.watch(r.ID, s)
+	return nil
+}
+
+// Close stops watching; the VMs run on.
+func (m *Manager) Close() {
+	m.cancel()
+	m.watchers.Wait()
+}
+
+func (m *Manager) dir(id string) string { return filepath.Join(m.cfg.Dir, id) }
+
+func target(id string) string { return "vm/" + id }
+
+// liveStatus returns a copy of what is known of a running VM, nil if none runs.
+func (m *Manager) liveStatus(id string) *machine.Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l := m.live[id]
+	if l == nil {
+		return nil
+	}
+	s := l.status
+	return &s
+}
+
+// Inspect returns one VM.
+func (m *Manager) Inspect(ctx context.Context, ref string) (View, error) {
+	r, err := m.Store.VM(ctx, ref)
+	if err != nil {
+		return View{}, err
+	}
+	return m.view(r), nil
+}
+
+// List returns the VMs by name; only those with something running unless all.
+func (m *Manager) List(ctx context.Context, all bool) ([]View, error) {
+	records, err := m.Store.VMs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]View, 0, len(records))
+	for _, r := range records {
+		v := m.view(r)
+		if all || v.Live != nil || v.State == Starting || v.State == Creating {
+			views = append(views, v)
+		}
+	}
+	return views, nil
+}
+
+// Connect returns a running VM, for a stream to its monitor.
+func (m *Manager) Connect(ctx context.Context, ref string) (View, error) {
+	v, err := m.Inspect(ctx, ref)
+	if err != nil {
+		return View{}, err
+	}
+	if v.Live == nil {
+		return View{}, fault.New(fault.Precondition,
+			"Start it with: banger start "+v.Spec.Name, "the VM %s is %s", v.Spec.Name, v.State)
+	}
+	// A monitor that was killed comes back here before the client needs it.
+	if _, err := m.Runtime.Status(ctx, v.Dir); err != nil && !errors.Is(err, machine.ErrNotRunning) {
+		return View{}, err
+	}
+	return v, nil
+}
+
+// ImageUsers names the VMs that stand on an image.
+func (m *Manager) ImageUsers(ctx context.Context, imageID string) ([]string, error) {
+	records, err := m.Store.VMs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, r := range records {
+		if r.ImageID == imageID {
+			names = append(names, r.Spec.Name)
+		}
+	}
+	return names, nil
+}
+
+// removeDir removes a VM's directory, which holds nothing but banger's files.
+func (m *Manager) removeDir(id string) error {
+	if _, err := hex.DecodeString(id); err != nil || id == "" {
+		return fault.New(fault.Internal, "", "refusing to remove the directory of a VM with the ID %q", id)
+	}
+	err := os.RemoveAll(m.dir(id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,202 @@
+package vm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/network"
+	"github.com/banger-vm/banger/internal/operation"
+)
+
+// startParams are all that a start needs.
+type startParams struct {
+	ID     string `json:"id"`
+	BootID string `json:"boot_id"`
+}
+
+func (m *Manager) networkDriver(name string) (network.Driver, error) {
+	if d, ok := m.Networks[name]; ok {
+		return d, nil
+	}
+	return nil, fault.New(fault.Invalid, "Use user or none.", "there is no network %q", name)
+}
+
+// Boot begins a start; a VM that runs already makes it succeed at once.
+func (m *Manager) Boot(ctx context.Context, ref, key string) (operation.Record, error) {
+	r, err := m.Store.VM(ctx, ref)
+	if err != nil {
+		return operation.Record{}, err
+	}
+	if !r.Made {
+		return operation.Record{}, fault.New(fault.Precondition,
+			"See it with: banger op ls, or delete it with: banger rm "+r.Spec.Name,
+			"the VM %s is not whole yet", r.Spec.Name)
+	}
+	return m.ops.Begin(ctx, operation.Request{
+		Kind: KindStart, Target: target(r.ID), Name: r.Spec.Name, Key: key,
+		Params: startParams{ID: r.ID, BootID: newID(8)},
+	})
+}
+
+func (m *Manager) planStart(op operation.Record) (operation.Plan, error) {
+	var p startParams
+	if err := json.Unmarshal(op.Params, &p); err != nil {
+		return operation.Plan{}, fmt.Errorf("reading the parameters of %s: %w", op.ID, err)
+	}
+	return operation.Plan{
+		Steps:  m.startSteps(p),
+		Result: func() any { return map[string]string{"id": p.ID} },
+	}, nil
+}
+
+// startSteps bring a VM from stopped to an agent that answers.
+func (m *Manager) startSteps(p startParams) []operation.Step {
+	return []operation.Step{
+		{
+			Name: "connect the network",
+			Do: func(ctx context.Context, _ operation.Report) error {
+				_, err := m.attach(ctx, p.ID)
+				return err
+			},
+			Undo: func(ctx context.Context) error { return m.detach(ctx, p.ID) },
+		},
+		{
+			Name: "start the VMM",
+			Do:   func(ctx context.Context, r operation.Report) error { return m.launch(ctx, p, r) },
+			Undo: func(ctx context.Context) error { return m.unlaunch(ctx, p) },
+		},
+		{
+			Name: "wait for the guest",
+			Do:   func(ctx context.Context, r operation.Report) error { return m.awaitReady(ctx, p, r) },
+		},
+	}
+}
+
+// attach plugs the VM in; for a running VM it changes nothing.
+func (m *Manager) attach(ctx context.Context, id string) (network.Attachment, error) {
+	r, err := m.Store.VM(ctx, id)
+	if err != nil {
+		return network.Attachment{}, err
+	}
+	driver, err := m.networkDriver(r.Spec.Network)
+	if err != nil {
+		return network.Attachment{}, err
+	}
+	return driver.Apply(ctx, network.Request{VMID: id, Dir: m.dir(id)})
+}
+
+// detach unplugs the VM unless it runs.
+func (m *Manager) detach(ctx context.Context, id string) error {
+	r, err := m.Store.VM(ctx, id)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	if m.liveStatus(id) != nil {
+		return nil
+	}
+	driver, err := m.networkDriver(r.Spec.Network)
+	if err != nil {
+		return err
+	}
+	return driver.Release(ctx, network.Request{VMID: id, Dir: m.dir(id)})
+}
+
+// launch starts the boot, or joins the one that runs.
+func (m *Manager) launch(ctx context.Context, p startParams, report operation.Report) error {
+	phase(report, "starting the VMM")
+	dir := m.dir(p.ID)
+	switch s, err := m.Runtime.Status(ctx, dir); {
+	case err == nil && s.Phase != machine.PhaseExited:
+		m.watch(p.ID, s)
+		return nil
+	case err != nil && !errors.Is(err, machine.ErrNotRunning):
+		return err
+	}
+	// The end of the boot before must be stored before the next one takes its place.
+	if err := m.waitGone(ctx, p.ID); err != nil {
+		return err
+	}
+	l, err := m.launchSpec(ctx, p)
+	if err != nil {
+		return err
+	}
+	started := m.cfg.Now().UTC()
+	if err := m.update(ctx, p.ID, func(r *Record) { r.Boot = &Boot{ID: p.BootID, StartedAt: started} }); err != nil {
+		return err
+	}
+	s, err := m.Runtime.Launch(ctx, dir, l)
+	if err != nil {
+		// Without this a failed start would look like a running VM.
+		return errors.Join(err, m.ended(context.WithoutCancel(ctx), p.ID, p.BootID))
+	}
+	m.watch(p.ID, s)
+	return nil
+}
+
+// unlaunch ends the boot that this start began, and no other.
+func (m *Manager) unlaunch(ctx context.Context, p startParams) error {
+	s, err := m.Runtime.Status(ctx, m.dir(p.ID))
+	if errors.Is(err, machine.ErrNotRunning) {
+		return m.ended(ctx, p.ID, p.BootID)
+	}
+	if err == nil && s.BootID != p.BootID {
+		return nil
+	}
+	if err := m.Runtime.Kill(ctx, m.dir(p.ID)); err != nil {
+		return err
+	}
+	if err := m.waitGone(ctx, p.ID); err != nil {
+		return err
+	}
+	return m.ended(ctx, p.ID, p.BootID)
+}
+
+// awaitReady waits until the agent has its identity: exec works then.
+func (m *Manager) awaitReady(ctx context.Context, p startParams, report operation.Report) error {
+	phase(report, "booting the guest")
+	var after uint64
+	for {
+		s, err := m.Runtime.Watch(ctx, m.dir(p.ID), after)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, machine.ErrNotRunning):
+			return m.bootFailed(p, nil)
+		case err != nil:
+			return err
+		case s.Phase == machine.PhaseExited:
+			return m.bootFailed(p, s.Exit)
+		case s.ReadyMS > 0:
+			m.watch(p.ID, s)
+			return nil
+		case s.Phase == machine.PhasePaused:
+			phase(report, s.Reason)
+		}
+		after = s.Version
+	}
+}
+
+// bootFailed says how a boot ended before the guest was ready, with the last
+// words of its console.
+func (m *Manager) bootFailed(p startParams, exit *machine.Exit) error {
+	if exit == nil {
+		last, err := m.Runtime.LastExit(m.dir(p.ID))
+		if err != nil {
+			last = machine.Exit{Reason: machine.ExitCrashed}
+		}
+		exit = &last
+	}
+	text := "the guest did not start: " + ExitSentence(*exit)
+	if exit.Console != "" {
+		text += "; its console ends with:\n" + exit.Console
+	}
+	kind := fault.Unavailable
+	if exit.Reason == machine.ExitBootTimeout {
+		kind = fault.Deadline
+	}
+	return fault.New(kind, "Try again, or look at console.log in the VM's directory.", "%s", text)
+}

@@ -1,0 +1,105 @@
+package vm
+
+import (
+	"fmt"
+
+	"github.com/banger-vm/banger/internal/machine"
+)
+
+// The kinds of a VM's operations.
+const (
+	KindCreate = "vm.create"
+	KindStart  = "vm.start"
+	KindStop   = "vm.stop"
+	KindKill   = "vm.kill"
+	KindDelete = "vm.delete"
+)
+
+// view derives what is true of a VM now.
+func (m *Manager) view(r Record) View {
+	v := View{Record: r, Dir: m.dir(r.ID), Live: m.liveStatus(r.ID)}
+	var kind string
+	v.Operation, kind = m.Claims.Holder(target(r.ID))
+	v.State, v.Reason = derive(r, v.Live, kind)
+	if driver, ok := m.Networks[r.Spec.Network]; ok {
+		v.Reduced = append(v.Reduced, driver.Exposure()...)
+	}
+	if v.Live != nil {
+		v.Reduced = append(v.Reduced, m.VMMs.Reduced(r.Spec.VMM, *v.Live)...)
+	}
+	return v
+}
+
+// derive is the whole state machine: the operation under way, then the
+// machine, then how the last boot ended.
+func derive(r Record, live *machine.Status, opKind string) (State, string) {
+	switch opKind {
+	case KindCreate:
+		return Creating, ""
+	case KindDelete:
+		return Deleting, ""
+	case KindStop, KindKill:
+		return Stopping, ""
+	case KindStart:
+		if live == nil || live.Phase != machine.PhaseRunning {
+			return Starting, ""
+		}
+	}
+	if live != nil {
+		return liveState(*live)
+	}
+	if !r.Made {
+		return Failed, "its creation did not end; delete it with: banger rm " + r.Spec.Name
+	}
+	if r.Boot == nil {
+		return Stopped, ""
+	}
+	return exitState(r.Boot.Exit)
+}
+
+func liveState(s machine.Status) (State, string) {
+	switch s.Phase {
+	case machine.PhaseRunning:
+		return Running, s.Reason
+	case machine.PhasePaused:
+		return Paused, s.Reason
+	case machine.PhaseStopping:
+		return Stopping, s.Reason
+	case machine.PhaseExited:
+		return exitState(s.Exit)
+	}
+	return Starting, s.Reason
+}
+
+func exitState(e *machine.Exit) (State, string) {
+	if e == nil {
+		return Stopped, ""
+	}
+	switch e.Reason {
+	case machine.ExitStopped:
+		return Stopped, ""
+	case machine.ExitPoweroff, machine.ExitKilled, machine.ExitCrashed:
+		return Stopped, ExitSentence(*e)
+	}
+	return Failed, ExitSentence(*e)
+}
+
+// ExitSentence says how a boot ended.
+func ExitSentence(e machine.Exit) string {
+	text := map[string]string{
+		machine.ExitStopped:     "it was stopped",
+		machine.ExitPoweroff:    "the guest powered itself off",
+		machine.ExitKilled:      "it was killed",
+		machine.ExitPanic:       "the guest's kernel panicked",
+		machine.ExitCrashed:     "its VMM ended unexpectedly",
+		machine.ExitBootTimeout: "the guest did not answer in time",
+		machine.ExitStartFailed: "its VMM did not start",
+	}[e.Reason]
+	if text == "" {
+		text = "it ended (" + e.Reason + ")"
+	}
+	if e.Detail != "" {
+		return fmt.Sprintf("%s: %s", text, e.Detail)
+	}
+	return text
+}

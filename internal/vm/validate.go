@@ -1,0 +1,96 @@
+package vm
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/vmm"
+)
+
+// Bounds and defaults of a Spec.
+const (
+	MaxCPUs       = 64
+	MinMemory     = 128 << 20
+	MaxMemory     = 1 << 40
+	MinDisk       = 32 << 20
+	MaxDisk       = 16 << 40
+	defaultMemory = 512 << 20
+	defaultDisk   = 16 << 30
+	maxLabels     = 64
+	maxLabelBytes = 256
+)
+
+var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// CheckName refuses what can be no VM's name: a name is a DNS label, because
+// NAME.vm is its address.
+func CheckName(name string) error {
+	if nameForm.MatchString(name) {
+		return nil
+	}
+	shown := name
+	if len(shown) > 70 {
+		shown = shown[:70] + "…"
+	}
+	return fault.New(fault.Invalid,
+		"Use 1 to 63 lower-case letters, digits and hyphens, for instance dev or web-2.",
+		"%q cannot be a VM's name", shown)
+}
+
+// withDefaults fills in what was not asked for.
+func (s Spec) withDefaults() Spec {
+	def := func(v *string, d string) {
+		if *v == "" {
+			*v = d
+		}
+	}
+	def(&s.Image, "debian")
+	def(&s.DiskDriver, "guestcow")
+	def(&s.Network, "user")
+	def(&s.VMM, "auto")
+	if s.Accel == "" {
+		s.Accel = vmm.AccelAuto
+	}
+	if s.CPUs == 0 {
+		s.CPUs = 1
+	}
+	if s.MemoryBytes == 0 {
+		s.MemoryBytes = defaultMemory
+	}
+	if s.DiskBytes == 0 {
+		s.DiskBytes = defaultDisk
+	}
+	return s
+}
+
+// check refuses what no host could run; drivers check what this one cannot.
+func (s Spec) check() error {
+	if err := CheckName(s.Name); err != nil {
+		return err
+	}
+	switch {
+	case s.CPUs < 1 || s.CPUs > MaxCPUs:
+		return fault.New(fault.Invalid, "Use -c with 1 to 64.", "a VM cannot have %d vCPUs", s.CPUs)
+	case s.MemoryBytes < MinMemory || s.MemoryBytes > MaxMemory:
+		return fault.New(fault.Invalid, "Use -m with 128M to 1T, for instance 2G.",
+			"a VM cannot have %d MiB of memory", s.MemoryBytes>>20)
+	case s.DiskBytes < MinDisk || s.DiskBytes > MaxDisk:
+		return fault.New(fault.Invalid, "Use --disk with 32M to 16T, for instance 20G.",
+			"a work disk cannot have %d MiB", s.DiskBytes>>20)
+	case len(s.Labels) > maxLabels:
+		return fault.New(fault.Invalid, "Use at most 64 labels.", "a VM cannot have %d labels", len(s.Labels))
+	}
+	switch s.Accel {
+	case vmm.AccelAuto, vmm.AccelKVM, vmm.AccelTCG:
+	default:
+		return fault.New(fault.Invalid, "Use auto, kvm or tcg.", "there is no accelerator %q", string(s.Accel))
+	}
+	for k, v := range s.Labels {
+		if k == "" || len(k)+len(v) > maxLabelBytes || strings.ContainsFunc(k+v, func(r rune) bool { return r < ' ' }) {
+			return fault.New(fault.Invalid, "Use KEY=VALUE of printable characters, at most 256 in all.",
+				"%q cannot be a label", k)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,90 @@
+// Package vm is the life of virtual machines: what is asked for, what is true,
+// and the operations that lead from one to the other. It sees disks, networks,
+// images, kernels and a running machine through contracts only.
+//
+// A VM's state is never stored: it is derived from the operation that holds
+// its claim, from its monitor's status, and from how its last boot ended.
+package vm
+
+import (
+	"context"
+	"time"
+
+	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/vmm"
+)
+
+// Spec is what a VM is asked to be, all defaults filled in.
+type Spec struct {
+	Name        string            `json:"name"`
+	Image       string            `json:"image"` // as asked for
+	CPUs        int               `json:"cpus"`
+	MemoryBytes int64             `json:"memory"`
+	DiskBytes   int64             `json:"disk"` // of the work disk
+	DiskDriver  string            `json:"disk_driver"`
+	Network     string            `json:"network"`
+	VMM         string            `json:"vmm"` // resolved to a driver's name at create
+	Accel       vmm.Accel         `json:"accel"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	AutoRemove  bool              `json:"auto_remove,omitempty"`
+}
+
+// Record is a VM as the store keeps it.
+type Record struct {
+	ID        string    `json:"id"`
+	Spec      Spec      `json:"spec"`
+	ImageID   string    `json:"image_id"`  // empty until the image is there
+	KernelID  string    `json:"kernel_id"` // empty until the kernel is there
+	User      string    `json:"user"`      // the image's login user
+	MachineID string    `json:"machine_id"`
+	CreatedAt time.Time `json:"created_at"`
+	// Made is set once all of the VM's files are there.
+	Made   bool    `json:"made"`
+	DiskMS float64 `json:"disk_ms"` // making the disks took
+	Boot   *Boot   `json:"boot,omitempty"`
+}
+
+// Boot is the running or the last boot.
+type Boot struct {
+	ID        string          `json:"id"`
+	StartedAt time.Time       `json:"started_at"`
+	Status    *machine.Status `json:"status,omitempty"` // the last one seen
+	Exit      *machine.Exit   `json:"exit,omitempty"`   // nil while it runs
+}
+
+// Store keeps VMs. Names are unique; a ref is a name, an ID or a unique ID
+// prefix. Missing rows are fault.NotFound, a taken name is fault.Exists, an
+// ambiguous prefix fault.Invalid.
+type Store interface {
+	InsertVM(ctx context.Context, r Record) error
+	UpdateVM(ctx context.Context, r Record) error
+	DeleteVM(ctx context.Context, id string) error // a missing one is no error
+	VM(ctx context.Context, ref string) (Record, error)
+	VMs(ctx context.Context) ([]Record, error) // by name
+}
+
+// State is the state of a VM, derived from facts.
+type State string
+
+// The states.
+const (
+	Creating State = "creating"
+	Stopped  State = "stopped"
+	Starting State = "starting"
+	Running  State = "running"
+	Paused   State = "paused"
+	Stopping State = "stopping"
+	Deleting State = "deleting"
+	Failed   State = "failed"
+)
+
+// View is a VM with what is true of it now.
+type View struct {
+	Record
+	Dir       string
+	State     State
+	Reason    string
+	Operation string          // the one that holds the claim
+	Live      *machine.Status // nil when nothing runs
+	Reduced   []string
+}

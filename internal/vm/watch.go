@@ -1,0 +1,192 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"time"
+
+	"github.com/banger-vm/banger/internal/event"
+	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/operation"
+)
+
+// watch takes a machine into the set of the living and follows it to its end.
+// Watching a boot that is watched already only refreshes what is known.
+func (m *Manager) watch(id string, s machine.Status) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if l := m.live[id]; l != nil && l.status.BootID == s.BootID {
+		if s.Version > l.status.Version || s.MonitorPID != l.status.MonitorPID {
+			l.status = s
+		}
+		return
+	}
+	if m.ctx.Err() != nil {
+		return
+	}
+	l := &liveVM{status: s, gone: make(chan struct{})}
+	m.live[id] = l
+	m.watchers.Go(func() { m.follow(id, l, s) })
+}
+
+// follow long-polls one machine until it is gone.
+func (m *Manager) follow(id string, l *liveVM, s machine.Status) {
+	log := m.Log.With("vm", id)
+	after, pause := s.Version, 50*time.Millisecond
+	for m.ctx.Err() == nil {
+		next, err := m.Runtime.Watch(m.ctx, m.dir(id), after)
+		switch {
+		case m.ctx.Err() != nil:
+			return
+		case errors.Is(err, machine.ErrNotRunning),
+			err == nil && (next.Phase == machine.PhaseExited || next.BootID != s.BootID):
+			m.leave(id, l)
+			if err := m.ended(m.ctx, id, s.BootID); err != nil {
+				log.Error("storing the end of a boot failed", "err", err)
+			}
+			close(l.gone)
+			m.afterEnd(id)
+			return
+		case err != nil:
+			log.Warn("watching the monitor failed, trying again", "err", err)
+			select {
+			case <-m.ctx.Done():
+			case <-time.After(pause):
+			}
+			pause, after = min(2*pause, 5*time.Second), 0
+			continue
+		}
+		pause, after = 50*time.Millisecond, next.Version
+		m.changed(id, l, next)
+	}
+}
+
+// leave takes a machine out of the set of the living, unless a newer boot has
+// taken its place.
+func (m *Manager) leave(id string, l *liveVM) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.live[id] == l {
+		delete(m.live, id)
+	}
+}
+
+// changed takes over a newer status and tells what is new in it.
+func (m *Manager) changed(id string, l *liveVM, next machine.Status) {
+	m.mu.Lock()
+	old := l.status
+	l.status = next
+	m.mu.Unlock()
+	if old.MonitorPID != next.MonitorPID {
+		m.publish(id, "vm.adopted", "a new monitor took the running VM over")
+	}
+	if next.Reboots > old.Reboots {
+		m.publish(id, "vm.rebooted", "the guest rebooted")
+	}
+	switch {
+	case old.Phase == next.Phase && old.Guest.Phase == next.Guest.Phase:
+		return
+	case next.Phase == machine.PhasePaused:
+		m.publish(id, "vm.paused", next.Reason)
+	case old.Phase == machine.PhasePaused && next.Phase == machine.PhaseRunning:
+		m.publish(id, "vm.resumed", "it goes on")
+	case next.Phase == machine.PhaseRunning && old.Phase != machine.PhaseRunning:
+		m.publish(id, "vm.running", "")
+	case next.SystemMS > 0 && old.SystemMS == 0:
+		m.publish(id, "vm.system_ready", "")
+	}
+	if next.SystemMS > 0 && old.SystemMS == 0 || next.ReadyMS > 0 && old.ReadyMS == 0 {
+		if err := m.storeStatus(id, next); err != nil {
+			m.Log.Error("storing boot timings failed", "vm", id, "err", err)
+		}
+	}
+}
+
+// storeStatus keeps the timings of a boot for after its end.
+func (m *Manager) storeStatus(id string, s machine.Status) error {
+	r, err := m.Store.VM(m.ctx, id)
+	if err != nil || r.Boot == nil || r.Boot.ID != s.BootID {
+		return err
+	}
+	boot := *r.Boot
+	boot.Status = &s
+	r.Boot = &boot
+	return m.Store.UpdateVM(m.ctx, r)
+}
+
+// ended stores how a boot ended, if it is still the VM's last one.
+func (m *Manager) ended(ctx context.Context, id, bootID string) error {
+	r, err := m.Store.VM(ctx, id)
+	if err != nil || r.Boot == nil || r.Boot.ID != bootID || r.Boot.Exit != nil {
+		return ignoreMissing(err)
+	}
+	exit, err := m.Runtime.LastExit(m.dir(id))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if exit.BootID != bootID {
+		exit = machine.Exit{
+			BootID: bootID, Reason: machine.ExitCrashed, At: m.cfg.Now(),
+			Detail: "neither its VMM nor its monitor is there any more",
+		}
+	}
+	boot := *r.Boot
+	boot.Exit = &exit
+	r.Boot = &boot
+	if err := m.Store.UpdateVM(ctx, r); err != nil {
+		return err
+	}
+	m.publish(id, "vm.stopped", ExitSentence(exit))
+	return nil
+}
+
+// afterEnd deletes a VM that was made to be thrown away.
+func (m *Manager) afterEnd(id string) {
+	r, err := m.Store.VM(m.ctx, id)
+	if err != nil || !r.Spec.AutoRemove {
+		return
+	}
+	for m.ctx.Err() == nil {
+		_, err = m.ops.Begin(m.ctx, deleteRequest(r, true, "auto-remove-"+r.ID))
+		var busy *fault.Error
+		if !errors.As(err, &busy) || busy.Kind != fault.Busy || busy.Operation == "" {
+			break
+		}
+		// The stop that ended it, say, holds the claim for a moment longer.
+		if _, err = m.ops.Wait(m.ctx, busy.Operation); err != nil {
+			break
+		}
+	}
+	if err != nil && m.ctx.Err() == nil && fault.KindOf(err) != fault.NotFound {
+		m.Log.Warn("removing a stopped VM did not begin", "vm", id, "err", err)
+	}
+}
+
+func (m *Manager) publish(id, kind, message string) {
+	name := ""
+	if r, err := m.Store.VM(m.ctx, id); err == nil {
+		name = r.Spec.Name
+	}
+	m.Events.Publish(event.Event{Time: m.cfg.Now(), Type: kind, Target: target(id), Name: name, Message: message})
+}
+
+// waitGone waits until a machine that was told to end has been seen to.
+func (m *Manager) waitGone(ctx context.Context, id string) error {
+	m.mu.Lock()
+	l := m.live[id]
+	m.mu.Unlock()
+	if l == nil {
+		return nil
+	}
+	select {
+	case <-l.gone:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// phase reports a phase without numbers.
+func phase(report operation.Report, text string) { report(operation.Progress{Phase: text}) }
