@@ -137,8 +137,10 @@ func (s *Source) unpack(ctx context.Context, deb, dir, release string) error {
 		err := untar(r, root, release)
 		if err != nil {
 			err = fmt.Errorf("the package is damaged: %w", err)
+		} else { // what pads a tar's end
+			_, err = io.Copy(io.Discard, r)
 		}
-		r.CloseWithError(err) // ends dpkg-deb when it has more to say than we read
+		r.CloseWithError(err) // ends dpkg-deb
 		done <- err
 	}()
 	_, err = s.run.Run(ctx, hostexec.Cmd{Name: "dpkg-deb", Args: []string{"--fsys-tarfile", deb}, Stdout: w})
