@@ -62,8 +62,9 @@ type Plan struct {
 	RollBack bool
 	// Result is asked once all steps are done; nil for none.
 	Result func() any
-	// Fail is told the error once an operation that cannot be undone, or that
-	// was undone, has ended; nil if nobody wants to know.
+	// Fail is told the error of an operation that failed or was cancelled,
+	// after the undoing and before the end is stored, so after a crash perhaps
+	// twice; nil if nobody wants to know.
 	Fail func(ctx context.Context, err error)
 }
 
@@ -79,7 +80,8 @@ type Request struct {
 	Key    string // idempotency key; the same key and kind return the same operation
 	Params any    // encoded as JSON
 	// Preempt cancels the operation that holds the target, waits for its end,
-	// and then begins (kill, forced delete).
+	// and then begins (kill, forced delete). One of the same kind is only
+	// waited for.
 	Preempt bool
 }
 
@@ -120,12 +122,15 @@ type StepRecord struct {
 	MS    float64
 }
 
-// Journal keeps operations; internal/store implements it.
+// Journal keeps operations; internal/store implements it. A missing one is
+// fault.NotFound, an ambiguous prefix fault.Invalid.
 type Journal interface {
 	// InsertOperation stores a new operation; where one of the same kind has
 	// the same key it stores nothing and returns that one.
 	InsertOperation(ctx context.Context, r Record) (existing *Record, err error)
 	UpdateOperation(ctx context.Context, r Record) error
-	Operation(ctx context.Context, idOrPrefix string) (Record, error) // fs.ErrNotExist; ErrAmbiguous
-	Operations(ctx context.Context, all bool) ([]Record, error)       // newest first
+	Operation(ctx context.Context, idOrPrefix string) (Record, error)
+	OperationByKey(ctx context.Context, kind, key string) (*Record, error) // nil if there is none
+	// Operations returns those that have not ended, or all; newest first.
+	Operations(ctx context.Context, all bool) ([]Record, error)
 }
