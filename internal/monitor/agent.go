@@ -9,6 +9,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/monitor/control"
 )
 
 type rwc = io.ReadWriteCloser
@@ -50,7 +51,7 @@ func (m *Monitor) heard(ctx context.Context, h wire.Hello, begin time.Time) erro
 		})
 	}
 	s := m.board.update(func(s *machine.Status) { follow(s, h, ms(time.Since(begin))) })
-	if err := WriteFile(m.launch.Spec.Dir, statusFile, s); err != nil {
+	if err := control.WriteFile(m.launch.Spec.Dir, statusFile, s); err != nil {
 		m.log.Warn("keeping the boot's timings failed", "err", err)
 	}
 	return nil

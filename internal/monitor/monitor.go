@@ -33,7 +33,8 @@ type Monitor struct {
 	asked   string // why we end the VMM, "" while we do not
 	hello   wire.Hello
 
-	stop atomic.Bool // a graceful stop was asked for
+	life context.Context // of the process; set before anything is served
+	stop atomic.Bool     // a graceful stop was asked for
 }
 
 // newMonitor prepares for the VM that launch describes.

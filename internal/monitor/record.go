@@ -1,52 +1,20 @@
 package monitor
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
 
 	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/monitor/control"
 )
 
-// Files of a VM's directory that are between daemon and monitor.
+// Files of a VM's directory that are the monitor's own.
 const (
-	LaunchFile = "launch.json" // daemon → monitor: what to run
-	statusFile = "status.json" // monitor → the next monitor: boot timings
-	ExitFile   = "exit.json"   // monitor → daemon: how the boot ended
+	statusFile = "status.json" // boot timings, for the next monitor
 	lockFile   = "monitor.lock"
-	SocketFile = "monitor.sock"
-	LogFile    = "monitor.log"
 )
-
-// WriteFile writes v as JSON to name in dir, whole or not at all, mode 0600.
-func WriteFile(dir, name string, v any) error {
-	data, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encoding %s: %w", name, err)
-	}
-	path := filepath.Join(dir, name)
-	if err := os.WriteFile(path+".tmp", data, 0o600); err != nil {
-		return fmt.Errorf("writing %s: %w", name, err)
-	}
-	if err := os.Rename(path+".tmp", path); err != nil {
-		return fmt.Errorf("writing %s: %w", name, err)
-	}
-	return nil
-}
-
-// ReadFile reads what WriteFile wrote.
-func ReadFile(dir, name string, v any) error {
-	data, err := os.ReadFile(filepath.Join(dir, name))
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("reading %s: %w", name, err)
-	}
-	return nil
-}
 
 // lock makes this the directory's only monitor until the process ends.
 func lock(dir string) (*os.File, error) {
@@ -64,7 +32,7 @@ func lock(dir string) (*os.File, error) {
 // restore takes over what an earlier monitor of the same boot knew.
 func restore(dir string, s *machine.Status) {
 	var old machine.Status
-	if err := ReadFile(dir, statusFile, &old); err != nil || old.BootID != s.BootID {
+	if err := control.ReadFile(dir, statusFile, &old); err != nil || old.BootID != s.BootID {
 		return // nothing is known: timings stay 0
 	}
 	s.SpawnMS, s.ReadyMS, s.SystemMS, s.Reboots = old.SpawnMS, old.ReadyMS, old.SystemMS, old.Reboots

@@ -5,24 +5,24 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/operation"
-	"github.com/banger-vm/banger/internal/rpc"
+	"github.com/banger-vm/banger/internal/rpc/rpcserver"
 )
 
-func (p Parts) operationMethods() map[string]rpc.Handler {
+func (p Parts) operationMethods() map[string]rpcserver.Handler {
 	ops := p.Operations
-	show := handle(func(ctx context.Context, r api.OpRef) (any, error) { return begun(ops.Get(ctx, r.ID)) })
-	cancel := handle(func(ctx context.Context, r api.OpRef) (any, error) { return begun(ops.Cancel(ctx, r.ID)) })
-	return map[string]rpc.Handler{
+	show := rpcserver.Bind(func(ctx context.Context, r api.OpRef) (any, error) { return begun(ops.Get(ctx, r.ID)) })
+	cancel := rpcserver.Bind(func(ctx context.Context, r api.OpRef) (any, error) { return begun(ops.Cancel(ctx, r.ID)) })
+	return map[string]rpcserver.Handler{
 		api.MethodOpShow:               show,
 		api.MethodVMCreateStatus:       show,
 		api.MethodImageBootstrapStatus: show,
 		api.MethodOpCancel:             cancel,
 		api.MethodVMCreateCancel:       cancel,
 		api.MethodImageBootstrapCancel: cancel,
-		api.MethodOpWait: handle(func(ctx context.Context, r api.OpWaitRequest) (any, error) {
+		api.MethodOpWait: rpcserver.Bind(func(ctx context.Context, r api.OpWaitRequest) (any, error) {
 			return begun(ops.Changed(ctx, r.ID, wait(r.WaitMS)))
 		}),
-		api.MethodOpList: handle(func(ctx context.Context, r api.OpListRequest) (any, error) {
+		api.MethodOpList: rpcserver.Bind(func(ctx context.Context, r api.OpListRequest) (any, error) {
 			records, err := ops.List(ctx, r.All)
 			list := api.OpList{Operations: make([]api.Operation, len(records))}
 			for i, rec := range records {
@@ -31,7 +31,7 @@ func (p Parts) operationMethods() map[string]rpc.Handler {
 			}
 			return list, err
 		}),
-		api.MethodEventWatch: handle(func(ctx context.Context, r api.EventWatchRequest) (any, error) { return p.watchEvents(ctx, r) }),
+		api.MethodEventWatch: rpcserver.Bind(func(ctx context.Context, r api.EventWatchRequest) (any, error) { return p.watchEvents(ctx, r) }),
 	}
 }
 

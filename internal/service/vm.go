@@ -7,30 +7,30 @@ import (
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/operation"
-	"github.com/banger-vm/banger/internal/rpc"
+	"github.com/banger-vm/banger/internal/rpc/rpcserver"
 	"github.com/banger-vm/banger/internal/vm"
 	"github.com/banger-vm/banger/internal/vmm"
 )
 
-func (p Parts) vmMethods() map[string]rpc.Handler {
+func (p Parts) vmMethods() map[string]rpcserver.Handler {
 	m := p.VMs
-	return map[string]rpc.Handler{
-		api.MethodVMCreateBegin: handle(func(ctx context.Context, r api.VMCreateRequest) (any, error) {
+	return map[string]rpcserver.Handler{
+		api.MethodVMCreateBegin: rpcserver.Bind(func(ctx context.Context, r api.VMCreateRequest) (any, error) {
 			return begun(m.Create(ctx, specFrom(r.Spec), r.Start, r.Key))
 		}),
-		api.MethodVMStart: handle(func(ctx context.Context, r api.VMActionRequest) (any, error) {
+		api.MethodVMStart: rpcserver.Bind(func(ctx context.Context, r api.VMActionRequest) (any, error) {
 			return begun(m.Boot(ctx, r.VM, r.Key))
 		}),
-		api.MethodVMStop: handle(func(ctx context.Context, r api.VMStopRequest) (any, error) {
+		api.MethodVMStop: rpcserver.Bind(func(ctx context.Context, r api.VMStopRequest) (any, error) {
 			return begun(m.Stop(ctx, r.VM, time.Duration(r.TimeoutMS)*time.Millisecond, r.Key))
 		}),
-		api.MethodVMKill: handle(func(ctx context.Context, r api.VMActionRequest) (any, error) {
+		api.MethodVMKill: rpcserver.Bind(func(ctx context.Context, r api.VMActionRequest) (any, error) {
 			return begun(m.Kill(ctx, r.VM, r.Key))
 		}),
-		api.MethodVMDelete: handle(func(ctx context.Context, r api.VMDeleteRequest) (any, error) {
+		api.MethodVMDelete: rpcserver.Bind(func(ctx context.Context, r api.VMDeleteRequest) (any, error) {
 			return begun(m.Delete(ctx, r.VM, r.Force, r.Key))
 		}),
-		api.MethodVMList: handle(func(ctx context.Context, r api.VMListRequest) (any, error) {
+		api.MethodVMList: rpcserver.Bind(func(ctx context.Context, r api.VMListRequest) (any, error) {
 			views, err := m.List(ctx, r.All)
 			list := api.VMList{VMs: make([]api.VM, len(views))}
 			for i, v := range views {
@@ -38,11 +38,11 @@ func (p Parts) vmMethods() map[string]rpc.Handler {
 			}
 			return list, err
 		}),
-		api.MethodVMInspect: handle(func(ctx context.Context, r api.VMRef) (any, error) {
+		api.MethodVMInspect: rpcserver.Bind(func(ctx context.Context, r api.VMRef) (any, error) {
 			v, err := m.Inspect(ctx, r.VM)
 			return vmFrom(v), err
 		}),
-		api.MethodVMConnect: handle(func(ctx context.Context, r api.VMRef) (any, error) {
+		api.MethodVMConnect: rpcserver.Bind(func(ctx context.Context, r api.VMRef) (any, error) {
 			v, err := m.Connect(ctx, r.VM)
 			if err != nil {
 				return nil, err

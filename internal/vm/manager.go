@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/banger-vm/banger/internal/claim"
 	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/event"
 	"github.com/banger-vm/banger/internal/fault"
@@ -23,12 +24,6 @@ import (
 type Operations interface {
 	Begin(ctx context.Context, req operation.Request) (operation.Record, error)
 	Wait(ctx context.Context, id string) (operation.Record, error)
-}
-
-// Holder tells which operation holds a target.
-type Holder interface {
-	// Holder returns the operation that holds target and its kind; "" if none.
-	Holder(target string) (operationID, kind string)
 }
 
 // Image is the part of an image that a VM needs.
@@ -94,7 +89,7 @@ type Parts struct {
 	VMMs     VMMs
 	Disks    map[string]disk.Driver
 	Networks map[string]network.Driver
-	Claims   Holder
+	Claims   *claim.Table
 	Events   event.Publisher
 	Log      *slog.Logger
 }

@@ -18,9 +18,9 @@ const (
 // view derives what is true of a VM now.
 func (m *Manager) view(r Record) View {
 	v := View{Record: r, Dir: m.dir(r.ID), Live: m.liveStatus(r.ID)}
-	var kind string
-	v.Operation, kind = m.Claims.Holder(target(r.ID))
-	v.State, v.Reason = derive(r, v.Live, kind)
+	holder, _ := m.Claims.Holder(target(r.ID))
+	v.Operation = holder.Operation
+	v.State, v.Reason = derive(r, v.Live, holder.Kind)
 	if driver, ok := m.Networks[r.Spec.Network]; ok {
 		v.Reduced = append(v.Reduced, driver.Exposure()...)
 	}

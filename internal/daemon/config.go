@@ -1,0 +1,71 @@
+package daemon
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/banger-vm/banger/internal/telemetry"
+)
+
+// Settings are config.toml. Unknown keys are errors.
+type Settings struct {
+	// VMM is the VMM of a VM that asks for none: auto or a driver's name.
+	VMM string `toml:"vmm"`
+	Log struct {
+		Level  string `toml:"level"`  // debug, info, warn, error
+		Format string `toml:"format"` // text, json
+		File   string `toml:"file"`   // default: bangerd.log in the state directory
+	} `toml:"log"`
+	// Group may use this daemon too: its socket is 0660 and of this group.
+	Group string `toml:"group"`
+	// BootTimeout bounds the wait for a guest's agent, StopTimeout a graceful stop.
+	BootTimeout Duration `toml:"boot_timeout"`
+	StopTimeout Duration `toml:"stop_timeout"`
+}
+
+// Duration is a time.Duration written as "90s".
+type Duration time.Duration
+
+// UnmarshalText reads "90s".
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil || v <= 0 {
+		return fmt.Errorf("%q is not a positive duration such as 90s", text)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// ReadSettings reads the configuration file; a missing one is all defaults.
+func ReadSettings(path string) (Settings, error) {
+	var s Settings
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return s, fmt.Errorf("reading the configuration: %w", err)
+	}
+	dec := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
+	if err := dec.Decode(&s); err != nil {
+		var strict *toml.StrictMissingError
+		if errors.As(err, &strict) {
+			return s, fmt.Errorf("%s has a key that banger does not know:\n%s", path, strict.String())
+		}
+		return s, fmt.Errorf("%s cannot be read: %w", path, err)
+	}
+	return s, nil
+}
+
+func (s Settings) logging(file string) telemetry.Config {
+	if s.Log.File != "" {
+		file = s.Log.File
+	}
+	return telemetry.Config{Level: s.Log.Level, Format: s.Log.Format, File: file}
+}

@@ -1,0 +1,275 @@
+// Package control is the daemon's end of a monitor: it spawns monitors, calls
+// them, brings a killed one back, and so implements machine.Runtime.
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/rpc"
+)
+
+// Methods of a monitor that only its daemon calls.
+const (
+	MethodStatus = "monitor.status" // StatusRequest → machine.Status
+	MethodStop   = "monitor.stop"   // api.Empty → api.Empty, at once
+	MethodKill   = "monitor.kill"   // api.Empty → api.Empty, at once
+)
+
+// StatusRequest asks for a status newer than After, or for any after the wait.
+type StatusRequest struct {
+	After  uint64 `json:"after"`
+	WaitMS int64  `json:"wait_ms"`
+}
+
+// Files of a VM's directory that lie between daemon and monitor.
+const (
+	LaunchFile = "launch.json" // daemon → monitor: what to run
+	ExitFile   = "exit.json"   // monitor → daemon: how the boot ended
+	SocketFile = "monitor.sock"
+	LogFile    = "monitor.log"
+)
+
+// poll is how long one long poll lasts.
+const poll = 30 * time.Second
+
+// Config says how to spawn a monitor.
+type Config struct {
+	Program string   // bangerd
+	Args    []string // before the monitor's own: settings that it shares with the daemon
+}
+
+// Runtime runs machines through monitors.
+type Runtime struct {
+	cfg Config
+	log *slog.Logger
+
+	mu       sync.Mutex               // guards spawning
+	spawning map[string]chan struct{} // by directory; closed when done
+}
+
+var _ machine.Runtime = (*Runtime)(nil)
+
+// New makes a Runtime.
+func New(log *slog.Logger, cfg Config) *Runtime {
+	return &Runtime{cfg: cfg, log: log, spawning: make(map[string]chan struct{})}
+}
+
+// Launch writes down what to run and spawns the monitor that runs it.
+func (r *Runtime) Launch(ctx context.Context, dir string, l machine.Launch) (machine.Status, error) {
+	if err := removeAll(dir, ExitFile); err != nil {
+		return machine.Status{}, err
+	}
+	if err := WriteFile(dir, LaunchFile, l); err != nil {
+		return machine.Status{}, err
+	}
+	if err := r.spawn(ctx, dir, l.Spec.Name, false); err != nil {
+		return machine.Status{}, err
+	}
+	for {
+		s, err := r.call(ctx, dir, StatusRequest{}, MethodStatus)
+		for err == nil && s.SpawnMS == 0 && s.Phase == machine.PhaseStarting {
+			s, err = r.call(ctx, dir, StatusRequest{After: s.Version, WaitMS: poll.Milliseconds()}, MethodStatus)
+		}
+		switch {
+		case err == nil && s.Phase != machine.PhaseExited:
+			return s, nil
+		case ctx.Err() != nil:
+			return machine.Status{}, errors.Join(context.Cause(ctx), r.Kill(context.WithoutCancel(ctx), dir))
+		}
+		if exit, xerr := r.LastExit(dir); xerr == nil && exit.BootID == l.BootID {
+			return machine.Status{}, startError(exit)
+		}
+		if err := r.revive(ctx, dir); err != nil { // the monitor was killed under us
+			return machine.Status{}, err
+		}
+	}
+}
+
+func startError(x machine.Exit) error {
+	return fault.New(fault.Unavailable, "See monitor.log and console.log in the VM's directory (banger inspect names it).",
+		"the VMM did not start (%s): %s", x.Reason, x.Detail)
+}
+
+// Status returns what the monitor knows, from a new one where it was killed.
+func (r *Runtime) Status(ctx context.Context, dir string) (machine.Status, error) {
+	return r.ask(ctx, dir, StatusRequest{})
+}
+
+// Watch long-polls.
+func (r *Runtime) Watch(ctx context.Context, dir string, after uint64) (machine.Status, error) {
+	for {
+		s, err := r.ask(ctx, dir, StatusRequest{After: after, WaitMS: poll.Milliseconds()})
+		if err != nil || s.Version > after {
+			return s, err
+		}
+	}
+}
+
+// ask calls for a status and revives a dead monitor once.
+func (r *Runtime) ask(ctx context.Context, dir string, req StatusRequest) (machine.Status, error) {
+	for tries := 0; ; tries++ {
+		s, err := r.call(ctx, dir, req, MethodStatus)
+		if err == nil || ctx.Err() != nil || api.KindOf(err) != api.KindUnavailable {
+			return s, err
+		}
+		if ended(dir) {
+			return machine.Status{}, machine.ErrNotRunning
+		}
+		if tries == 3 {
+			return machine.Status{}, fmt.Errorf("the monitor does not stay up (see %s): %w", LogFile, err)
+		}
+		if err := r.revive(ctx, dir); err != nil {
+			return machine.Status{}, err
+		}
+	}
+}
+
+// Stop asks the guest to shut down and follows it to the end.
+func (r *Runtime) Stop(ctx context.Context, dir string) (machine.Exit, error) {
+	for {
+		s, err := r.Status(ctx, dir)
+		if err != nil {
+			return machine.Exit{}, err
+		}
+		if _, err = r.call(ctx, dir, api.Empty{}, MethodStop); err != nil && ctx.Err() == nil {
+			continue // the monitor was killed or is at its end: Status tells
+		}
+		pid := s.MonitorPID
+		for err == nil && s.MonitorPID == pid { // a new monitor must be asked again
+			if s, err = r.Watch(ctx, dir, s.Version); err == nil && s.Phase == machine.PhaseExited {
+				return *s.Exit, nil
+			}
+		}
+		if errors.Is(err, machine.ErrNotRunning) {
+			return r.LastExit(dir)
+		}
+		if err != nil {
+			return machine.Exit{}, err
+		}
+	}
+}
+
+// Kill ends VMM and monitor.
+func (r *Runtime) Kill(ctx context.Context, dir string) error {
+	for {
+		s, err := r.Status(ctx, dir)
+		if errors.Is(err, machine.ErrNotRunning) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if s.Phase != machine.PhaseExited {
+			if _, err := r.call(ctx, dir, api.Empty{}, MethodKill); err != nil && ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+		}
+		if _, err := r.Watch(ctx, dir, s.Version); err != nil && !errors.Is(err, machine.ErrNotRunning) {
+			return err
+		}
+	}
+}
+
+// LastExit reads how the last boot ended.
+func (r *Runtime) LastExit(dir string) (machine.Exit, error) {
+	var x machine.Exit
+	err := ReadFile(dir, ExitFile, &x)
+	return x, err
+}
+
+// ended reports whether nothing was launched, or what was launched has ended.
+func ended(dir string) bool {
+	var l machine.Launch
+	if err := ReadFile(dir, LaunchFile, &l); errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	var x machine.Exit
+	return ReadFile(dir, ExitFile, &x) == nil && x.BootID == l.BootID
+}
+
+// call makes one call on a connection of its own.
+func (r *Runtime) call(ctx context.Context, dir string, params any, method string) (machine.Status, error) {
+	conn, err := rpc.Dial(ctx, filepath.Join(dir, SocketFile))
+	if err != nil {
+		return machine.Status{}, api.NewError(api.KindUnavailable, "the VM's monitor does not answer: "+err.Error(), "")
+	}
+	c := rpc.NewClient(conn)
+	defer c.Close()
+	var s machine.Status
+	return s, c.Call(ctx, method, params, &s)
+}
+
+// revive spawns a monitor that takes the running VMM over.
+func (r *Runtime) revive(ctx context.Context, dir string) error {
+	var l machine.Launch
+	if err := ReadFile(dir, LaunchFile, &l); err != nil {
+		return fmt.Errorf("reading what runs in %s: %w", dir, err)
+	}
+	r.log.Warn("the monitor is gone, spawning one that takes the VM over", "vm", l.VMID)
+	return r.spawn(ctx, dir, l.Spec.Name, true)
+}
+
+// spawn starts a monitor; where another caller already does, it waits for that.
+func (r *Runtime) spawn(ctx context.Context, dir, name string, adopt bool) error {
+	r.mu.Lock()
+	if under := r.spawning[dir]; under != nil {
+		r.mu.Unlock()
+		select {
+		case <-under:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	done := make(chan struct{})
+	r.spawning[dir] = done
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		delete(r.spawning, dir)
+		r.mu.Unlock()
+		close(done)
+	}()
+	return r.exec(dir, name, adopt)
+}
+
+// exec starts the process. The socket listens before the process runs, so that
+// nobody has to wait for it: early calls queue in the kernel.
+func (r *Runtime) exec(dir, name string, adopt bool) error {
+	socket, err := rpc.ListenFile(filepath.Join(dir, SocketFile), 0o600)
+	if errors.Is(err, rpc.ErrInUse) {
+		return nil // there is a monitor after all
+	}
+	if err != nil {
+		return fmt.Errorf("making the monitor's socket: %w", err)
+	}
+	defer socket.Close()
+	logFile, err := os.OpenFile(filepath.Join(dir, LogFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("opening the monitor's log: %w", err)
+	}
+	defer logFile.Close()
+	args := append([]string{"monitor", "--name", name, "--dir", dir, "--listen-fd", "3"}, r.cfg.Args...)
+	if adopt {
+		args = append(args, "--adopt")
+	}
+	p, err := hostexec.Spawn(hostexec.Daemon{
+		Name: r.cfg.Program, Args: args, Dir: dir, Stderr: logFile, ExtraFiles: []*os.File{socket},
+	})
+	if err != nil {
+		return fmt.Errorf("starting the VM's monitor: %w", err)
+	}
+	return p.Close()
+}

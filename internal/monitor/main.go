@@ -1,0 +1,129 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/monitor/control"
+	"github.com/banger-vm/banger/internal/rpc"
+	"github.com/banger-vm/banger/internal/telemetry"
+	"github.com/banger-vm/banger/internal/vmm"
+)
+
+// Options are the command line of a monitor.
+type Options struct {
+	Dir   string // the VM's
+	Adopt bool   // take the running VM over
+	// ListenFD is a listening socket that was handed over; 0: make one.
+	ListenFD int
+	// Drivers makes the VMM drivers, by name.
+	Drivers map[string]func(log *slog.Logger) vmm.Driver
+	Log     telemetry.Config
+}
+
+// farewell is how long a monitor goes on answering after its VM has ended, so
+// that nobody who waits for the end has to look for it in a file.
+const farewell = 300 * time.Millisecond
+
+// Main is the life of a monitor process. It returns when its VM has ended.
+func Main(ctx context.Context, o Options) error {
+	// Small and quiet: many of these run at once.
+	debug.SetGCPercent(40)
+	debug.SetMemoryLimit(24 << 20)
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("giving up new privileges: %w", err)
+	}
+	var l machine.Launch
+	if err := control.ReadFile(o.Dir, control.LaunchFile, &l); err != nil {
+		return fmt.Errorf("reading what to run: %w", err)
+	}
+	if l.Protocol != machine.Protocol {
+		return fmt.Errorf("the VM was launched with version %d of the monitor's protocol, this is version %d", l.Protocol, machine.Protocol)
+	}
+	o.Log.File, o.Log.MaxBytes = filepath.Join(o.Dir, control.LogFile), 256<<10
+	log, closer, err := telemetry.Open(o.Log)
+	if err != nil {
+		return err
+	}
+	defer closer.Close()
+	log = log.With("vm", l.VMID, "boot", l.BootID)
+	held, err := lock(o.Dir)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	return serve(ctx, o, l, log)
+}
+
+// serve answers on the monitor's socket for as long as the VM lives.
+func serve(ctx context.Context, o Options, l machine.Launch, log *slog.Logger) error {
+	newDriver, ok := o.Drivers[l.Driver]
+	if !ok {
+		return fmt.Errorf("there is no VMM driver %q in this build", l.Driver)
+	}
+	m, err := newMonitor(l, newDriver(log), log)
+	if err != nil {
+		return err
+	}
+	defer m.console.Close()
+	listener, err := listen(o)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	m.life = ctx
+	served := make(chan error, 1)
+	go func() { served <- m.server().Serve(ctx, listener) }()
+	if err := m.live(ctx, o.Adopt); err != nil {
+		log.Error("the VM cannot be kept", "err", err)
+	}
+	select {
+	case <-time.After(farewell):
+	case <-ctx.Done():
+	}
+	cancel()
+	return <-served
+}
+
+// live runs the VM and writes down how it ended, before anybody is told.
+func (m *Monitor) live(ctx context.Context, adopt bool) error {
+	exit, err := m.run(ctx, adopt)
+	switch {
+	case ctx.Err() != nil:
+		return nil // the monitor was told to go; the VM lives on
+	case errors.Is(err, machine.ErrNotRunning):
+		exit = machine.Exit{Reason: machine.ExitCrashed, Detail: "it ended while no monitor was there to see how"}
+	case err != nil:
+		exit = machine.Exit{Reason: machine.ExitStartFailed, Detail: err.Error()}
+	}
+	exit.BootID = m.launch.BootID
+	if exit.At.IsZero() {
+		exit.At = time.Now().UTC()
+	}
+	werr := control.WriteFile(m.launch.Spec.Dir, control.ExitFile, exit)
+	m.board.update(func(s *machine.Status) {
+		s.Phase, s.Exit, s.Reason = machine.PhaseExited, &exit, ""
+	})
+	m.log.Info("the VM has ended", "reason", exit.Reason, "detail", exit.Detail)
+	return errors.Join(err, werr)
+}
+
+// listen takes over the socket that the daemon made, or makes one.
+func listen(o Options) (net.Listener, error) {
+	path := filepath.Join(o.Dir, control.SocketFile)
+	if o.ListenFD == 0 {
+		return rpc.Listen(path, 0o600)
+	}
+	return rpc.FileListener(os.NewFile(uintptr(o.ListenFD), path), path)
+}

@@ -1,0 +1,91 @@
+package monitor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/guest"
+	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/monitor/control"
+	"github.com/banger-vm/banger/internal/rpc/rpcserver"
+)
+
+// maxWait bounds a long poll.
+const maxWait = time.Minute
+
+// server answers the daemon and the clients.
+func (m *Monitor) server() *rpcserver.Server {
+	return rpcserver.New(m.log, rpcserver.Config{
+		Methods: map[string]rpcserver.Handler{
+			control.MethodStatus: rpcserver.Bind(m.handleStatus),
+			control.MethodStop:   rpcserver.Bind(m.handleStop),
+			control.MethodKill:   rpcserver.Bind(m.handleKill),
+		},
+		Streams: map[string]rpcserver.Stream{api.MethodExecAttach: m.handleExec},
+	})
+}
+
+func (m *Monitor) handleStatus(ctx context.Context, req control.StatusRequest) (machine.Status, error) {
+	bounded, cancel := context.WithTimeout(ctx, min(time.Duration(req.WaitMS)*time.Millisecond, maxWait))
+	defer cancel()
+	// At the bound, and when the monitor ends, the last status is the answer.
+	s, _ := m.board.wait(bounded, func(s machine.Status) bool { return s.Version > req.After })
+	return s, nil
+}
+
+func (m *Monitor) handleStop(context.Context, api.Empty) (api.Empty, error) {
+	if !m.stop.Swap(true) {
+		go m.shutDown(m.life)
+	}
+	return api.Empty{}, nil
+}
+
+func (m *Monitor) handleKill(context.Context, api.Empty) (api.Empty, error) {
+	m.mu.Lock()
+	mach := m.machine
+	m.asked = machine.ExitKilled
+	m.mu.Unlock()
+	if mach != nil {
+		go m.end(m.life, mach, machine.ExitKilled)
+	}
+	return api.Empty{}, nil
+}
+
+// handleExec hands a client's stream to the agent, unread, once the guest can
+// run commands.
+func (m *Monitor) handleExec(ctx context.Context, raw json.RawMessage, conn *rpcserver.StreamConn) {
+	stream, reply, err := m.openExec(ctx, raw)
+	if err != nil {
+		if err := conn.Fail(err); err != nil {
+			m.log.Debug("a refusal did not reach its client", "err", err)
+		}
+		return
+	}
+	defer stream.Close()
+	if err := conn.Reply(reply); err != nil {
+		m.log.Debug("a client left before its stream began", "err", err)
+		return
+	}
+	if err := guest.Pass(ctx, conn, stream); err != nil {
+		m.log.Debug("a stream ended", "err", err)
+	}
+}
+
+func (m *Monitor) openExec(ctx context.Context, raw json.RawMessage) (rwc, *api.ExecAttached, error) {
+	s, err := m.board.wait(ctx, func(s machine.Status) bool { return s.ReadyMS > 0 || s.Phase == machine.PhaseExited })
+	if err != nil {
+		return nil, nil, err
+	}
+	if s.Phase == machine.PhaseExited {
+		return nil, nil, fault.New(fault.Precondition, "See why with: banger inspect.", "the VM has ended")
+	}
+	stream, reply, err := m.agent.Exec(ctx, raw)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reaching the guest's agent: %w", err)
+	}
+	return stream, reply, nil
+}
