@@ -19,8 +19,9 @@ type ExecSpec struct {
 // attaches instead of running twice.
 type ExecAttachRequest struct {
 	ID string `json:"id"`
-	// Start is given with every attempt of the client that starts the command;
-	// nil attaches only.
+	// Start is given with every attempt of the client that starts the command,
+	// until one was answered; nil attaches only (a command that is gone, with
+	// its guest's boot, must not run again).
 	Start *ExecSpec `json:"start,omitempty"`
 	// StdoutOffset and StderrOffset are the numbers of bytes that this client
 	// already has.
@@ -37,7 +38,10 @@ type ExecAttached struct {
 	// asked for where a detached command's oldest output was dropped.
 	StdoutOffset uint64 `json:"stdout_offset"`
 	StderrOffset uint64 `json:"stderr_offset"`
-	Window       uint32 `json:"window"` // bytes that may be unacknowledged, per stream
+	// ControlSeq is the sequence number of the last signal or resize that the
+	// guest has acted upon; the client's next one is greater.
+	ControlSeq uint64 `json:"control_seq"`
+	Window     uint32 `json:"window"` // bytes that may be unacknowledged, per stream
 }
 
 // ExecExit is how a command ended.

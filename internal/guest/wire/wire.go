@@ -118,6 +118,7 @@ type ExecOK struct {
 	StdinOffset  uint64 `json:"stdin_offset"`
 	StdoutOffset uint64 `json:"stdout_offset"`
 	StderrOffset uint64 `json:"stderr_offset"`
+	ControlSeq   uint64 `json:"control_seq"`
 	Window       uint32 `json:"window"`
 }
 
