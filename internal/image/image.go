@@ -10,6 +10,8 @@ package image
 import (
 	"context"
 	"time"
+
+	"github.com/banger-vm/banger/internal/operation"
 )
 
 // Image is a base system. Path and SkelDir follow from the ID: the registry
@@ -20,6 +22,8 @@ type Image struct {
 	Path      string    `json:"-"`    // of root.img, absolute
 	SkelDir   string    `json:"-"`    // /etc/skel of the image, absolute
 	User      string    `json:"user"` // the login user
+	UID       int       `json:"uid"`
+	GID       int       `json:"gid"`
 	OS        string    `json:"os"`   // PRETTY_NAME of os-release
 	SizeBytes int64     `json:"size"` // apparent size of root.img
 	UsedBytes int64     `json:"used"` // what it took on the host when it was made
@@ -36,4 +40,21 @@ type Store interface {
 	DeleteImage(ctx context.Context, id string) error // a missing one is no error
 	Image(ctx context.Context, ref string) (Image, error)
 	Images(ctx context.Context) ([]Image, error) // by name
+}
+
+// The names of an image's files in its directory.
+const (
+	RootFile = "root.img"
+	SkelName = "skel"
+)
+
+// Maker makes the files of an image.
+type Maker interface {
+	// Make makes RootFile and SkelName in dir, which is empty, and describes
+	// them; ID, Name and paths are the registry's business. Whatever goes
+	// wrong, it leaves nothing outside of dir.
+	Make(ctx context.Context, dir string, report operation.Report) (Image, error)
+	// Discard removes dir with all that a Make, broken off at any moment,
+	// left there. No dir is no error.
+	Discard(ctx context.Context, dir string) error
 }

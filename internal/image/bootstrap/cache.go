@@ -1,0 +1,144 @@
+package bootstrap
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/banger-vm/banger/internal/image"
+	"github.com/banger-vm/banger/internal/operation"
+)
+
+// maxAge is how long a cached image is good: packages get security fixes.
+const maxAge = 14 * 24 * time.Hour
+
+// entry describes a cached image; the file is written last.
+type entry struct {
+	Image  image.Image `json:"image"`
+	MadeAt time.Time   `json:"made_at"`
+	Digest string      `json:"digest"` // of root.img, see copySparse
+}
+
+const entryFile = "entry.json"
+
+// fromCache puts a cached image into dir; fs.ErrNotExist if there is none. A
+// damaged or old one is removed.
+func (m *Maker) fromCache(ctx context.Context, r recipe, dir string, report operation.Report) (image.Image, error) {
+	none := fmt.Errorf("the image is not in the cache: %w", fs.ErrNotExist)
+	if m.cfg.CacheDir == "" {
+		return image.Image{}, none
+	}
+	at := filepath.Join(m.cfg.CacheDir, r.digest)
+	e, err := readEntry(at, m.cfg.Now())
+	if err == nil {
+		err = m.take(ctx, e, at, dir, report)
+	}
+	if err == nil || ctx.Err() != nil {
+		return e.Image, err
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		m.log.Info("the cached image is not used and is removed", "cache", at, "reason", err)
+	}
+	if err := errors.Join(os.RemoveAll(at), clearDir(dir)); err != nil {
+		return image.Image{}, err
+	}
+	return image.Image{}, none
+}
+
+func readEntry(at string, now time.Time) (entry, error) {
+	var e entry
+	b, err := os.ReadFile(filepath.Join(at, entryFile))
+	if err != nil {
+		return e, err
+	}
+	if err := json.Unmarshal(b, &e); err != nil {
+		return e, fmt.Errorf("%s is damaged: %w", entryFile, err)
+	}
+	if age := now.Sub(e.MadeAt); age > maxAge || age < -time.Hour {
+		return e, fmt.Errorf("it is of %s", e.MadeAt.Format(time.DateOnly))
+	}
+	return e, nil
+}
+
+// take copies a cached image to dir and checks it on the way.
+func (m *Maker) take(ctx context.Context, e entry, at, dir string, report operation.Report) error {
+	digest, err := copySparse(ctx, filepath.Join(at, image.RootFile), filepath.Join(dir, image.RootFile), func(done, total int64) {
+		report(operation.Progress{Phase: "image: copying from the cache", Done: done, Total: total, Unit: "bytes"})
+	})
+	if err != nil {
+		return err
+	}
+	if digest != e.Digest {
+		return errors.New("its checksum is wrong")
+	}
+	return os.CopyFS(filepath.Join(dir, image.SkelName), os.DirFS(filepath.Join(at, image.SkelName)))
+}
+
+// toCache keeps a copy of the image in dir.
+func (m *Maker) toCache(ctx context.Context, r recipe, dir string, img image.Image, report operation.Report) error {
+	if m.cfg.CacheDir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(m.cfg.CacheDir, 0o700); err != nil {
+		return err
+	}
+	m.dropOld()
+	tmp, err := os.MkdirTemp(m.cfg.CacheDir, scratchPrefix)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp) // renamed, or of no use; what stays is dropped as old
+	e := entry{Image: img, MadeAt: m.cfg.Now()}
+	e.Digest, err = copySparse(ctx, filepath.Join(dir, image.RootFile), filepath.Join(tmp, image.RootFile), func(done, total int64) {
+		report(operation.Progress{Phase: "image: copying to the cache", Done: done, Total: total, Unit: "bytes"})
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.CopyFS(filepath.Join(tmp, image.SkelName), os.DirFS(filepath.Join(dir, image.SkelName))); err != nil {
+		return err
+	}
+	b, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(tmp, entryFile), b, 0o600); err != nil {
+		return err
+	}
+	err = os.Rename(tmp, filepath.Join(m.cfg.CacheDir, r.digest))
+	if errors.Is(err, fs.ErrExist) {
+		return nil // another daemon was faster
+	}
+	return err
+}
+
+// dropOld removes what nobody will take from the cache any more.
+func (m *Maker) dropOld() {
+	entries, err := os.ReadDir(m.cfg.CacheDir)
+	if err != nil {
+		m.log.Warn("the image cache cannot be read", "err", err)
+	}
+	for _, d := range entries {
+		st, err := d.Info()
+		if err != nil || m.cfg.Now().Sub(st.ModTime()) < maxAge {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(m.cfg.CacheDir, d.Name())); err != nil {
+			m.log.Warn("an old cached image cannot be removed", "err", err)
+		}
+	}
+}
+
+// clearDir empties a directory.
+func clearDir(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, d := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, d.Name())))
+	}
+	return err
+}

@@ -1,0 +1,122 @@
+package bootstrap
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/hostexec"
+)
+
+// recipeVersion changes with everything here that changes the image.
+const recipeVersion = "banger-debian-1"
+
+// The login user.
+const (
+	userName = "dev"
+	userID   = 1000
+)
+
+// packages are what the image has beyond Debian's required ones: an init, a
+// sane login, ssh, name resolution, and a developer's basic tools.
+var packages = []string{
+	"systemd", "systemd-sysv", "dbus", "libpam-systemd", "udev", "kmod",
+	"systemd-resolved", "libnss-myhostname", "netbase", "iproute2",
+	"openssh-server", "sudo", "git", "curl", "ca-certificates", "procps", "less",
+}
+
+// recipe is all that goes into an image.
+type recipe struct {
+	suite   string // Debian's code name
+	sources []source
+	keyring string
+	aptConf string // settings that fetching needs on this host
+	digest  string
+}
+
+// recipe finds out what the image will be made of.
+func (m *Maker) recipe(ctx context.Context) (recipe, error) {
+	r := recipe{keyring: m.cfg.Keyring}
+	var err error
+	if r.suite, err = hostSuite(m.cfg.OSRelease); err != nil {
+		return r, err
+	}
+	if r.sources, err = m.findSources(ctx, r.suite); err != nil {
+		return r, err
+	}
+	if r.aptConf, err = m.hostAptConf(ctx); err != nil {
+		return r, err
+	}
+	sum := sha256.Sum256([]byte(strings.Join([]string{
+		recipeVersion, r.suite, r.sourcesList(), strings.Join(packages, " "), strings.Join(mmdebstrapOptions, " "),
+	}, "\n")))
+	r.digest = hex.EncodeToString(sum[:])
+	return r, nil
+}
+
+// sourcesList is the image's /etc/apt/sources.list.
+func (r recipe) sourcesList() string {
+	var b strings.Builder
+	for _, s := range r.sources {
+		b.WriteString(s.public().line(r.keyring) + "\n")
+	}
+	return b.String()
+}
+
+// mmdebstrapOptions are those that are the same for every image. Manuals and
+// translations are left out; what a user installs later comes whole, for
+// customize removes these settings.
+var mmdebstrapOptions = []string{
+	"--verbose", "--mode=root", "--format=directory", "--variant=minbase", "--architectures=amd64",
+	"--dpkgopt=force-unsafe-io",
+	"--dpkgopt=path-exclude=/usr/share/man/*",
+	"--dpkgopt=path-exclude=/usr/share/info/*",
+	"--dpkgopt=path-exclude=/usr/share/locale/*",
+	"--dpkgopt=path-include=/usr/share/locale/locale.alias",
+	"--dpkgopt=path-exclude=/usr/share/doc/*",
+	"--dpkgopt=path-include=/usr/share/doc/*/copyright",
+	`--customize-hook=chroot "$1" useradd --create-home --uid 1000 --user-group --groups sudo --shell /bin/bash --password "*" dev`,
+	`--customize-hook=chroot "$1" systemctl enable systemd-networkd.service`,
+}
+
+// command is the argument list of unshare(1).
+func (r recipe) command(aptConf, tree string) []string {
+	args := []string{"--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--", "mmdebstrap"}
+	args = append(args, mmdebstrapOptions...)
+	args = append(args, "--aptopt="+aptConf, "--include="+strings.Join(packages, ","), r.suite, tree)
+	for _, s := range r.sources {
+		args = append(args, s.line(r.keyring))
+	}
+	return args
+}
+
+// settingRE are the settings of the host's apt that fetching may need.
+var settingRE = regexp.MustCompile(`^Acquire::(Retries|Check-Valid-Until|Check-Date|ForceIPv[46]|` +
+	`https?::(Proxy(::[^":;]+)?|Proxy-?Auto-?Detect|Timeout|CaInfo|CaPath|SslCert|SslKey|Verify-Peer|Verify-Host)) "[^"\\]+";$`)
+
+// hostAptConf returns the host's settings for fetching: proxies, certificates.
+func (m *Maker) hostAptConf(ctx context.Context) (string, error) {
+	res, err := m.run.Run(ctx, hostexec.Cmd{Name: "apt-config", Args: []string{"dump", "Acquire"}})
+	if err != nil {
+		return "", aptError(err)
+	}
+	var b strings.Builder
+	for line := range strings.Lines(string(res.Stdout)) {
+		if settingRE.MatchString(strings.TrimRight(line, "\n")) {
+			b.WriteString(line)
+		}
+	}
+	return b.String(), nil
+}
+
+func aptError(err error) error {
+	if errors.Is(err, hostexec.ErrNotInstalled) {
+		return fault.New(fault.Precondition, "run banger on Debian", "the image is made of Debian's packages: %w", err)
+	}
+	return fmt.Errorf("asking apt for its settings: %w", err)
+}
