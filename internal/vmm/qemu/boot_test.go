@@ -1,0 +1,102 @@
+package qemu_test
+
+import (
+	"bufio"
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/banger-vm/banger/internal/disk"
+	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/network"
+	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/qemu"
+)
+
+// lab gives the kernel and initramfs of the real-VM tests, or skips.
+func lab(t *testing.T) (kernel, initramfs string) {
+	t.Helper()
+	kernel, initramfs = os.Getenv("BANGER_TEST_KERNEL"), os.Getenv("BANGER_TEST_INITRAMFS")
+	if os.Getenv("BANGER_TEST_VM") != "1" || kernel == "" || initramfs == "" {
+		t.Skip("real VMs are not asked for (BANGER_TEST_VM, BANGER_TEST_KERNEL, BANGER_TEST_INITRAMFS)")
+	}
+	return kernel, initramfs
+}
+
+func newDriver(t *testing.T) *qemu.Driver {
+	return qemu.New(hostexec.Host{}, slog.New(slog.NewTextHandler(t.Output(), nil)), qemu.Config{CacheDir: t.TempDir()})
+}
+
+// labSpec is a machine whose four drives are small files.
+func labSpec(t *testing.T, cmdline ...string) vmm.Spec {
+	kernel, initramfs := lab(t)
+	// Longer than a socket's address may be.
+	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 30))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	spec := vmm.Spec{
+		Name: "test", Dir: dir, CPUs: 1, MemoryBytes: 256 << 20, Accel: vmm.AccelTCG,
+		Kernel: kernel, Initramfs: initramfs, Cmdline: cmdline,
+		Network: network.Attachment{Backend: network.BackendBuiltin},
+	}
+	for i, slot := range disk.Slots {
+		d := disk.Drive{Slot: slot, Path: string(slot) + ".img", ReadOnly: i != 1 && i != 2}
+		if err := os.WriteFile(filepath.Join(dir, d.Path), make([]byte, i*1<<20), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		spec.Drives = append(spec.Drives, d)
+	}
+	return spec
+}
+
+func start(t *testing.T, d *qemu.Driver, spec vmm.Spec) vmm.Machine {
+	t.Helper()
+	m, err := d.Start(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Kill(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return m
+}
+
+// readUntil reads the console until a line that holds want.
+func readUntil(t *testing.T, m vmm.Machine, want string) []string {
+	t.Helper()
+	c, err := m.Console(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(60*time.Second, func() { _ = c.Close() })
+	defer timer.Stop()
+	var lines []string
+	for s := bufio.NewScanner(c); s.Scan(); {
+		lines = append(lines, s.Text())
+		if strings.Contains(s.Text(), want) {
+			return lines
+		}
+	}
+	t.Fatalf("the console ended without %q:\n%s", want, strings.Join(lines, "\n"))
+	return nil
+}
+
+func TestRealProbeBoot(t *testing.T) {
+	began := time.Now()
+	m := start(t, newDriver(t), labSpec(t, "banger.probe"))
+	up := time.Since(began)
+	lines := readUntil(t, m, "BANGER-PROBE-OK")
+	t.Logf("vCPUs running after %v, answer after %v\n%s", up, time.Since(began), strings.Join(lines, "\n"))
+	exit, err := m.Wait(t.Context())
+	if err != nil || exit.Reason != vmm.ExitPoweroff {
+		t.Errorf("Wait = %+v, %v", exit, err)
+	}
+	t.Logf("gone after %v", time.Since(began))
+}

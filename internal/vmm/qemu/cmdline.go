@@ -1,0 +1,122 @@
+package qemu
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/banger-vm/banger/internal/disk"
+	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/network"
+	"github.com/banger-vm/banger/internal/vmm"
+)
+
+// The descriptors that QEMU inherits.
+const (
+	fdLock = 3 + iota // never touched: it holds the lock
+	fdQMP
+	fdConsole
+	fdAgent
+)
+
+// The virtio-mmio buses, a device each. The guest names its disks in this order.
+const (
+	busSerial  = len(disk.Slots)
+	busRandom  = busSerial + 1
+	busNetwork = busSerial + 2
+)
+
+// commandLine is QEMU's arguments. It names the VM and its directory.
+func commandLine(spec vmm.Spec, accel vmm.Accel, kernelArgs string) ([]string, error) {
+	cpu := "max"
+	if accel == vmm.AccelKVM {
+		cpu = "host"
+	}
+	args := []string{
+		"-name", "guest=" + comma(spec.Name) + ",process=" + comma("banger:"+spec.Name),
+		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+		"-M", "microvm,acpi=on,pit=on,pic=on,rtc=on,isa-serial=on,auto-kernel-cmdline=off",
+		"-accel", string(accel), "-cpu", cpu,
+		"-smp", strconv.Itoa(spec.CPUs), "-m", strconv.FormatInt(spec.MemoryBytes>>20, 10) + "M",
+		"-kernel", spec.Kernel, "-initrd", spec.Initramfs, "-append", kernelArgs,
+		"-S", // until the console is connected
+		"-chardev", fmt.Sprintf("socket,id=qmp,fd=%d,server=on,wait=off", fdQMP),
+		"-mon", "chardev=qmp,mode=control",
+		"-chardev", fmt.Sprintf("socket,id=console,fd=%d,server=on,wait=off", fdConsole),
+		"-serial", "chardev:console",
+		"-chardev", fmt.Sprintf("socket,id=agent,fd=%d,server=on,wait=off", fdAgent),
+		"-device", mmio("virtio-serial-device", busSerial),
+		"-device", "virtserialport,chardev=agent,name=" + wire.PortName,
+		"-object", "rng-builtin,id=random",
+		"-device", mmio("virtio-rng-device", busRandom) + ",rng=random",
+	}
+	for i, drive := range spec.Drives {
+		more, err := driveArgs(drive, i)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, more...)
+	}
+	net, err := networkArgs(spec.Network)
+	if err != nil {
+		return nil, err
+	}
+	args = append(args, net...)
+	return append(args,
+		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+		// Why the guest ended, for whoever comes when QEMU is gone.
+		"-D", filepath.Join(spec.Dir, fileTrace),
+		"-trace", "qemu_system_shutdown_request", "-trace", "runstate_set",
+	), nil
+}
+
+// driveArgs are the arguments of one drive: raw, whatever the file says, and
+// with a write cache that the guest's flush empties onto the host's disk.
+func driveArgs(drive disk.Drive, bus int) ([]string, error) {
+	type object = map[string]any
+	file := object{
+		"driver": "file", "filename": drive.Path, "aio": "threads", "locking": "on",
+		"cache": object{"direct": false, "no-flush": false}, "read-only": drive.ReadOnly,
+	}
+	node := object{
+		"driver": "raw", "node-name": string(drive.Slot), "file": file,
+		"cache": object{"direct": false, "no-flush": false}, "read-only": drive.ReadOnly,
+	}
+	device := mmio("virtio-blk-device", bus) + ",drive=" + string(drive.Slot)
+	if !drive.ReadOnly {
+		file["discard"], node["discard"] = "unmap", "unmap"
+		// A full host stops the guest instead of failing its writes.
+		device += ",write-cache=on,werror=stop,rerror=stop"
+	}
+	out, err := json.Marshal(node)
+	if err != nil {
+		return nil, fmt.Errorf("describing drive %s: %w", drive.Slot, err)
+	}
+	return []string{"-blockdev", string(out), "-device", device}, nil
+}
+
+// networkArgs are the arguments of the network card.
+func networkArgs(net network.Attachment) ([]string, error) {
+	switch net.Backend {
+	case network.BackendNone, "":
+		return nil, nil
+	case network.BackendBuiltin:
+		device := mmio("virtio-net-device", busNetwork) + ",netdev=net"
+		if net.MAC != "" {
+			device += ",mac=" + comma(net.MAC)
+		}
+		// The guest reaches whatever this host's user reaches, and 10.0.2.2
+		// is the host's own loopback.
+		return []string{"-netdev", "user,id=net", "-device", device}, nil
+	}
+	return nil, fmt.Errorf("the network backend %q: %w", net.Backend, vmm.ErrUnsupported)
+}
+
+func mmio(device string, bus int) string {
+	return fmt.Sprintf("%s,bus=virtio-mmio-bus.%d", device, bus)
+}
+
+// comma keeps a comma from ending an option's value.
+func comma(s string) string { return strings.ReplaceAll(s, ",", ",,") }

@@ -1,0 +1,98 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/vmm"
+)
+
+// Connect takes the QEMU over that runs in spec.Dir. One that was started but
+// not yet set going, because its starter was killed, is set going.
+func (d *Driver) Connect(ctx context.Context, spec vmm.Spec) (vmm.Machine, error) {
+	held, err := locked(spec.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if !held {
+		return nil, fmt.Errorf("%s: %w", spec.Dir, vmm.ErrNotRunning)
+	}
+	rec, proc, err := find(spec.Dir)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, bringUp)
+	defer cancel()
+	m := newMachine(d.log, spec, rec, proc)
+	if err := m.attach(ctx); err != nil {
+		select {
+		case <-proc.Done():
+			err = vmm.ErrNotRunning
+		default:
+		}
+		return nil, errors.Join(fmt.Errorf("connecting to QEMU of %s: %w", spec.Name, err), m.Close())
+	}
+	return m, nil
+}
+
+// find opens the process that lives in dir: the one on record, or, if the
+// starter was killed before it could write that, the one that holds the lock.
+func find(dir string) (record, *hostexec.Process, error) {
+	rec, err := readRecord(dir)
+	if err == nil {
+		proc, err := hostexec.Open(rec.Process)
+		if err == nil || !errors.Is(err, os.ErrProcessDone) {
+			return rec, proc, err
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return rec, nil, err
+	}
+	id, err := findHolder(dir)
+	if err != nil {
+		return record{}, nil, err
+	}
+	proc, err := hostexec.Open(id)
+	if errors.Is(err, os.ErrProcessDone) {
+		err = fmt.Errorf("%s: %w", dir, vmm.ErrNotRunning)
+	}
+	if err != nil {
+		return record{}, nil, err
+	}
+	rec, err = reconstruct(id)
+	if err == nil {
+		err = writeRecord(dir, rec)
+	}
+	if err != nil {
+		return record{}, nil, errors.Join(err, proc.Close())
+	}
+	return rec, proc, nil
+}
+
+// reconstruct makes the record that was never written, from the process.
+func reconstruct(id hostexec.ID) (record, error) {
+	rec := record{Process: id}
+	cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", id.PID))
+	if err != nil {
+		return rec, fmt.Errorf("looking at process %d: %w", id.PID, err)
+	}
+	args := strings.Split(string(cmdline), "\x00")
+	if i := slices.Index(args, "-accel"); i >= 0 && i+1 < len(args) {
+		rec.Accel = vmm.Accel(args[i+1])
+	}
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		return rec, fmt.Errorf("reading the boot clock: %w", err)
+	}
+	const tick = time.Second / 100 // USER_HZ, fixed on Linux
+	rec.Started = time.Now().Add(time.Duration(id.StartTime)*tick - time.Duration(now.Nano()))
+	return rec, nil
+}

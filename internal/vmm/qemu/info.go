@@ -1,0 +1,74 @@
+package qemu
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"syscall"
+
+	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/vmm"
+)
+
+var versionLine = regexp.MustCompile(`version (\d+(?:\.\d+)+)`)
+
+// Info looks for QEMU, and boots a tiny guest with KVM unless the verdict of
+// an earlier one stands.
+func (d *Driver) Info(ctx context.Context) (vmm.Info, error) {
+	path, err := d.binary()
+	if err != nil {
+		return vmm.Info{}, err
+	}
+	identity, err := fileIdentity(path)
+	if err != nil {
+		return vmm.Info{}, fmt.Errorf("looking at QEMU: %w", err)
+	}
+	version, err := d.versionOf(ctx, path, identity)
+	if err != nil {
+		return vmm.Info{}, err
+	}
+	kvm, err := d.kvmReason(ctx, d.cfg.ProbeKernel, d.cfg.ProbeInitramfs)
+	if err != nil {
+		return vmm.Info{}, err
+	}
+	return vmm.Info{
+		Name: DriverName, Version: version, Path: path,
+		Accels: map[vmm.Accel]string{vmm.AccelTCG: "", vmm.AccelKVM: kvm},
+	}, nil
+}
+
+// versionOf asks once for each QEMU that is installed while we live.
+func (d *Driver) versionOf(ctx context.Context, path, identity string) (string, error) {
+	d.mu.Lock()
+	known, ok := d.version[identity]
+	d.mu.Unlock()
+	if ok {
+		return known, nil
+	}
+	res, err := d.runner.Run(ctx, hostexec.Cmd{Name: path, Args: []string{"--version"}})
+	if err != nil {
+		return "", fmt.Errorf("asking QEMU for its version: %w", err)
+	}
+	found := versionLine.FindSubmatch(res.Stdout)
+	if found == nil {
+		return "", fmt.Errorf("QEMU's version is not understood: %q", hostexec.LastLine(res.Stdout))
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.version[identity] = string(found[1])
+	return d.version[identity], nil
+}
+
+// fileIdentity changes when a file does.
+func fileIdentity(path string) (string, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	var inode uint64
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+		inode = sys.Ino
+	}
+	return fmt.Sprintf("%s %d %d %d", path, inode, st.Size(), st.ModTime().UnixNano()), nil
+}

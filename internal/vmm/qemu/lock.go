@@ -1,0 +1,101 @@
+package qemu
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/vmm"
+)
+
+// takeLock locks dir for the QEMU that will inherit the file. The lock belongs
+// to the open file, so it lives while any process holds that.
+func takeLock(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, fileLock), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the VM's lock: %w", err)
+	}
+	err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		err = vmm.ErrRunning
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("locking %s: %w", dir, err), f.Close())
+	}
+	return f, nil
+}
+
+// locked reports whether a QEMU, or someone about to start one, holds dir's
+// lock. It takes no lock itself, so it disturbs nobody.
+func locked(dir string) (bool, error) {
+	f, err := os.OpenFile(filepath.Join(dir, fileLock), os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("opening the VM's lock: %w", err)
+	}
+	defer f.Close()
+	query := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &query); err != nil {
+		return false, fmt.Errorf("looking at the VM's lock: %w", err)
+	}
+	return query.Type != unix.F_UNLCK, nil
+}
+
+// findHolder finds the process that holds dir's lock, for when the starter was
+// killed before it wrote the record. A starter that still lives holds the lock
+// too: QEMU is its child, so the youngest holder is meant.
+func findHolder(dir string) (hostexec.ID, error) {
+	var lock unix.Stat_t
+	if err := unix.Stat(filepath.Join(dir, fileLock), &lock); err != nil {
+		return hostexec.ID{}, fmt.Errorf("looking at the VM's lock: %w", err)
+	}
+	procs, err := os.ReadDir("/proc")
+	if err != nil {
+		return hostexec.ID{}, fmt.Errorf("listing processes: %w", err)
+	}
+	var found hostexec.ID
+	for _, proc := range procs {
+		pid, err := strconv.Atoi(proc.Name())
+		if err != nil || pid == os.Getpid() || !holdsLock(pid, &lock) {
+			continue
+		}
+		// One that ends while we look is no holder.
+		if id, err := hostexec.Identify(pid); err == nil && id.StartTime >= found.StartTime {
+			found = id
+		}
+	}
+	if found.PID == 0 {
+		return found, fmt.Errorf("the process that holds %s cannot be found: %w", filepath.Join(dir, fileLock), vmm.ErrNotRunning)
+	}
+	return found, nil
+}
+
+// holdsLock reports whether pid has the lock on the lock file, not just the
+// file open. Processes of others, which cannot be looked into, hold none of ours.
+func holdsLock(pid int, lock *unix.Stat_t) bool {
+	base := filepath.Join("/proc", strconv.Itoa(pid))
+	fds, err := os.ReadDir(filepath.Join(base, "fd"))
+	if err != nil {
+		return false
+	}
+	for _, fd := range fds {
+		var st unix.Stat_t
+		if unix.Stat(filepath.Join(base, "fd", fd.Name()), &st) != nil || st.Dev != lock.Dev || st.Ino != lock.Ino {
+			continue
+		}
+		info, err := os.ReadFile(filepath.Join(base, "fdinfo", fd.Name()))
+		if err == nil && strings.Contains(string(info), "OFDLCK") {
+			return true
+		}
+	}
+	return false
+}

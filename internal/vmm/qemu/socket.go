@@ -1,0 +1,64 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// A VM's directory may have a longer path than a socket's address may be, so
+// sockets are named through a descriptor of the directory.
+
+// listen makes the socket name in dir, for this user only. QEMU inherits it,
+// so a connection waits in its queue from the start: nobody polls.
+func listen(dir *os.File, name string) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("making %s: %w", name, err)
+	}
+	err = unix.Fchmod(fd, 0o600) // the file is born with this mode
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrUnix{Name: through(dir, name)})
+	}
+	if err == nil {
+		err = unix.Listen(fd, 8)
+	}
+	if err != nil {
+		_ = unix.Close(fd) // err is what the caller must know
+		return nil, fmt.Errorf("making %s: %w", name, err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// dial connects to the socket name in dir.
+func dial(ctx context.Context, dir, name string) (net.Conn, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the VM's directory: %w", err)
+	}
+	defer d.Close()
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", through(d, name))
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", name, errors.Unwrap(err))
+	}
+	return conn, nil
+}
+
+func through(dir *os.File, name string) string {
+	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), name)
+}
+
+// removeFiles removes what a machine of old left; missing ones are fine.
+func removeFiles(dir *os.File, names ...string) error {
+	for _, name := range names {
+		if err := unix.Unlinkat(int(dir.Fd()), name, 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing a left-over %s: %w", name, err)
+		}
+	}
+	return nil
+}

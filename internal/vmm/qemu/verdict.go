@@ -1,0 +1,103 @@
+package qemu
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// verdict is what a probe found out about KVM.
+type verdict struct {
+	Key    string    `json:"key"`
+	Reason string    `json:"reason"` // "" works
+	At     time.Time `json:"at"`
+}
+
+var cpuModel = regexp.MustCompile(`(?m)^(?:model name|microcode|flags)\s*:.*$`)
+
+// verdictKey changes with all that the verdict depends on: the guest's kernel,
+// the host's kernel and processor, and QEMU. Files count by inode, size and
+// time: to read 50 MB each time would cost more than it proves.
+func verdictKey(binary, kernel string) (string, error) {
+	sum := sha256.New()
+	for _, path := range []string{binary, kernel} {
+		id, err := fileIdentity(path)
+		if err != nil {
+			return "", fmt.Errorf("looking at %s: %w", path, err)
+		}
+		fmt.Fprintln(sum, id)
+	}
+	var host unix.Utsname
+	if err := unix.Uname(&host); err != nil {
+		return "", fmt.Errorf("asking for the host kernel's release: %w", err)
+	}
+	fmt.Fprintln(sum, unix.ByteSliceToString(host.Release[:]), unix.ByteSliceToString(host.Version[:]))
+	cpu, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return "", fmt.Errorf("looking at the processor: %w", err)
+	}
+	for _, line := range cpuModel.FindAll(cpu, 3) { // of the first processor
+		fmt.Fprintf(sum, "%s\n", line)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:16]), nil
+}
+
+func (d *Driver) verdictFile(key string) string {
+	return filepath.Join(d.cfg.CacheDir, "kvm-"+key+".json")
+}
+
+// knownVerdict looks in this process, then in the cache. A damaged file is
+// no verdict.
+func (d *Driver) knownVerdict(key string) (verdict, bool) {
+	d.mu.Lock()
+	v, ok := d.verdicts[key]
+	d.mu.Unlock()
+	if ok || d.cfg.CacheDir == "" {
+		return v, ok
+	}
+	b, err := os.ReadFile(d.verdictFile(key))
+	if err != nil || json.Unmarshal(b, &v) != nil || v.Key != key {
+		return verdict{}, false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.verdicts[key] = v
+	return v, true
+}
+
+// keepVerdict keeps v for this process and, with a cache, for later ones.
+func (d *Driver) keepVerdict(v verdict) error {
+	d.mu.Lock()
+	d.verdicts[v.Key] = v
+	d.mu.Unlock()
+	if d.cfg.CacheDir == "" {
+		return nil
+	}
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(d.cfg.CacheDir, 0o700); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(d.cfg.CacheDir, ".kvm-")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(append(b, '\n'))
+	if err = errors.Join(err, tmp.Close()); err == nil {
+		err = os.Rename(tmp.Name(), d.verdictFile(v.Key))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp.Name()))
+	}
+	return nil
+}
