@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/banger-vm/banger/internal/fault"
+)
+
+// named is a table of things with an ID and a unique name.
+type named[T any] struct {
+	table string
+	what  string // for people: "VM", "image"
+}
+
+func (n named[T]) insert(ctx context.Context, s *Store, id, name string, record T) error {
+	text, err := json.Marshal(record)
+	if err != nil {
+		return fmt.Errorf("the %s %s cannot be encoded: %w", n.what, name, err)
+	}
+	_, err = s.write.ExecContext(ctx, "INSERT INTO "+n.table+" (id, name, record) VALUES (?, ?, ?)", id, name, string(text))
+	if taken(err) {
+		return n.taken(name)
+	}
+	return plain(err)
+}
+
+func (n named[T]) update(ctx context.Context, s *Store, id, name string, record T) error {
+	text, err := json.Marshal(record)
+	if err != nil {
+		return fmt.Errorf("the %s %s cannot be encoded: %w", n.what, name, err)
+	}
+	res, err := s.write.ExecContext(ctx, "UPDATE "+n.table+" SET name = ?, record = ? WHERE id = ?", name, string(text), id)
+	if taken(err) {
+		return n.taken(name)
+	}
+	if err != nil {
+		return plain(err)
+	}
+	if rows, err := res.RowsAffected(); err != nil || rows == 0 {
+		return errors.Join(err, n.missing(id))
+	}
+	return nil
+}
+
+func (n named[T]) delete(ctx context.Context, s *Store, id string) error {
+	_, err := s.write.ExecContext(ctx, "DELETE FROM "+n.table+" WHERE id = ?", id)
+	return plain(err)
+}
+
+// get finds a row by its name, its ID or a unique prefix of that; a name wins.
+func (n named[T]) get(ctx context.Context, s *Store, ref string) (record T, err error) {
+	found, err := scan[T](s.read.QueryContext(ctx,
+		"SELECT record FROM "+n.table+" WHERE name = ?1 OR id = ?1 ORDER BY name = ?1 DESC LIMIT 1", ref))
+	if err != nil || len(found) == 1 {
+		return first(found), err
+	}
+	if ref == "" || !hex(ref) {
+		return record, n.missing(ref)
+	}
+	found, err = scan[T](s.read.QueryContext(ctx,
+		"SELECT record FROM "+n.table+" WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2", ref))
+	switch {
+	case err != nil:
+		return record, err
+	case len(found) == 0:
+		return record, n.missing(ref)
+	case len(found) > 1:
+		return record, fault.New(fault.Invalid, "Use more of its ID, or its name.",
+			"the IDs of several %ss begin with %q", n.what, ref)
+	}
+	return found[0], nil
+}
+
+func (n named[T]) all(ctx context.Context, s *Store) ([]T, error) {
+	return scan[T](s.read.QueryContext(ctx, "SELECT record FROM "+n.table+" ORDER BY name"))
+}
+
+func (n named[T]) taken(name string) error {
+	return fault.New(fault.Exists, "Choose another name, or remove that one first.",
+		"there is already %s %s named %q", article(n.what), n.what, name)
+}
+
+func (n named[T]) missing(ref string) error {
+	return fault.New(fault.NotFound, "", "there is no %s %q", n.what, ref)
+}
+
+// scan decodes the records of a query whose only column they are.
+func scan[T any](rows *sql.Rows, err error) (records []T, _ error) {
+	if err != nil {
+		return nil, plain(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var text sql.RawBytes
+		var record T
+		if err := rows.Scan(&text); err != nil {
+			return nil, plain(err)
+		}
+		if err := json.Unmarshal(text, &record); err != nil {
+			return nil, fmt.Errorf("a stored record cannot be decoded: %w", err)
+		}
+		records = append(records, record)
+	}
+	return records, plain(rows.Err())
+}
+
+func first[T any](records []T) (record T) {
+	if len(records) > 0 {
+		record = records[0]
+	}
+	return record
+}
+
+func article(noun string) string {
+	if strings.ContainsAny(noun[:1], "aeiou") {
+		return "an"
+	}
+	return "a"
+}
+
+// hex reports whether s can be the beginning of an ID.
+func hex(s string) bool {
+	return strings.Trim(s, "0123456789abcdef") == ""
+}
