@@ -192,4 +192,3 @@ func (d *Daemon) giveToGroup() error {
 	dir := filepath.Dir(d.places.Socket)
 	return errors.Join(os.Chown(d.places.Socket, -1, gid), os.Chown(dir, -1, gid), os.Chmod(dir, 0o710))
 }
-

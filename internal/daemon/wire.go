@@ -52,13 +52,13 @@ func Drivers(cacheDir string) map[string]func(*slog.Logger) vmm.Driver {
 // daemon left unfinished.
 func (d *Daemon) wire(ctx context.Context) (*parts, error) {
 	state := d.places.StateDir
-	db, err := store.Open(ctx, filepath.Join(state, "banger.db"), d.log)
+	db, err := store.Open(ctx, filepath.Join(state, "banger.db"))
 	if err != nil {
 		return nil, err
 	}
 	p := &parts{store: db}
 	claims := claim.NewTable()
-	if p.events, err = event.Open(ctx, db, d.log, event.Config{}); err != nil {
+	if p.events, err = event.Open(ctx, db, d.log, event.Config{Decode: operation.EventData}); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	run := hostexec.Host{}
@@ -124,7 +124,7 @@ func (p *parts) close() error {
 		p.vms.Close()
 	}
 	if p.events != nil {
-		errs = append(errs, p.events.Close())
+		errs = append(errs, p.events.Close(ctx))
 	}
 	return errors.Join(append(errs, p.store.Close())...)
 }

@@ -51,15 +51,12 @@ func operationFrom(r operation.Record) api.Operation {
 }
 
 func (p Parts) watchEvents(ctx context.Context, r api.EventWatchRequest) (any, error) {
-	if r.Since < 0 {
-		return api.EventBatch{Last: p.Events.Last()}, nil
-	}
-	batch, err := p.Events.Since(ctx, uint64(r.Since), r.Target, wait(r.WaitMS))
+	events, last, gap, err := p.Events.Since(ctx, r.Since, r.Target, wait(r.WaitMS))
 	if err != nil {
 		return nil, err
 	}
-	out := api.EventBatch{Events: make([]api.Event, len(batch.Events)), Last: batch.Last, Gap: batch.Gap}
-	for i, e := range batch.Events {
+	out := api.EventBatch{Events: make([]api.Event, len(events)), Last: last, Gap: gap}
+	for i, e := range events {
 		out.Events[i] = api.Event{Seq: e.Seq, Time: e.Time, Type: e.Type, Target: e.Target, Name: e.Name, Message: e.Message}
 		if rec, ok := e.Data.(operation.Record); ok {
 			op := operationFrom(rec)

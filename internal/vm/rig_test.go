@@ -1,0 +1,197 @@
+package vm_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/banger-vm/banger/internal/claim"
+	"github.com/banger-vm/banger/internal/disk"
+	"github.com/banger-vm/banger/internal/event"
+	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/machine/fake"
+	"github.com/banger-vm/banger/internal/network"
+	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/store"
+	"github.com/banger-vm/banger/internal/vm"
+)
+
+// rig is a daemon's worth of parts around a Manager, over a fake host that
+// outlives it.
+type rig struct {
+	t      *testing.T
+	dir    string
+	host   *fake.Runtime
+	parts  *fakeParts
+	vms    *vm.Manager
+	ops    *operation.Registry
+	store  *store.Store
+	events *event.Log
+}
+
+func newRig(t *testing.T) *rig {
+	r := &rig{t: t, dir: t.TempDir(), host: fake.New(), parts: &fakeParts{}}
+	r.open()
+	t.Cleanup(r.close)
+	return r
+}
+
+// open starts a daemon's parts on what is in the directory.
+func (r *rig) open() {
+	r.t.Helper()
+	ctx := r.t.Context()
+	db, err := store.Open(ctx, filepath.Join(r.dir, "banger.db"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	r.store = db
+	if r.events, err = event.Open(ctx, db, log, event.Config{}); err != nil {
+		r.t.Fatal(err)
+	}
+	claims := claim.NewTable()
+	r.vms = vm.New(vm.Parts{
+		Store: db, Runtime: r.host, Images: r.parts, Kernels: kernels{}, Work: r.parts, VMMs: r.parts,
+		Disks:    map[string]disk.Driver{"guestcow": r.parts},
+		Networks: map[string]network.Driver{"user": r.parts},
+		Claims:   claims, Events: r.events, Log: log,
+	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: 50 * time.Millisecond})
+	r.ops = operation.New(db, claims, r.events, log, operation.Config{Planners: r.vms.Planners()})
+	if err := errors.Join(r.vms.Start(ctx, r.ops), r.ops.Recover(ctx)); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// close stops them, as a daemon that ends.
+func (r *rig) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := r.ops.Close(ctx); err != nil {
+		r.t.Error(err)
+	}
+	r.vms.Close()
+	if err := errors.Join(r.events.Close(ctx), r.store.Close()); err != nil {
+		r.t.Error(err)
+	}
+}
+
+// done waits for an operation and returns its record.
+func (r *rig) done(rec operation.Record, err error) operation.Record {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatalf("the operation did not begin: %v", err)
+	}
+	rec, err = r.ops.Wait(r.t.Context(), rec.ID)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return rec
+}
+
+// ok waits for an operation that must succeed.
+func (r *rig) ok(rec operation.Record, err error) {
+	r.t.Helper()
+	if rec = r.done(rec, err); rec.State != operation.Succeeded {
+		r.t.Fatalf("%s %s: %v", rec.Kind, rec.State, rec.Error)
+	}
+}
+
+func (r *rig) create(spec vm.Spec, start bool) (operation.Record, error) {
+	return r.vms.Create(r.t.Context(), spec, start, "")
+}
+
+func (r *rig) state(name string) (vm.State, string) {
+	r.t.Helper()
+	v, err := r.vms.Inspect(r.t.Context(), name)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return v.State, v.Reason
+}
+
+func (r *rig) vmDir(name string) string {
+	r.t.Helper()
+	v, err := r.vms.Inspect(r.t.Context(), name)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return v.Dir
+}
+
+func (r *rig) await(what string, ok func() bool) {
+	r.t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			r.t.Fatalf("waited in vain for: %s", what)
+		}
+	}
+}
+
+// fakeParts are image, disks and network in one, with a fault where asked.
+type fakeParts struct {
+	failWork error
+	block    chan struct{} // making disks waits for it
+	released int
+}
+
+func (*fakeParts) Name() string { return "guestcow" }
+
+func (*fakeParts) Ensure(context.Context, string, operation.Report) (vm.Image, error) {
+	return vm.Image{ID: "img1", User: "dev"}, nil
+}
+
+func (*fakeParts) Get(context.Context, string) (vm.Image, error) {
+	return vm.Image{ID: "img1", User: "dev"}, nil
+}
+
+func (p *fakeParts) Make(ctx context.Context, path string, _ int64, _ vm.Image) error {
+	if p.block != nil {
+		select {
+		case <-p.block:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	if p.failWork != nil {
+		return p.failWork
+	}
+	return os.WriteFile(path, nil, 0o600)
+}
+
+func (*fakeParts) Choose(_ context.Context, name string) (string, error) {
+	if name != "auto" {
+		return "", fault.New(fault.Invalid, "", "there is no VMM %q", name)
+	}
+	return "fake", nil
+}
+func (*fakeParts) Reduced(string, machine.Status) []string { return nil }
+func (*fakeParts) Check(context.Context, string) error     { return nil }
+func (*fakeParts) Create(_ context.Context, dir string, _ disk.Base) (disk.Root, error) {
+	return disk.Root{Mode: disk.RootCOW}, os.WriteFile(filepath.Join(dir, "layer.img"), nil, 0o600)
+}
+
+func (*fakeParts) Open(string, disk.Base) (disk.Root, error) {
+	return disk.Root{Mode: disk.RootCOW}, nil
+}
+func (*fakeParts) Reset(context.Context, string, disk.Base) error { return nil }
+func (*fakeParts) Delete(context.Context, string) error           { return nil }
+func (*fakeParts) Usage(string) (disk.Usage, error)               { return disk.Usage{}, nil }
+func (*fakeParts) Exposure() []string                             { return nil }
+func (*fakeParts) Apply(context.Context, network.Request) (network.Attachment, error) {
+	return network.Attachment{}, nil
+}
+
+func (p *fakeParts) Release(context.Context, network.Request) error {
+	p.released++
+	return nil
+}
+
+type kernels struct{}
+
+func (kernels) Ensure(context.Context, operation.Report) (string, error) { return "k1", nil }
+func (kernels) Get(context.Context, string) (vm.Kernel, error)           { return vm.Kernel{ID: "k1"}, nil }

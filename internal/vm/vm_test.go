@@ -1,0 +1,241 @@
+package vm_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/vm"
+)
+
+func TestLife(t *testing.T) {
+	r := newRig(t)
+	r.ok(r.create(vm.Spec{Name: "dev"}, false))
+	if s, _ := r.state("dev"); s != vm.Stopped {
+		t.Fatalf("made: %s", s)
+	}
+	r.ok(r.vms.Boot(t.Context(), "dev", ""))
+	if s, _ := r.state("dev"); s != vm.Running {
+		t.Fatalf("started: %s", s)
+	}
+	r.ok(r.vms.Boot(t.Context(), "dev", "")) // running already
+	if r.host.Launches() != 1 {
+		t.Errorf("a start of a running VM launched another machine")
+	}
+	if _, err := r.vms.Delete(t.Context(), "dev", false, ""); fault.KindOf(err) != fault.Precondition {
+		t.Errorf("deleting a running VM: %v", err)
+	}
+	r.ok(r.vms.Stop(t.Context(), "dev", 0, ""))
+	r.ok(r.vms.Stop(t.Context(), "dev", 0, "")) // stopped already
+	if s, why := r.state("dev"); s != vm.Stopped || why != "" {
+		t.Fatalf("stopped: %s %q", s, why)
+	}
+	r.ok(r.vms.Boot(t.Context(), "dev", ""))
+	r.ok(r.vms.Kill(t.Context(), "dev", ""))
+	if s, why := r.state("dev"); s != vm.Stopped || why != "it was killed" {
+		t.Fatalf("killed: %s %q", s, why)
+	}
+	dir := r.vmDir("dev")
+	r.ok(r.vms.Delete(t.Context(), "dev", false, ""))
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the VM's directory is still there (%v)", err)
+	}
+	if _, err := r.vms.Inspect(t.Context(), "dev"); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("a deleted VM: %v", err)
+	}
+}
+
+func TestBadInputIsRefused(t *testing.T) {
+	r := newRig(t)
+	for name, spec := range map[string]vm.Spec{
+		"path": {Name: "../x"}, "space": {Name: "a b"}, "long": {Name: strings.Repeat("x", 64)}, "dash": {Name: "-x"},
+		"upper": {Name: "Dev"}, "negative cpus": {Name: "a", CPUs: -1}, "500 cpus": {Name: "a", CPUs: 500},
+		"1 MiB": {Name: "a", MemoryBytes: 1 << 20}, "10 TiB": {Name: "a", MemoryBytes: 10 << 40},
+		"tiny disk": {Name: "a", DiskBytes: 1 << 20}, "network": {Name: "a", Network: "bridge9"},
+		"disk driver": {Name: "a", DiskDriver: "zfs"}, "vmm": {Name: "a", VMM: "xen"}, "accel": {Name: "a", Accel: "magic"},
+		"label": {Name: "a", Labels: map[string]string{"": "x"}},
+	} {
+		_, err := r.create(spec, false)
+		var f *fault.Error
+		if !errors.As(err, &f) || f.Kind != fault.Invalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if views, err := r.vms.List(t.Context(), true); err != nil || len(views) != 0 {
+		t.Errorf("refused VMs left %d records (%v)", len(views), err)
+	}
+}
+
+func TestTakenName(t *testing.T) {
+	r := newRig(t)
+	r.ok(r.create(vm.Spec{Name: "dev"}, false))
+	rec := r.done(r.create(vm.Spec{Name: "dev"}, false))
+	if rec.State != operation.Failed || rec.Error.Kind != fault.Exists {
+		t.Fatalf("a second VM of the name: %s %v", rec.State, rec.Error)
+	}
+	if s, _ := r.state("dev"); s != vm.Stopped {
+		t.Errorf("the first one is %s", s)
+	}
+}
+
+func TestFailedCreateLeavesNothing(t *testing.T) {
+	r := newRig(t)
+	r.parts.failWork = fault.New(fault.Unavailable, "Make room.", "no space left")
+	rec := r.done(r.create(vm.Spec{Name: "dev"}, true))
+	if rec.State != operation.Failed || rec.Error.Hint != "Make room." {
+		t.Fatalf("%s %v", rec.State, rec.Error)
+	}
+	r.empty()
+}
+
+func TestCancelledCreateLeavesNothing(t *testing.T) {
+	r := newRig(t)
+	r.parts.block = make(chan struct{})
+	rec, err := r.create(vm.Spec{Name: "dev"}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.await("the record", func() bool { _, err := r.vms.Inspect(t.Context(), "dev"); return err == nil })
+	if s, _ := r.state("dev"); s != vm.Creating {
+		t.Errorf("in the making: %s", s)
+	}
+	if _, err := r.ops.Cancel(t.Context(), rec.ID); err != nil {
+		t.Fatal(err)
+	}
+	if rec = r.done(rec, nil); rec.State != operation.Canceled {
+		t.Fatalf("cancelled: %s", rec.State)
+	}
+	r.empty()
+}
+
+// empty checks that no VM and no file of one is left.
+func (r *rig) empty() {
+	r.t.Helper()
+	if views, err := r.vms.List(r.t.Context(), true); err != nil || len(views) != 0 {
+		r.t.Errorf("%d records are left (%v)", len(views), err)
+	}
+	if entries, err := os.ReadDir(r.dir + "/vms"); err == nil && len(entries) > 0 {
+		r.t.Errorf("%s is left", entries[0].Name())
+	}
+	if n := r.host.Running(); n != 0 {
+		r.t.Errorf("%d machines are left", n)
+	}
+}
+
+func TestGuestEndsByItself(t *testing.T) {
+	r := newRig(t)
+	for reason, want := range map[string]vm.State{
+		machine.ExitPoweroff: vm.Stopped, machine.ExitCrashed: vm.Stopped, machine.ExitPanic: vm.Failed,
+	} {
+		name := "vm-" + reason
+		r.ok(r.create(vm.Spec{Name: name}, true))
+		r.host.End(r.vmDir(name), reason)
+		r.await("the end to be seen", func() bool { s, why := r.state(name); return s == want && why != "" })
+	}
+}
+
+func TestAutoRemove(t *testing.T) {
+	r := newRig(t)
+	r.ok(r.create(vm.Spec{Name: "tmp", AutoRemove: true}, true))
+	r.host.End(r.vmDir("tmp"), machine.ExitPoweroff)
+	r.await("the VM to be gone", func() bool {
+		_, err := r.vms.Inspect(t.Context(), "tmp")
+		return fault.KindOf(err) == fault.NotFound
+	})
+	r.empty()
+}
+
+func TestDeafGuestIsKilledAfterTheTimeout(t *testing.T) {
+	r := newRig(t)
+	r.ok(r.create(vm.Spec{Name: "dev"}, true))
+	r.host.Deaf = true
+	r.ok(r.vms.Stop(t.Context(), "dev", 20*time.Millisecond, ""))
+	if s, why := r.state("dev"); s != vm.Stopped || why != "it was killed" {
+		t.Errorf("%s %q", s, why)
+	}
+}
+
+// A VM whose driver hangs delays nobody else, and can be killed.
+func TestHangingStartDelaysNobody(t *testing.T) {
+	r := newRig(t)
+	r.ok(r.create(vm.Spec{Name: "other"}, false))
+	r.host.LaunchHook = func(ctx context.Context, l machine.Launch) error {
+		if l.Spec.Name != "stuck" {
+			return nil
+		}
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	stuck, err := r.create(vm.Spec{Name: "stuck"}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.await("it to be stuck", func() bool {
+		v, err := r.vms.Inspect(t.Context(), "stuck")
+		return err == nil && v.Made
+	})
+	if views, err := r.vms.List(t.Context(), true); err != nil || len(views) != 2 {
+		t.Errorf("list: %d (%v)", len(views), err)
+	}
+	r.ok(r.vms.Boot(t.Context(), "other", ""))
+	if _, err := r.vms.Stop(t.Context(), "stuck", 0, ""); fault.KindOf(err) != fault.Busy {
+		t.Errorf("a stop beside the create: %v", err)
+	}
+	r.ok(r.vms.Kill(t.Context(), "stuck", ""))
+	if rec := r.done(stuck, nil); rec.State != operation.Canceled {
+		t.Errorf("the preempted create: %s", rec.State)
+	}
+}
+
+func TestDaemonRestart(t *testing.T) {
+	r := newRig(t)
+	for _, name := range []string{"runs", "died", "off"} {
+		r.ok(r.create(vm.Spec{Name: name}, name != "off"))
+	}
+	died := r.vmDir("died")
+	r.close()
+	r.host.End(died, machine.ExitCrashed)
+	r.open()
+	for name, want := range map[string]vm.State{"runs": vm.Running, "died": vm.Stopped, "off": vm.Stopped} {
+		if s, why := r.state(name); s != want {
+			t.Errorf("%s: %s %q", name, s, why)
+		}
+	}
+	if _, why := r.state("died"); !strings.Contains(why, "ended unexpectedly") {
+		t.Errorf("the reason of the end is lost: %q", why)
+	}
+}
+
+func TestDaemonRestartInACreate(t *testing.T) {
+	r := newRig(t)
+	r.parts.block = make(chan struct{})
+	rec, err := r.create(vm.Spec{Name: "dev"}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.await("the record", func() bool { _, err := r.vms.Inspect(t.Context(), "dev"); return err == nil })
+	r.close()
+	r.parts.block = nil
+	r.open()
+	if rec = r.done(rec, nil); rec.State != operation.Succeeded || rec.Resumed != 1 {
+		t.Fatalf("%s, resumed %d times: %v", rec.State, rec.Resumed, rec.Error)
+	}
+	if s, _ := r.state("dev"); s != vm.Running {
+		t.Errorf("resumed: %s", s)
+	}
+}
+
+func TestIdempotencyKey(t *testing.T) {
+	r := newRig(t)
+	a := r.done(r.vms.Create(t.Context(), vm.Spec{Name: "dev"}, false, "key"))
+	b := r.done(r.vms.Create(t.Context(), vm.Spec{Name: "dev"}, false, "key"))
+	if a.ID != b.ID || b.State != operation.Succeeded {
+		t.Errorf("the same key made %s and %s (%s)", a.ID, b.ID, b.State)
+	}
+}
