@@ -26,9 +26,22 @@ type entry struct {
 
 const entryFile = "entry.json"
 
+// Cached says whether the next Make finds its image in the cache.
+func (b *Builder) Cached(ctx context.Context) (bool, error) {
+	if m.cfg.CacheDir == "" {
+		return false, nil
+	}
+	r, err := m.recipe(ctx)
+	if err != nil {
+		return false, err
+	}
+	_, err = readEntry(filepath.Join(m.cfg.CacheDir, r.digest), m.cfg.Now())
+	return err == nil, nil
+}
+
 // fromCache puts a cached image into dir; fs.ErrNotExist if there is none. A
 // damaged or old one is removed.
-func (m *Maker) fromCache(ctx context.Context, r recipe, dir string, report operation.Report) (image.Image, error) {
+func (b *Builder) fromCache(ctx context.Context, r recipe, dir string, report operation.Report) (image.Image, error) {
 	none := fmt.Errorf("the image is not in the cache: %w", fs.ErrNotExist)
 	if m.cfg.CacheDir == "" {
 		return image.Image{}, none
@@ -66,7 +79,7 @@ func readEntry(at string, now time.Time) (entry, error) {
 }
 
 // take copies a cached image to dir and checks it on the way.
-func (m *Maker) take(ctx context.Context, e entry, at, dir string, report operation.Report) error {
+func (b *Builder) take(ctx context.Context, e entry, at, dir string, report operation.Report) error {
 	digest, err := copySparse(ctx, filepath.Join(at, image.RootFile), filepath.Join(dir, image.RootFile), func(done, total int64) {
 		report(operation.Progress{Phase: "image: copying from the cache", Done: done, Total: total, Unit: "bytes"})
 	})
@@ -80,7 +93,7 @@ func (m *Maker) take(ctx context.Context, e entry, at, dir string, report operat
 }
 
 // toCache keeps a copy of the image in dir.
-func (m *Maker) toCache(ctx context.Context, r recipe, dir string, img image.Image, report operation.Report) error {
+func (b *Builder) toCache(ctx context.Context, r recipe, dir string, img image.Image, report operation.Report) error {
 	if m.cfg.CacheDir == "" {
 		return nil
 	}
@@ -118,7 +131,7 @@ func (m *Maker) toCache(ctx context.Context, r recipe, dir string, img image.Ima
 }
 
 // dropOld removes what nobody will take from the cache any more.
-func (m *Maker) dropOld() {
+func (b *Builder) dropOld() {
 	entries, err := os.ReadDir(m.cfg.CacheDir)
 	if err != nil {
 		m.log.Warn("the image cache cannot be read", "err", err)

@@ -60,6 +60,17 @@ func (s *Source) Fetch(ctx context.Context, dir string, report kernel.Report) (k
 	}, nil
 }
 
+// Prefetch gets the package into the cache, and says what it is.
+func (s *Source) Prefetch(ctx context.Context, report kernel.Report) (string, error) {
+	report("kernel: looking it up", 0, 0)
+	pkg, err := s.lookUp(ctx)
+	if err != nil {
+		return "", err
+	}
+	_, err = s.cached(ctx, pkg, report)
+	return pkg.name + " " + pkg.version, err
+}
+
 // deb is a package as apt describes it.
 type deb struct {
 	name    string
