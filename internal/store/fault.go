@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"io/fs"
+	"syscall"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -24,7 +25,7 @@ func explain(path string, err error) error {
 			"Put back a copy of it, or move it away and start with an empty state; VMs' disks are not touched.",
 			"banger's state in %s is damaged: %w", path, err)
 	case code == sqlite3.SQLITE_READONLY, code == sqlite3.SQLITE_CANTOPEN, code == sqlite3.SQLITE_PERM,
-		errors.Is(err, fs.ErrPermission):
+		errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return fault.New(fault.Precondition,
 			"Make the directory and the file writable for the user that bangerd runs as, or use another --state-dir.",
 			"banger's state in %s cannot be written: %w", path, err)

@@ -18,7 +18,7 @@ var migrations embed.FS
 // migrate brings the file to the newest version this program knows. The
 // version is PRAGMA user_version: how many of the migrations have run. An
 // older file is copied next to itself first.
-func migrate(ctx context.Context, db *sql.DB, path string) error {
+func migrate(ctx context.Context, db *sql.DB, path string, fresh bool) error {
 	scripts, err := fs.Glob(migrations, "migrations/*.sql") // sorted
 	if err != nil {
 		return err
@@ -32,6 +32,9 @@ func migrate(ctx context.Context, db *sql.DB, path string) error {
 			"Install the newer banger again, or use another --state-dir.",
 			"banger's state in %s is of version %d, from a newer banger; this one knows versions up to %d",
 			path, version, len(scripts))
+	}
+	if version == 0 && !fresh {
+		return fmt.Errorf("%w: it has no version", errDamaged)
 	}
 	if version > 0 && version < len(scripts) {
 		if err := backup(ctx, db, fmt.Sprintf("%s.v%d", path, version)); err != nil {

@@ -13,8 +13,10 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -79,17 +81,15 @@ func create(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(migrate(ctx, db, tmp), db.Close()); err != nil {
+	if err := errors.Join(migrate(ctx, db, tmp, true), db.Close()); err != nil {
 		return err
 	}
 	return os.Rename(tmp, path)
 }
 
 func open(ctx context.Context, path string) (s *Store, err error) {
-	if info, err := os.Stat(path); err != nil {
+	if err := checkSize(path); err != nil {
 		return nil, err
-	} else if info.Size() == 0 {
-		return nil, errDamaged
 	}
 	s = &Store{}
 	defer func() {
@@ -107,7 +107,37 @@ func open(ctx context.Context, path string) (s *Store, err error) {
 	if err := check(ctx, s.write); err != nil {
 		return s, err
 	}
-	return s, migrate(ctx, s.write, path)
+	return s, migrate(ctx, s.write, path, false)
+}
+
+// checkSize refuses what SQLite would take for an empty file and write over:
+// one that is shorter than its own header says.
+func checkSize(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	header := make([]byte, 100)
+	if _, err := io.ReadFull(f, header); err != nil {
+		return fmt.Errorf("%w: it has no header", errDamaged)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	pageSize := int64(binary.BigEndian.Uint16(header[16:]))
+	if pageSize == 1 { // how the format writes 65536
+		pageSize = 1 << 16
+	}
+	pages := int64(binary.BigEndian.Uint32(header[28:]))
+	switch wal, err := os.Stat(path + "-wal"); {
+	case err == nil && wal.Size() > 0:
+		return nil // the rest may be in the log
+	case info.Size() < pages*pageSize:
+		return fmt.Errorf("%w: %d of its %d bytes are there", errDamaged, info.Size(), pages*pageSize)
+	}
+	return nil
 }
 
 // connect opens a pool of n connections, none of which is made yet.
