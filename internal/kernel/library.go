@@ -89,10 +89,13 @@ func (l *Library) Ensure(ctx context.Context, report Report) (Kernel, error) {
 		return Kernel{}, err
 	}
 	defer release()
-	// Another caller may have made it while we waited.
+	// Another caller may have made it while we waited. A damaged one is made anew.
 	k, err := l.defaultKernel()
-	if err == nil || fault.KindOf(err) != fault.NotFound {
-		return k, err
+	if err == nil {
+		return k, nil
+	}
+	if fault.KindOf(err) != fault.NotFound {
+		l.log.Warn("the default kernel is made again", "reason", err)
 	}
 	if k, err = l.make(ctx, report); err != nil {
 		return Kernel{}, err

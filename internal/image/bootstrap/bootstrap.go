@@ -21,7 +21,7 @@ import (
 	"github.com/banger-vm/banger/internal/operation"
 )
 
-// Config has the places and settings of a Maker.
+// Config has the places and settings of a Builder.
 type Config struct {
 	CacheDir string // may be emptied at any time; "" for no cache
 	UID      int    // that we run as
@@ -34,17 +34,17 @@ type Config struct {
 // DefaultKeyring holds the keys of Debian's archive on every Debian host.
 const DefaultKeyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
-// Maker makes Debian images.
-type Maker struct {
+// Builder makes Debian images.
+type Builder struct {
 	cfg Config
 	run hostexec.Runner
 	log *slog.Logger
 }
 
-var _ image.Maker = (*Maker)(nil)
+var _ image.Maker = (*Builder)(nil)
 
-// New returns a Maker.
-func New(cfg Config, run hostexec.Runner, log *slog.Logger) *Maker {
+// New returns a Builder.
+func New(cfg Config, run hostexec.Runner, log *slog.Logger) *Builder {
 	if cfg.OSRelease == "" {
 		cfg.OSRelease = "/etc/os-release"
 	}
@@ -54,48 +54,48 @@ func New(cfg Config, run hostexec.Runner, log *slog.Logger) *Maker {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Maker{cfg: cfg, run: run, log: log}
+	return &Builder{cfg: cfg, run: run, log: log}
 }
 
 // Make makes the image, out of the cache where that has it.
-func (m *Maker) Make(ctx context.Context, dir string, report operation.Report) (image.Image, error) {
+func (b *Builder) Make(ctx context.Context, dir string, report operation.Report) (image.Image, error) {
 	report(operation.Progress{Phase: "image: looking for package sources"})
-	r, err := m.recipe(ctx)
+	r, err := b.recipe(ctx)
 	if err != nil {
 		return image.Image{}, err
 	}
-	img, err := m.fromCache(ctx, r, dir, report)
+	img, err := b.fromCache(ctx, r, dir, report)
 	if err == nil {
 		return img, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return image.Image{}, err
 	}
-	if err := m.check(); err != nil {
+	if err := b.check(); err != nil {
 		return image.Image{}, err
 	}
-	if img, err = m.build(ctx, r, dir, report); err != nil {
+	if img, err = b.build(ctx, r, dir, report); err != nil {
 		return image.Image{}, err
 	}
-	if err := m.toCache(ctx, r, dir, img, report); err != nil {
+	if err := b.toCache(ctx, r, dir, img, report); err != nil {
 		if ctx.Err() != nil {
 			return image.Image{}, err
 		}
-		m.log.Warn("the image is made, but could not be put into the cache", "err", err)
+		b.log.Warn("the image is made, but could not be put into the cache", "err", err)
 	}
 	return img, nil
 }
 
 // check finds out what would make a build fail after minutes.
-func (m *Maker) check() error {
-	if m.cfg.UID != 0 {
+func (b *Builder) check() error {
+	if b.cfg.UID != 0 {
 		return fault.New(fault.Precondition, "run the daemon as root once to make the image", "making an image needs root: its files belong to root")
 	}
 	return nil
 }
 
 // build makes the image from packages.
-func (m *Maker) build(ctx context.Context, r recipe, dir string, report operation.Report) (img image.Image, err error) {
+func (b *Builder) build(ctx context.Context, r recipe, dir string, report operation.Report) (img image.Image, err error) {
 	scratch, err := os.MkdirTemp(dir, scratchPrefix)
 	if err != nil {
 		return img, err
@@ -104,7 +104,7 @@ func (m *Maker) build(ctx context.Context, r recipe, dir string, report operatio
 		err = errors.Join(err, discard(context.WithoutCancel(ctx), scratch))
 	}()
 	tree := filepath.Join(scratch, "root")
-	if err := m.install(ctx, r, scratch, tree, report); err != nil {
+	if err := b.install(ctx, r, scratch, tree, report); err != nil {
 		return img, err
 	}
 	report(operation.Progress{Phase: "image: configuring"})
@@ -113,7 +113,7 @@ func (m *Maker) build(ctx context.Context, r recipe, dir string, report operatio
 		return img, err
 	}
 	defer root.Close()
-	if err := customize(root, r, m.cfg.Now()); err != nil {
+	if err := customize(root, r, b.cfg.Now()); err != nil {
 		return img, fmt.Errorf("configuring the image: %w", err)
 	}
 	if err := copySkel(root, filepath.Join(dir, image.SkelName)); err != nil {
@@ -121,7 +121,7 @@ func (m *Maker) build(ctx context.Context, r recipe, dir string, report operatio
 	}
 	report(operation.Progress{Phase: "image: making the disk"})
 	path := filepath.Join(dir, image.RootFile)
-	if err := m.makeDisk(ctx, tree, path); err != nil {
+	if err := b.makeDisk(ctx, tree, path); err != nil {
 		return img, err
 	}
 	img = image.Image{User: userName, UID: userID, GID: userID, OS: prettyName(root), Recipe: r.digest}
@@ -132,13 +132,13 @@ func (m *Maker) build(ctx context.Context, r recipe, dir string, report operatio
 // install has mmdebstrap fill tree. It runs in a mount and a process
 // namespace of its own: when it ends, however it does, its mounts and its
 // processes are gone.
-func (m *Maker) install(ctx context.Context, r recipe, scratch, tree string, report operation.Report) error {
+func (b *Builder) install(ctx context.Context, r recipe, scratch, tree string, report operation.Report) error {
 	conf := filepath.Join(scratch, "apt.conf")
 	if err := os.WriteFile(conf, []byte(r.aptConf), 0o600); err != nil { // a proxy may have a password
 		return err
 	}
 	progress := &progressWriter{report: report}
-	res, err := m.run.Run(ctx, hostexec.Cmd{
+	res, err := b.run.Run(ctx, hostexec.Cmd{
 		Name: "unshare", Args: r.command(conf, tree),
 		Env:    append(os.Environ(), "LC_ALL=C.UTF-8", "TMPDIR="+scratch),
 		Stderr: progress,

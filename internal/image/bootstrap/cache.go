@@ -2,6 +2,8 @@ package bootstrap
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,21 +23,21 @@ const maxAge = 14 * 24 * time.Hour
 type entry struct {
 	Image  image.Image `json:"image"`
 	MadeAt time.Time   `json:"made_at"`
-	Digest string      `json:"digest"` // of root.img, see copySparse
+	Seal   string      `json:"seal"` // see seal
 }
 
 const entryFile = "entry.json"
 
 // Cached says whether the next Make finds its image in the cache.
 func (b *Builder) Cached(ctx context.Context) (bool, error) {
-	if m.cfg.CacheDir == "" {
+	if b.cfg.CacheDir == "" {
 		return false, nil
 	}
-	r, err := m.recipe(ctx)
+	r, err := b.recipe(ctx)
 	if err != nil {
 		return false, err
 	}
-	_, err = readEntry(filepath.Join(m.cfg.CacheDir, r.digest), m.cfg.Now())
+	_, err = readEntry(filepath.Join(b.cfg.CacheDir, r.digest), b.cfg.Now())
 	return err == nil, nil
 }
 
@@ -43,19 +45,22 @@ func (b *Builder) Cached(ctx context.Context) (bool, error) {
 // damaged or old one is removed.
 func (b *Builder) fromCache(ctx context.Context, r recipe, dir string, report operation.Report) (image.Image, error) {
 	none := fmt.Errorf("the image is not in the cache: %w", fs.ErrNotExist)
-	if m.cfg.CacheDir == "" {
+	if b.cfg.CacheDir == "" {
 		return image.Image{}, none
 	}
-	at := filepath.Join(m.cfg.CacheDir, r.digest)
-	e, err := readEntry(at, m.cfg.Now())
+	at := filepath.Join(b.cfg.CacheDir, r.digest)
+	e, err := readEntry(at, b.cfg.Now())
 	if err == nil {
-		err = m.take(ctx, e, at, dir, report)
+		err = b.take(ctx, e, at, dir, report)
+	}
+	if err == nil {
+		_, e.Image.UsedBytes, err = usage(filepath.Join(dir, image.RootFile))
 	}
 	if err == nil || ctx.Err() != nil {
 		return e.Image, err
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		m.log.Info("the cached image is not used and is removed", "cache", at, "reason", err)
+		b.log.Info("the cached image is not used and is removed", "cache", at, "reason", err)
 	}
 	if err := errors.Join(os.RemoveAll(at), clearDir(dir)); err != nil {
 		return image.Image{}, err
@@ -65,11 +70,11 @@ func (b *Builder) fromCache(ctx context.Context, r recipe, dir string, report op
 
 func readEntry(at string, now time.Time) (entry, error) {
 	var e entry
-	b, err := os.ReadFile(filepath.Join(at, entryFile))
+	raw, err := os.ReadFile(filepath.Join(at, entryFile))
 	if err != nil {
 		return e, err
 	}
-	if err := json.Unmarshal(b, &e); err != nil {
+	if err := json.Unmarshal(raw, &e); err != nil {
 		return e, fmt.Errorf("%s is damaged: %w", entryFile, err)
 	}
 	if age := now.Sub(e.MadeAt); age > maxAge || age < -time.Hour {
@@ -86,44 +91,73 @@ func (b *Builder) take(ctx context.Context, e entry, at, dir string, report oper
 	if err != nil {
 		return err
 	}
-	if digest != e.Digest {
-		return errors.New("its checksum is wrong")
+	skel := filepath.Join(dir, image.SkelName)
+	if err := os.CopyFS(skel, os.DirFS(filepath.Join(at, image.SkelName))); err != nil {
+		return err
 	}
-	return os.CopyFS(filepath.Join(dir, image.SkelName), os.DirFS(filepath.Join(at, image.SkelName)))
+	sum, err := seal(e, digest, skel)
+	if err == nil && sum != e.Seal {
+		err = errors.New("its checksum is wrong")
+	}
+	return err
+}
+
+// seal is the digest of all that an entry holds.
+func seal(e entry, rootDigest, skel string) (string, error) {
+	e.Seal = ""
+	h := sha256.New()
+	if err := json.NewEncoder(h).Encode(e); err != nil {
+		return "", err
+	}
+	fmt.Fprintln(h, rootDigest)
+	tree := os.DirFS(skel)
+	err := fs.WalkDir(tree, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		body, err := fs.ReadFile(tree, path)
+		fmt.Fprintf(h, "%q %d\n%s", path, len(body), body)
+		return err
+	})
+	return hex.EncodeToString(h.Sum(nil)), err
 }
 
 // toCache keeps a copy of the image in dir.
 func (b *Builder) toCache(ctx context.Context, r recipe, dir string, img image.Image, report operation.Report) error {
-	if m.cfg.CacheDir == "" {
+	if b.cfg.CacheDir == "" {
 		return nil
 	}
-	if err := os.MkdirAll(m.cfg.CacheDir, 0o700); err != nil {
+	if err := os.MkdirAll(b.cfg.CacheDir, 0o700); err != nil {
 		return err
 	}
-	m.dropOld()
-	tmp, err := os.MkdirTemp(m.cfg.CacheDir, scratchPrefix)
+	b.dropOld()
+	tmp, err := os.MkdirTemp(b.cfg.CacheDir, scratchPrefix)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(tmp) // renamed, or of no use; what stays is dropped as old
-	e := entry{Image: img, MadeAt: m.cfg.Now()}
-	e.Digest, err = copySparse(ctx, filepath.Join(dir, image.RootFile), filepath.Join(tmp, image.RootFile), func(done, total int64) {
+	e := entry{Image: img, MadeAt: b.cfg.Now().UTC().Round(0)}
+	digest, err := copySparse(ctx, filepath.Join(dir, image.RootFile), filepath.Join(tmp, image.RootFile), func(done, total int64) {
 		report(operation.Progress{Phase: "image: copying to the cache", Done: done, Total: total, Unit: "bytes"})
 	})
 	if err != nil {
 		return err
 	}
-	if err := os.CopyFS(filepath.Join(tmp, image.SkelName), os.DirFS(filepath.Join(dir, image.SkelName))); err != nil {
+	skel := filepath.Join(tmp, image.SkelName)
+	if err := os.CopyFS(skel, os.DirFS(filepath.Join(dir, image.SkelName))); err != nil {
 		return err
 	}
-	b, err := json.MarshalIndent(e, "", "  ")
+	if e.Seal, err = seal(e, digest, skel); err != nil {
+		return err
+	}
+	raw, err := json.MarshalIndent(e, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(tmp, entryFile), b, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(tmp, entryFile), raw, 0o600); err != nil {
 		return err
 	}
-	err = os.Rename(tmp, filepath.Join(m.cfg.CacheDir, r.digest))
+	err = os.Rename(tmp, filepath.Join(b.cfg.CacheDir, r.digest))
 	if errors.Is(err, fs.ErrExist) {
 		return nil // another daemon was faster
 	}
@@ -132,17 +166,17 @@ func (b *Builder) toCache(ctx context.Context, r recipe, dir string, img image.I
 
 // dropOld removes what nobody will take from the cache any more.
 func (b *Builder) dropOld() {
-	entries, err := os.ReadDir(m.cfg.CacheDir)
+	entries, err := os.ReadDir(b.cfg.CacheDir)
 	if err != nil {
-		m.log.Warn("the image cache cannot be read", "err", err)
+		b.log.Warn("the image cache cannot be read", "err", err)
 	}
 	for _, d := range entries {
 		st, err := d.Info()
-		if err != nil || m.cfg.Now().Sub(st.ModTime()) < maxAge {
+		if err != nil || b.cfg.Now().Sub(st.ModTime()) < maxAge {
 			continue
 		}
-		if err := os.RemoveAll(filepath.Join(m.cfg.CacheDir, d.Name())); err != nil {
-			m.log.Warn("an old cached image cannot be removed", "err", err)
+		if err := os.RemoveAll(filepath.Join(b.cfg.CacheDir, d.Name())); err != nil {
+			b.log.Warn("an old cached image cannot be removed", "err", err)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 const scratchPrefix = "making-"
 
 // Discard removes dir and whatever a broken-off Make left in it.
-func (m *Maker) Discard(ctx context.Context, dir string) error { return discard(ctx, dir) }
+func (b *Builder) Discard(ctx context.Context, dir string) error { return discard(ctx, dir) }
 
 // discard unmounts all below dir, then removes it. Should anything stay
 // mounted, nothing is removed: it could be the host's /dev.

@@ -25,13 +25,13 @@ var mke2fsOptions = []string{
 }
 
 // makeDisk makes an ext4 of tree, and makes sure that it is whole.
-func (m *Maker) makeDisk(ctx context.Context, tree, path string) error {
+func (b *Builder) makeDisk(ctx context.Context, tree, path string) error {
 	args := append(mke2fsOptions[:len(mke2fsOptions):len(mke2fsOptions)], "-d", tree, path, diskSize)
 	for _, cmd := range []hostexec.Cmd{
 		{Name: "mke2fs", Args: args},
 		{Name: "e2fsck", Args: []string{"-f", "-n", path}},
 	} {
-		_, err := m.run.Run(ctx, cmd)
+		_, err := b.run.Run(ctx, cmd)
 		if errors.Is(err, hostexec.ErrNotInstalled) {
 			return fault.New(fault.Precondition, "sudo apt-get install e2fsprogs", "making the image's disk needs %s: %w", cmd.Name, err)
 		}

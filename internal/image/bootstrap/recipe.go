@@ -40,16 +40,16 @@ type recipe struct {
 }
 
 // recipe finds out what the image will be made of.
-func (m *Maker) recipe(ctx context.Context) (recipe, error) {
-	r := recipe{keyring: m.cfg.Keyring}
+func (b *Builder) recipe(ctx context.Context) (recipe, error) {
+	r := recipe{keyring: b.cfg.Keyring}
 	var err error
-	if r.suite, err = hostSuite(m.cfg.OSRelease); err != nil {
+	if r.suite, err = hostSuite(b.cfg.OSRelease); err != nil {
 		return r, err
 	}
-	if r.sources, err = m.findSources(ctx, r.suite); err != nil {
+	if r.sources, err = b.findSources(ctx, r.suite); err != nil {
 		return r, err
 	}
-	if r.aptConf, err = m.hostAptConf(ctx); err != nil {
+	if r.aptConf, err = b.hostAptConf(ctx); err != nil {
 		return r, err
 	}
 	sum := sha256.Sum256([]byte(strings.Join([]string{
@@ -100,18 +100,18 @@ var settingRE = regexp.MustCompile(`^Acquire::(Retries|Check-Valid-Until|Check-D
 	`https?::(Proxy(::[^":;]+)?|Proxy-?Auto-?Detect|Timeout|CaInfo|CaPath|SslCert|SslKey|Verify-Peer|Verify-Host)) "[^"\\]+";$`)
 
 // hostAptConf returns the host's settings for fetching: proxies, certificates.
-func (m *Maker) hostAptConf(ctx context.Context) (string, error) {
-	res, err := m.run.Run(ctx, hostexec.Cmd{Name: "apt-config", Args: []string{"dump", "Acquire"}})
+func (b *Builder) hostAptConf(ctx context.Context) (string, error) {
+	res, err := b.run.Run(ctx, hostexec.Cmd{Name: "apt-config", Args: []string{"dump", "Acquire"}})
 	if err != nil {
 		return "", aptError(err)
 	}
-	var b strings.Builder
+	var conf strings.Builder
 	for line := range strings.Lines(string(res.Stdout)) {
 		if settingRE.MatchString(strings.TrimRight(line, "\n")) {
-			b.WriteString(line)
+			conf.WriteString(line)
 		}
 	}
-	return b.String(), nil
+	return conf.String(), nil
 }
 
 func aptError(err error) error {

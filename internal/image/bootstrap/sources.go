@@ -66,11 +66,11 @@ func orUnknown(s string) string {
 const indexFormat = "$(ORIGIN)|$(CODENAME)|$(COMPONENT)|$(REPO_URI)|$(ARCHITECTURE)"
 
 // findSources asks apt for its Debian repositories of the suite.
-func (m *Maker) findSources(ctx context.Context, suite string) ([]source, error) {
-	if _, err := os.Stat(m.cfg.Keyring); err != nil {
+func (b *Builder) findSources(ctx context.Context, suite string) ([]source, error) {
+	if _, err := os.Stat(b.cfg.Keyring); err != nil {
 		return nil, fault.New(fault.Precondition, "sudo apt-get install debian-archive-keyring", "the keys of Debian's archive are missing: %w", err)
 	}
-	res, err := m.run.Run(ctx, hostexec.Cmd{
+	res, err := b.run.Run(ctx, hostexec.Cmd{
 		Name: "apt-get", Args: []string{"indextargets", "--format", indexFormat, "Created-By: Packages"},
 	})
 	if err != nil {

@@ -23,7 +23,7 @@ const metaPackage = "linux-image-cloud-amd64"
 
 // Config is where a Source keeps packages it has fetched.
 type Config struct {
-	CacheDir string // may be emptied at any time
+	CacheDir string // banger's; its kernels/ may be emptied at any time
 }
 
 // Source is a kernel.Source.

@@ -22,14 +22,15 @@ import (
 // hold it. What apt's index says of it is checked each time: a damaged file
 // in the cache is dropped and fetched again.
 func (s *Source) cached(ctx context.Context, d deb, report kernel.Report) (string, error) {
-	if err := os.MkdirAll(s.cfg.CacheDir, 0o700); err != nil {
+	cache := filepath.Join(s.cfg.CacheDir, "kernels")
+	if err := os.MkdirAll(cache, 0o700); err != nil {
 		return "", err
 	}
-	path := filepath.Join(s.cfg.CacheDir, d.sha256+".deb")
+	path := filepath.Join(cache, d.sha256+".deb")
 	if check(path, d) == nil {
 		return path, nil
 	}
-	tmp, err := os.MkdirTemp(s.cfg.CacheDir, "fetch-")
+	tmp, err := os.MkdirTemp(cache, "fetch-")
 	if err != nil {
 		return "", err
 	}

@@ -1,0 +1,40 @@
+package image
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"regexp"
+
+	"github.com/banger-vm/banger/internal/fault"
+)
+
+var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$`)
+
+// CheckName refuses what can be no image's name.
+func CheckName(name string) error {
+	if nameForm.MatchString(name) {
+		return nil
+	}
+	if len(name) > 70 {
+		name = name[:70] + "…"
+	}
+	return fault.New(fault.Invalid,
+		"use 1 to 63 lower-case letters, digits, dots, hyphens and underscores, for instance debian",
+		"%q cannot be an image's name", name)
+}
+
+const idBytes = 8
+
+func newID() string {
+	var b [idBytes]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// checkID guards the paths that are made of an ID out of the journal.
+func checkID(id string) error {
+	if b, err := hex.DecodeString(id); err != nil || len(b) != idBytes {
+		return fault.New(fault.Invalid, "", "%q is no image ID", id)
+	}
+	return nil
+}
