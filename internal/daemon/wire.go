@@ -132,7 +132,7 @@ func (p *parts) close() error {
 func (p *parts) monitorSocket(dir string) string { return filepath.Join(dir, control.SocketFile) }
 
 func bootstrapper(d *Daemon, run hostexec.Runner) *bootstrap.Builder {
-	return bootstrap.New(bootstrap.Config{CacheDir: filepath.Join(d.places.CacheDir, "images")}, run, d.log)
+	return bootstrap.New(bootstrap.Config{CacheDir: filepath.Join(d.places.CacheDir, "images"), UID: os.Geteuid()}, run, d.log)
 }
 
 func byName[D interface{ Name() string }](drivers ...D) map[string]D {
