@@ -7,24 +7,22 @@ import (
 	"github.com/banger-vm/banger/internal/image"
 )
 
-func images() named[image.Image] { return named[image.Image]{table: "images", what: "image"} }
-
 // InsertImage stores an image; the same one again is no error.
 func (s *Store) InsertImage(ctx context.Context, i image.Image) error {
-	err := images().update(ctx, s, i.ID, i.Name, i)
+	err := s.images.update(ctx, s, i.ID, i.Name, i)
 	if fault.KindOf(err) == fault.NotFound {
-		return images().insert(ctx, s, i.ID, i.Name, i)
+		return s.images.insert(ctx, s, i.ID, i.Name, i)
 	}
 	return err
 }
 
 // DeleteImage forgets an image.
-func (s *Store) DeleteImage(ctx context.Context, id string) error { return images().delete(ctx, s, id) }
+func (s *Store) DeleteImage(ctx context.Context, id string) error { return s.images.delete(ctx, s, id) }
 
 // Image finds an image by its name, its ID or a unique prefix of that.
 func (s *Store) Image(ctx context.Context, ref string) (image.Image, error) {
-	return images().get(ctx, s, ref)
+	return s.images.get(ctx, s, ref)
 }
 
 // Images returns all images by name.
-func (s *Store) Images(ctx context.Context) ([]image.Image, error) { return images().all(ctx, s) }
+func (s *Store) Images(ctx context.Context) ([]image.Image, error) { return s.images.all(ctx, s) }

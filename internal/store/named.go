@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/banger-vm/banger/internal/fault"
 )
@@ -15,9 +16,19 @@ import (
 type named[T any] struct {
 	table string
 	what  string // for people: "VM", "image"
+	clone func(T) T
+
+	mu      sync.Mutex         // leaf
+	decoded map[string]text[T] // of the last list, by ID; replaced, never changed
 }
 
-func (n named[T]) insert(ctx context.Context, s *Store, id, name string, record T) error {
+// text is a record with the text that it was decoded from.
+type text[T any] struct {
+	text   string
+	record T
+}
+
+func (n *named[T]) insert(ctx context.Context, s *Store, id, name string, record T) error {
 	text, err := json.Marshal(record)
 	if err != nil {
 		return fmt.Errorf("the %s %s cannot be encoded: %w", n.what, name, err)
@@ -29,7 +40,7 @@ func (n named[T]) insert(ctx context.Context, s *Store, id, name string, record 
 	return plain(err)
 }
 
-func (n named[T]) update(ctx context.Context, s *Store, id, name string, record T) error {
+func (n *named[T]) update(ctx context.Context, s *Store, id, name string, record T) error {
 	text, err := json.Marshal(record)
 	if err != nil {
 		return fmt.Errorf("the %s %s cannot be encoded: %w", n.what, name, err)
@@ -47,13 +58,13 @@ func (n named[T]) update(ctx context.Context, s *Store, id, name string, record 
 	return nil
 }
 
-func (n named[T]) delete(ctx context.Context, s *Store, id string) error {
+func (n *named[T]) delete(ctx context.Context, s *Store, id string) error {
 	_, err := s.write.ExecContext(ctx, "DELETE FROM "+n.table+" WHERE id = ?", id)
 	return plain(err)
 }
 
 // get finds a row by its name, its ID or a unique prefix of that; a name wins.
-func (n named[T]) get(ctx context.Context, s *Store, ref string) (record T, err error) {
+func (n *named[T]) get(ctx context.Context, s *Store, ref string) (record T, err error) {
 	found, err := scan[T](s.read.QueryContext(ctx,
 		"SELECT record FROM "+n.table+" WHERE name = ?1 OR id = ?1 ORDER BY name = ?1 DESC LIMIT 1", ref))
 	if err != nil || len(found) == 1 {
@@ -76,16 +87,46 @@ func (n named[T]) get(ctx context.Context, s *Store, ref string) (record T, err 
 	return found[0], nil
 }
 
-func (n named[T]) all(ctx context.Context, s *Store) ([]T, error) {
-	return scan[T](s.read.QueryContext(ctx, "SELECT record FROM "+n.table+" ORDER BY name"))
+// all returns copies of all records. Decoding is most of the work, so only
+// what has changed since the last list is decoded.
+func (n *named[T]) all(ctx context.Context, s *Store) ([]T, error) {
+	rows, err := s.read.QueryContext(ctx, "SELECT id, record FROM "+n.table+" ORDER BY name")
+	if err != nil {
+		return nil, plain(err)
+	}
+	defer rows.Close()
+	n.mu.Lock()
+	old := n.decoded
+	n.mu.Unlock()
+	decoded := make(map[string]text[T], len(old))
+	all := make([]T, 0, len(old))
+	for rows.Next() {
+		var id, raw sql.RawBytes
+		if err := rows.Scan(&id, &raw); err != nil {
+			return nil, plain(err)
+		}
+		t, ok := old[string(id)]
+		if !ok || t.text != string(raw) {
+			t = text[T]{text: string(raw)}
+			if err := json.Unmarshal(raw, &t.record); err != nil {
+				return nil, fmt.Errorf("the stored %s %s cannot be decoded: %w", n.what, id, err)
+			}
+		}
+		decoded[string(id)] = t
+		all = append(all, n.clone(t.record))
+	}
+	n.mu.Lock()
+	n.decoded = decoded
+	n.mu.Unlock()
+	return all, plain(rows.Err())
 }
 
-func (n named[T]) taken(name string) error {
+func (n *named[T]) taken(name string) error {
 	return fault.New(fault.Exists, "Choose another name, or remove that one first.",
 		"there is already %s %s named %q", article(n.what), n.what, name)
 }
 
-func (n named[T]) missing(ref string) error {
+func (n *named[T]) missing(ref string) error {
 	return fault.New(fault.NotFound, "", "there is no %s %q", n.what, ref)
 }
 

@@ -36,6 +36,9 @@ import (
 type Store struct {
 	write *sql.DB // one connection
 	read  *sql.DB
+
+	vms    *named[vm.Record]
+	images *named[image.Image]
 }
 
 var (
@@ -91,7 +94,10 @@ func open(ctx context.Context, path string) (s *Store, err error) {
 	if err := checkSize(path); err != nil {
 		return nil, err
 	}
-	s = &Store{}
+	s = &Store{
+		vms:    &named[vm.Record]{table: "vms", what: "VM", clone: cloneVM},
+		images: &named[image.Image]{table: "images", what: "image", clone: func(i image.Image) image.Image { return i }},
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())

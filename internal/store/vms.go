@@ -2,27 +2,51 @@ package store
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/banger-vm/banger/internal/vm"
 )
 
-func vms() named[vm.Record] { return named[vm.Record]{table: "vms", what: "VM"} }
-
 // InsertVM stores a new VM.
 func (s *Store) InsertVM(ctx context.Context, r vm.Record) error {
-	return vms().insert(ctx, s, r.ID, r.Spec.Name, r)
+	return s.vms.insert(ctx, s, r.ID, r.Spec.Name, r)
 }
 
 // UpdateVM stores a VM that is there.
 func (s *Store) UpdateVM(ctx context.Context, r vm.Record) error {
-	return vms().update(ctx, s, r.ID, r.Spec.Name, r)
+	return s.vms.update(ctx, s, r.ID, r.Spec.Name, r)
 }
 
 // DeleteVM forgets a VM.
-func (s *Store) DeleteVM(ctx context.Context, id string) error { return vms().delete(ctx, s, id) }
+func (s *Store) DeleteVM(ctx context.Context, id string) error { return s.vms.delete(ctx, s, id) }
 
 // VM finds a VM by its name, its ID or a unique prefix of that.
-func (s *Store) VM(ctx context.Context, ref string) (vm.Record, error) { return vms().get(ctx, s, ref) }
+func (s *Store) VM(ctx context.Context, ref string) (vm.Record, error) { return s.vms.get(ctx, s, ref) }
 
 // VMs returns all VMs by name.
-func (s *Store) VMs(ctx context.Context) ([]vm.Record, error) { return vms().all(ctx, s) }
+func (s *Store) VMs(ctx context.Context) ([]vm.Record, error) { return s.vms.all(ctx, s) }
+
+// cloneVM copies a record and all that it points to.
+func cloneVM(r vm.Record) vm.Record {
+	r.Spec.Labels = maps.Clone(r.Spec.Labels)
+	if r.Boot == nil {
+		return r
+	}
+	boot := *r.Boot
+	r.Boot = &boot
+	if boot.Exit != nil {
+		exit := *boot.Exit
+		boot.Exit = &exit
+	}
+	if boot.Status != nil {
+		status := *boot.Status
+		boot.Status = &status
+		status.Guest.Notes = slices.Clone(status.Guest.Notes)
+		if status.Exit != nil {
+			exit := *status.Exit
+			status.Exit = &exit
+		}
+	}
+	return r
+}

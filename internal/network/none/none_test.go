@@ -1,0 +1,14 @@
+package none
+
+import (
+	"testing"
+
+	"github.com/banger-vm/banger/internal/network"
+)
+
+func TestNoCard(t *testing.T) {
+	a, err := New().Apply(t.Context(), network.Request{VMID: "x"})
+	if err != nil || a != (network.Attachment{Backend: network.BackendNone}) || len(New().Exposure()) != 0 {
+		t.Fatal(a, err)
+	}
+}

@@ -1,0 +1,56 @@
+package user
+
+import (
+	"net"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/network"
+)
+
+// Every VM keeps its address over restarts, no two share one, and none is a
+// vendor's or a group's.
+func TestMAC(t *testing.T) {
+	seen := map[string]string{}
+	rapid.Check(t, func(rt *rapid.T) {
+		id := rapid.StringMatching(`[0-9a-f]{16}`).Draw(rt, "id")
+		a, err := New().Apply(t.Context(), network.Request{VMID: id, Dir: "/x"})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		b, err := New().Apply(t.Context(), network.Request{VMID: id, Dir: "/moved"})
+		if err != nil || a != b || a.Backend != network.BackendBuiltin {
+			rt.Fatal(a, b, err)
+		}
+		hw, err := net.ParseMAC(a.MAC)
+		if err != nil || len(hw) != 6 || hw[0]&1 != 0 || hw[0]&2 == 0 {
+			rt.Fatalf("%q is not a locally administered unicast address (%v)", a.MAC, err)
+		}
+		if other, ok := seen[a.MAC]; ok && other != id {
+			rt.Fatalf("%s and %s share %s", id, other, a.MAC)
+		}
+		seen[a.MAC] = id
+	})
+}
+
+// The address of a VM must not change with a new version of banger.
+func TestMACIsStable(t *testing.T) {
+	if got := mac("3f9c0a11d2e4b567"); got != "12:0f:05:74:91:01" {
+		t.Fatal(got)
+	}
+}
+
+func TestNoID(t *testing.T) {
+	if _, err := New().Apply(t.Context(), network.Request{}); fault.KindOf(err) != fault.Internal {
+		t.Fatal(err)
+	}
+}
+
+func TestExposureNamesTheLoopback(t *testing.T) {
+	if all := strings.Join(New().Exposure(), " "); !strings.Contains(all, "10.0.2.2") || !strings.Contains(all, "loopback") {
+		t.Fatal(all)
+	}
+}
