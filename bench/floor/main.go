@@ -1,0 +1,148 @@
+// Command floor is the least that could be a banger guest's init: it inserts
+// the same modules, mounts the same root and home, and then runs commands for
+// whoever writes a line to a port. The benchmarks compare banger to it.
+//
+//	port floor.line   "E COMMAND ARG…\n" → "CODE LENGTH\n" and LENGTH bytes of output
+//	port floor.echo   every byte comes back
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	home  = "/home/dev"
+	owner = 1000
+	path  = "/usr/local/bin:/usr/bin:/bin"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "floor:", err)
+	}
+	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF); err != nil {
+		fmt.Fprintln(os.Stderr, "floor:", err)
+	}
+}
+
+func run() error {
+	if err := mountKernel(); err != nil {
+		return err
+	}
+	if err := loadModules(); err != nil {
+		return err
+	}
+	if err := enterRoot(); err != nil {
+		return err
+	}
+	if err := os.Setenv("PATH", path); err != nil { // for exec.LookPath
+		return err
+	}
+	line, err := openPort("floor.line")
+	if err != nil {
+		return err
+	}
+	echo, err := openPort("floor.echo")
+	if err != nil {
+		return err
+	}
+	go repeat(echo)
+	return serve(line)
+}
+
+// repeat sends every byte back.
+func repeat(port *os.File) {
+	buf := make([]byte, 4096)
+	for {
+		n, err := port.Read(buf)
+		if errors.Is(err, io.EOF) { // the host is away
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		if err == nil {
+			_, err = port.Write(buf[:n])
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "floor: echo:", err)
+			return
+		}
+	}
+}
+
+// serve runs the commands that come on a port, one after the other.
+func serve(port *os.File) error {
+	in := bufio.NewReader(port)
+	for {
+		line, err := in.ReadString('\n')
+		if errors.Is(err, io.EOF) { // the host is away
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		argv := strings.Fields(line)
+		if len(argv) < 2 || argv[0] != "E" {
+			return fmt.Errorf("%q is no request", line)
+		}
+		if _, err := port.Write(command(argv[1:])); err != nil {
+			return err
+		}
+	}
+}
+
+// command runs argv as the login user and returns the reply.
+func command(argv []string) []byte {
+	var out bytes.Buffer
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir, cmd.Env = home, []string{"HOME=" + home, "USER=dev", "LOGNAME=dev", "SHELL=/bin/bash", "PATH=" + path}
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Setsid:     true,
+		Credential: &syscall.Credential{Uid: owner, Gid: owner, Groups: []uint32{owner}},
+	}
+	code := 0
+	if err := cmd.Run(); err != nil {
+		code = 127
+		if cmd.ProcessState != nil {
+			code = cmd.ProcessState.ExitCode()
+		}
+	}
+	return append(fmt.Appendf(nil, "%d %d\n", code, out.Len()), out.Bytes()...)
+}
+
+// openPort opens the virtio-serial port with a name.
+func openPort(name string) (*os.File, error) {
+	names, err := filepath.Glob("/sys/class/virtio-ports/*/name")
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range names {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		if strings.TrimSpace(string(b)) != name {
+			continue
+		}
+		device := filepath.Join("/dev", filepath.Base(filepath.Dir(file)))
+		fd, err := unix.Open(device, unix.O_RDWR|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("opening %s: %w", device, err)
+		}
+		return os.NewFile(uintptr(fd), device), nil // blocking: nothing wakes sooner
+	}
+	return nil, fmt.Errorf("there is no port %s", name)
+}
