@@ -73,6 +73,14 @@ type Driver interface {
 	Connect(ctx context.Context, spec Spec) (Machine, error)
 }
 
+// PostMortem is what a driver may be able to do besides: say how a VMM ended
+// while nobody watched, for whom Connect told ErrNotRunning.
+type PostMortem interface {
+	// LastExit describes the end of the last VMM in spec.Dir; ErrRunning while
+	// it runs, ErrNotRunning if there is no trace of one.
+	LastExit(ctx context.Context, spec Spec) (Exit, error)
+}
+
 // Machine is a running VMM.
 type Machine interface {
 	Facts() Facts

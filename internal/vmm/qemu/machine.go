@@ -210,16 +210,16 @@ func (m *machine) ending(exit hostexec.Exit, shutdown string, killed bool) vmm.E
 		if shutdown != "" {
 			out.Detail = "QEMU was told to end (" + shutdown + ")"
 		}
-		if last := m.lastWords(); last != "" {
+		if last := lastWords(m.dir); last != "" {
 			out.Detail += "; its last words: " + last
 		}
 	}
 	return out
 }
 
-// lastWords is the last line in QEMU's log, "" if there is none.
-func (m *machine) lastWords() string {
-	b, err := readEnd(filepath.Join(m.dir, fileLog), 4096)
+// lastWords is the last line in the log of dir's QEMU, "" if there is none.
+func lastWords(dir string) string {
+	b, err := readEnd(filepath.Join(dir, fileLog), 4096)
 	if err != nil {
 		return "" // the directory may be gone with its VM
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/qemu/qmp"
 )
 
 const (
@@ -79,17 +80,19 @@ func (d *Driver) probe(ctx context.Context, key, kernel, initramfs string) (stri
 	}
 	defer os.RemoveAll(dir)
 	began := time.Now()
-	reason := d.probeIn(ctx, dir, kernel, initramfs)
+	reason, err := d.probeIn(ctx, dir, kernel, initramfs)
+	if err != nil {
+		return "", fmt.Errorf("trying KVM with a tiny guest: %w", err)
+	}
 	d.log.InfoContext(ctx, "KVM was tried with a tiny guest", "works", reason == "", "reason", reason, "took", time.Since(began))
-	v := verdict{Key: key, Reason: reason, At: began.UTC()}
-	if err := d.keepVerdict(v); err != nil {
+	if err := d.keepVerdict(verdict{Key: key, Reason: reason, At: began.UTC()}); err != nil {
 		d.log.WarnContext(ctx, "the verdict on KVM cannot be kept; it will be asked for again", "err", err)
 	}
 	return reason, nil
 }
 
 // probeIn runs the guest and says why it failed; "" if it answered.
-func (d *Driver) probeIn(ctx context.Context, dir, kernel, initramfs string) string {
+func (d *Driver) probeIn(ctx context.Context, dir, kernel, initramfs string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
 	spec := vmm.Spec{
@@ -97,22 +100,21 @@ func (d *Driver) probeIn(ctx context.Context, dir, kernel, initramfs string) str
 		Kernel: kernel, Initramfs: initramfs, Cmdline: []string{wire.ArgProbe},
 	}
 	m, err := d.launch(ctx, spec, vmm.AccelKVM)
+	if errors.Is(err, qmp.ErrClosed) { // QEMU itself gave up
+		return fmt.Sprintf("KVM opens, but QEMU cannot run a guest with it: %s", lastWords(dir)), nil
+	}
 	if err != nil {
-		return fmt.Sprintf("QEMU cannot use KVM: %v", err)
+		return "", err
 	}
-	reason := probeAnswer(ctx, m)
-	if err := discard(m); err != nil {
-		d.log.WarnContext(ctx, "the KVM probe's guest did not end cleanly", "err", err)
+	console, err := m.Console(ctx)
+	if err != nil {
+		return "", errors.Join(err, discard(m))
 	}
-	return reason
+	return probeAnswer(ctx, console), discard(m)
 }
 
 // probeAnswer waits for the guest's answer on its console.
-func probeAnswer(ctx context.Context, m *machine) string {
-	console, err := m.Console(ctx)
-	if err != nil {
-		return fmt.Sprintf("the KVM probe has no console: %v", err)
-	}
+func probeAnswer(ctx context.Context, console io.Reader) string {
 	found := make(chan bool, 1)
 	first := make(chan struct{}, 1)
 	go func() { found <- scanAnswer(console, first) }()
@@ -134,7 +136,8 @@ func probeAnswer(ctx context.Context, m *machine) string {
 	}
 }
 
-// scanAnswer reads until the answer, the end or the bound; it ends with m's Close.
+// scanAnswer reads until the answer, the end or the bound. Closing the machine
+// ends it.
 func scanAnswer(console io.Reader, first chan<- struct{}) bool {
 	var seen []byte
 	buf := make([]byte, 4096)

@@ -1,0 +1,97 @@
+package qemu
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/hostexec"
+)
+
+func TestProbeAnswer(t *testing.T) {
+	for name, c := range map[string]struct {
+		guest func(w io.Writer)
+		want  string
+		took  time.Duration
+	}{
+		"answers": {func(w io.Writer) {
+			io.WriteString(w, "noise "+wire.ProbeAnswer[:5])
+			time.Sleep(6 * time.Second)
+			io.WriteString(w, wire.ProbeAnswer[5:]+"\n")
+		}, "", 6 * time.Second},
+		"says nothing": {func(io.Writer) { time.Sleep(time.Minute) }, "printed nothing", probeSilence},
+		"says too little": {func(w io.Writer) {
+			io.WriteString(w, "Linux version")
+			time.Sleep(time.Minute)
+		}, "did not answer", probeLimit},
+		"dies": {func(io.Writer) {}, "without an answer", 0},
+		"babbles": {func(w io.Writer) {
+			for range 2 * probeOutput / 4096 {
+				io.WriteString(w, strings.Repeat("x", 4096))
+			}
+		}, "without an answer", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, w := io.Pipe()
+				ended := make(chan struct{})
+				go func() { defer close(ended); c.guest(w); w.Close() }()
+				ctx, cancel := context.WithTimeout(t.Context(), probeLimit)
+				defer cancel()
+				began := time.Now()
+				got := probeAnswer(ctx, r)
+				if took := time.Since(began); took != c.took || (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+					t.Errorf("%q after %v, want %q after %v", got, took, c.want, c.took)
+				}
+				r.Close()
+				<-ended
+			})
+		})
+	}
+}
+
+func TestVerdictIsKeptUntilSomethingChanges(t *testing.T) {
+	dir := t.TempDir()
+	kernel, binary := filepath.Join(dir, "vmlinux"), filepath.Join(dir, "qemu")
+	for _, f := range []string{kernel, binary} {
+		if err := os.WriteFile(f, []byte("1"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	driver := func() *Driver {
+		return New(&hostexec.Recorder{}, slog.New(slog.DiscardHandler), Config{CacheDir: filepath.Join(dir, "cache")})
+	}
+	key, err := verdictKey(binary, kernel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := driver().keepVerdict(verdict{Key: key, Reason: "no"}); err != nil {
+		t.Fatal(err)
+	}
+	if v, ok := driver().knownVerdict(key); !ok || v.Reason != "no" {
+		t.Errorf("another process sees %+v, %v", v, ok)
+	}
+	if err := os.WriteFile(driver().verdictFile(key), []byte(`{"key":`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if v, ok := driver().knownVerdict(key); ok {
+		t.Errorf("a damaged verdict counts: %+v", v)
+	}
+	for _, f := range []string{kernel, binary} {
+		if err := os.WriteFile(f, []byte("12"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		next, err := verdictKey(binary, kernel)
+		if err != nil || next == key {
+			t.Errorf("the key stays when %s changes (%v)", filepath.Base(f), err)
+		}
+		key = next
+	}
+}
