@@ -27,9 +27,13 @@ type imageSource struct {
 	ops    func() *operation.Registry
 }
 
-func (s imageSource) Ensure(ctx context.Context, name string, report operation.Report) (vm.Image, error) {
+func (s imageSource) Ensure(ctx context.Context, name, holder string, report operation.Report) (vm.Image, func(), error) {
 	img, err := s.images.Ensure(ctx, name, s.ops(), report)
-	return vmImage(img), err
+	if err != nil {
+		return vm.Image{}, nil, err
+	}
+	release, err := s.images.Lease(ctx, img.ID, holder)
+	return vmImage(img), release, err
 }
 
 func (s imageSource) Get(ctx context.Context, id string) (vm.Image, error) {

@@ -117,10 +117,11 @@ func (m *Manager) reserve(ctx context.Context, p createParams) error {
 }
 
 func (m *Manager) bindImage(ctx context.Context, p createParams, report operation.Report) error {
-	img, err := m.Images.Ensure(ctx, p.Spec.Image, report)
+	img, release, err := m.Images.Ensure(ctx, p.Spec.Image, p.Spec.Name, report)
 	if err != nil {
 		return err
 	}
+	defer release() // from then on the record keeps the image
 	return m.update(ctx, p.ID, func(r *Record) { r.ImageID, r.User = img.ID, img.User })
 }
 

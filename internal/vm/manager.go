@@ -38,8 +38,9 @@ type Image struct {
 
 // Images gives VMs their base.
 type Images interface {
-	// Ensure returns the image, making it first where banger knows how.
-	Ensure(ctx context.Context, name string, report operation.Report) (Image, error)
+	// Ensure returns the image, making it first where banger knows how. It
+	// cannot be deleted until release is called.
+	Ensure(ctx context.Context, name, holder string, report operation.Report) (img Image, release func(), err error)
 	Get(ctx context.Context, id string) (Image, error)
 }
 

@@ -141,8 +141,8 @@ type fakeParts struct {
 
 func (*fakeParts) Name() string { return "guestcow" }
 
-func (*fakeParts) Ensure(context.Context, string, operation.Report) (vm.Image, error) {
-	return vm.Image{ID: "img1", User: "dev"}, nil
+func (*fakeParts) Ensure(context.Context, string, string, operation.Report) (vm.Image, func(), error) {
+	return vm.Image{ID: "img1", User: "dev"}, func() {}, nil
 }
 
 func (*fakeParts) Get(context.Context, string) (vm.Image, error) {
