@@ -1,43 +1,100 @@
 package api
 
-// Methods of the daemon. A method that starts a long action returns an
-// Operation at once; wait for it with op.wait.
+// Methods of the daemon; Methods says what each takes and returns. A method
+// that starts a long action returns an Operation at once; wait for it with
+// op.wait.
 const (
-	MethodDaemonStatus = "daemon.status" // () → DaemonStatus
-	MethodDaemonStop   = "daemon.stop"   // () → Empty
+	MethodDaemonStatus = "daemon.status"
+	MethodDaemonStop   = "daemon.stop"
 
-	MethodVMCreateBegin  = "vm.create.begin"  // VMCreateRequest → Operation
-	MethodVMCreateStatus = "vm.create.status" // OpRef → Operation
-	MethodVMCreateCancel = "vm.create.cancel" // OpRef → Operation
-	MethodVMStart        = "vm.start"         // VMActionRequest → Operation
-	MethodVMStop         = "vm.stop"          // VMStopRequest → Operation
-	MethodVMKill         = "vm.kill"          // VMActionRequest → Operation
-	MethodVMDelete       = "vm.delete"        // VMDeleteRequest → Operation
-	MethodVMList         = "vm.list"          // VMListRequest → VMList
-	MethodVMInspect      = "vm.inspect"       // VMRef → VM
-	MethodVMConnect      = "vm.connect"       // VMRef → VMEndpoint
+	MethodVMCreateBegin  = "vm.create.begin"
+	MethodVMCreateStatus = "vm.create.status"
+	MethodVMCreateCancel = "vm.create.cancel"
+	MethodVMStart        = "vm.start"
+	MethodVMStop         = "vm.stop"
+	MethodVMKill         = "vm.kill"
+	MethodVMDelete       = "vm.delete"
+	MethodVMList         = "vm.list"
+	MethodVMInspect      = "vm.inspect"
+	MethodVMConnect      = "vm.connect"
 
-	MethodImageBootstrapBegin  = "image.bootstrap.begin"  // ImageBootstrapRequest → Operation
-	MethodImageBootstrapStatus = "image.bootstrap.status" // OpRef → Operation
-	MethodImageBootstrapCancel = "image.bootstrap.cancel" // OpRef → Operation
-	MethodImageList            = "image.list"             // Empty → ImageList
-	MethodImageInspect         = "image.inspect"          // ImageRef → Image
-	MethodImageDelete          = "image.delete"           // ImageDeleteRequest → Operation
+	MethodImageBootstrapBegin  = "image.bootstrap.begin"
+	MethodImageBootstrapStatus = "image.bootstrap.status"
+	MethodImageBootstrapCancel = "image.bootstrap.cancel"
+	MethodImageList            = "image.list"
+	MethodImageInspect         = "image.inspect"
+	MethodImageDelete          = "image.delete"
 
-	MethodOpList   = "op.list"   // OpListRequest → OpList
-	MethodOpShow   = "op.show"   // OpRef → Operation
-	MethodOpWait   = "op.wait"   // OpWaitRequest → Operation
-	MethodOpCancel = "op.cancel" // OpRef → Operation
+	MethodOpList   = "op.list"
+	MethodOpShow   = "op.show"
+	MethodOpWait   = "op.wait"
+	MethodOpCancel = "op.cancel"
 
-	MethodEventWatch = "event.watch" // EventWatchRequest → EventBatch
+	MethodEventWatch = "event.watch"
 )
 
 // Methods of a VM's monitor that a client calls on the monitor's socket (path
 // from vm.connect). A stream method is the first and only call on its
-// connection: after its reply the connection carries frames (docs/streams.md).
+// connection: after its reply the connection carries frames.
 const (
-	MethodExecAttach = "exec.attach" // ExecAttachRequest → ExecAttached, then frames
+	MethodExecAttach = "exec.attach"
 )
 
 // Empty is the parameter or result of a method that has none.
 type Empty struct{}
+
+// Server says which process answers a method.
+type Server string
+
+// The servers.
+const (
+	ServerDaemon  Server = "daemon"
+	ServerMonitor Server = "monitor" // of one VM; its socket comes from vm.connect
+)
+
+// Method describes a method.
+type Method struct {
+	Name    string
+	Server  Server
+	Stream  bool // frames follow the reply
+	Params  any  // a zero value of the type
+	Result  any  // a zero value of the type
+	Summary string
+}
+
+// Methods describes every method. The reference docs/rpc.md and the output of
+// "banger rpc schema" are made from it.
+func Methods() []Method {
+	op := Operation{}
+	return []Method{
+		{MethodDaemonStatus, ServerDaemon, false, Empty{}, DaemonStatus{}, "Describe the daemon."},
+		{MethodDaemonStop, ServerDaemon, false, Empty{}, Empty{}, "End the daemon; VMs run on."},
+
+		{MethodVMCreateBegin, ServerDaemon, false, VMCreateRequest{}, op, "Begin to make a VM, and to start it if asked."},
+		{MethodVMCreateStatus, ServerDaemon, false, OpRef{}, op, "Show the state of a create."},
+		{MethodVMCreateCancel, ServerDaemon, false, OpRef{}, op, "Cancel a create and undo it."},
+		{MethodVMStart, ServerDaemon, false, VMActionRequest{}, op, "Begin to start a VM; a running one is success."},
+		{MethodVMStop, ServerDaemon, false, VMStopRequest{}, op, "Begin to stop a VM gracefully; a stopped one is success."},
+		{MethodVMKill, ServerDaemon, false, VMActionRequest{}, op, "Begin to end a VM at once."},
+		{MethodVMDelete, ServerDaemon, false, VMDeleteRequest{}, op, "Begin to remove a VM and all that belongs to it."},
+		{MethodVMList, ServerDaemon, false, VMListRequest{}, VMList{}, "List VMs by name."},
+		{MethodVMInspect, ServerDaemon, false, VMRef{}, VM{}, "Show a VM."},
+		{MethodVMConnect, ServerDaemon, false, VMRef{}, VMEndpoint{}, "Say where a running VM's monitor answers."},
+
+		{MethodImageBootstrapBegin, ServerDaemon, false, ImageBootstrapRequest{}, op, "Begin to make an image from the host's packages."},
+		{MethodImageBootstrapStatus, ServerDaemon, false, OpRef{}, op, "Show the state of a bootstrap."},
+		{MethodImageBootstrapCancel, ServerDaemon, false, OpRef{}, op, "Cancel a bootstrap and undo it."},
+		{MethodImageList, ServerDaemon, false, Empty{}, ImageList{}, "List images by name."},
+		{MethodImageInspect, ServerDaemon, false, ImageRef{}, Image{}, "Show an image."},
+		{MethodImageDelete, ServerDaemon, false, ImageDeleteRequest{}, op, "Begin to remove an image that no VM stands on."},
+
+		{MethodOpList, ServerDaemon, false, OpListRequest{}, OpList{}, "List operations, newest first."},
+		{MethodOpShow, ServerDaemon, false, OpRef{}, op, "Show an operation with its steps."},
+		{MethodOpWait, ServerDaemon, false, OpWaitRequest{}, op, "Wait for an operation to end, or for its progress to change."},
+		{MethodOpCancel, ServerDaemon, false, OpRef{}, op, "Cancel an operation and undo it."},
+
+		{MethodEventWatch, ServerDaemon, false, EventWatchRequest{}, EventBatch{}, "Return the events after a sequence number, waiting for the next if there is none."},
+
+		{MethodExecAttach, ServerMonitor, true, ExecAttachRequest{}, ExecAttached{}, "Start a command in the guest or attach to it again."},
+	}
+}

@@ -1,0 +1,133 @@
+package client
+
+import (
+	"context"
+
+	"github.com/banger-vm/banger/api"
+)
+
+// DaemonStatus describes the daemon.
+func (c *Client) DaemonStatus(ctx context.Context) (api.DaemonStatus, error) {
+	return get[api.DaemonStatus](ctx, c, api.MethodDaemonStatus, api.Empty{})
+}
+
+// DaemonStop makes the daemon end; its VMs run on. It is never repeated on a
+// daemon that came back.
+func (c *Client) DaemonStop(ctx context.Context) error {
+	return c.try(ctx, api.MethodDaemonStop, api.Empty{}, nil)
+}
+
+// VMCreateBegin begins to make a VM.
+func (c *Client) VMCreateBegin(ctx context.Context, req api.VMCreateRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMCreateBegin, req)
+}
+
+// VMCreateStatus returns the state of a create.
+func (c *Client) VMCreateStatus(ctx context.Context, id string) (api.Operation, error) {
+	return get[api.Operation](ctx, c, api.MethodVMCreateStatus, api.OpRef{ID: id})
+}
+
+// VMCreateCancel cancels a create, which is then undone.
+func (c *Client) VMCreateCancel(ctx context.Context, id string) (api.Operation, error) {
+	return get[api.Operation](ctx, c, api.MethodVMCreateCancel, api.OpRef{ID: id})
+}
+
+// VMStart begins to start a VM; a running one is success.
+func (c *Client) VMStart(ctx context.Context, req api.VMActionRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMStart, req)
+}
+
+// VMStop begins to stop a VM gracefully; a stopped one is success.
+func (c *Client) VMStop(ctx context.Context, req api.VMStopRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMStop, req)
+}
+
+// VMKill begins to end a VM at once.
+func (c *Client) VMKill(ctx context.Context, req api.VMActionRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMKill, req)
+}
+
+// VMDelete begins to remove a VM and all that belongs to it.
+func (c *Client) VMDelete(ctx context.Context, req api.VMDeleteRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMDelete, req)
+}
+
+// VMList lists VMs by name.
+func (c *Client) VMList(ctx context.Context, req api.VMListRequest) ([]api.VM, error) {
+	list, err := get[api.VMList](ctx, c, api.MethodVMList, req)
+	return list.VMs, err
+}
+
+// VMInspect returns a VM.
+func (c *Client) VMInspect(ctx context.Context, vm string) (api.VM, error) {
+	return get[api.VM](ctx, c, api.MethodVMInspect, api.VMRef{VM: vm})
+}
+
+// VMConnect returns where a running VM's monitor answers.
+func (c *Client) VMConnect(ctx context.Context, vm string) (api.VMEndpoint, error) {
+	return get[api.VMEndpoint](ctx, c, api.MethodVMConnect, api.VMRef{VM: vm})
+}
+
+// ImageBootstrapBegin begins to make an image from the host's packages.
+func (c *Client) ImageBootstrapBegin(ctx context.Context, req api.ImageBootstrapRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodImageBootstrapBegin, req)
+}
+
+// ImageBootstrapStatus returns the state of a bootstrap.
+func (c *Client) ImageBootstrapStatus(ctx context.Context, id string) (api.Operation, error) {
+	return get[api.Operation](ctx, c, api.MethodImageBootstrapStatus, api.OpRef{ID: id})
+}
+
+// ImageBootstrapCancel cancels a bootstrap, which is then undone.
+func (c *Client) ImageBootstrapCancel(ctx context.Context, id string) (api.Operation, error) {
+	return get[api.Operation](ctx, c, api.MethodImageBootstrapCancel, api.OpRef{ID: id})
+}
+
+// ImageList lists images by name.
+func (c *Client) ImageList(ctx context.Context) ([]api.Image, error) {
+	list, err := get[api.ImageList](ctx, c, api.MethodImageList, api.Empty{})
+	return list.Images, err
+}
+
+// ImageInspect returns an image.
+func (c *Client) ImageInspect(ctx context.Context, image string) (api.Image, error) {
+	return get[api.Image](ctx, c, api.MethodImageInspect, api.ImageRef{Image: image})
+}
+
+// ImageDelete begins to remove an image that no VM stands on.
+func (c *Client) ImageDelete(ctx context.Context, req api.ImageDeleteRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodImageDelete, req)
+}
+
+// OpList lists operations, newest first.
+func (c *Client) OpList(ctx context.Context, req api.OpListRequest) ([]api.Operation, error) {
+	list, err := get[api.OpList](ctx, c, api.MethodOpList, req)
+	return list.Operations, err
+}
+
+// OpShow returns an operation with its steps.
+func (c *Client) OpShow(ctx context.Context, id string) (api.Operation, error) {
+	return get[api.Operation](ctx, c, api.MethodOpShow, api.OpRef{ID: id})
+}
+
+// OpWait waits once for an operation to end or to get on; see WaitOperation.
+func (c *Client) OpWait(ctx context.Context, req api.OpWaitRequest) (api.Operation, error) {
+	return get[api.Operation](ctx, c, api.MethodOpWait, req)
+}
+
+// OpCancel cancels an operation, which is then undone.
+func (c *Client) OpCancel(ctx context.Context, id string) (api.Operation, error) {
+	return get[api.Operation](ctx, c, api.MethodOpCancel, api.OpRef{ID: id})
+}
+
+// EventWatch asks once for events; see Events.
+func (c *Client) EventWatch(ctx context.Context, req api.EventWatchRequest) (api.EventBatch, error) {
+	return get[api.EventBatch](ctx, c, api.MethodEventWatch, req)
+}
