@@ -1,0 +1,140 @@
+// Package agent is the guest's end of the agent channel: it answers the host
+// before the image's init runs, sets the identity, runs commands, tells how
+// far the system is, and shuts it down.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/guestd/clock"
+	"github.com/banger-vm/banger/internal/guestd/notify"
+	"github.com/banger-vm/banger/internal/guestd/power"
+)
+
+// Name is the agent's argv[0]; systemd's last kill spares an @.
+const Name = "@banger-agent"
+
+// BootEnv is the variable with Boot as JSON in the agent's environment.
+const BootEnv = "BANGER_BOOT"
+
+// Boot is what /init leaves to the agent.
+type Boot struct {
+	InitMS float64    `json:"init_ms"`
+	User   string     `json:"user"`
+	Home   string     `json:"home"` // where the work disk is mounted; "": nowhere
+	Init   power.Init `json:"init"` // what runs next
+	Notes  []string   `json:"notes"`
+}
+
+// Config is what an agent needs to know.
+type Config struct {
+	Version string
+	Boot    Boot
+	// Identified is called once, when the identity has been set first.
+	Identified func() error
+	// Ask asks the image's init for a shutdown.
+	Ask func(wire.Halt) error
+	// Apply sets an identity.
+	Apply func(wire.Identity) error
+	// Exec serves wire.PathExec.
+	Exec Executor
+}
+
+// Executor runs commands.
+type Executor interface {
+	http.Handler
+	Running() int
+}
+
+// Agent serves one guest.
+type Agent struct {
+	log       *slog.Logger
+	cfg       Config
+	state     *state
+	identity  chan struct{} // held by who sets the identity
+	shutdowns chan wire.Halt
+}
+
+// New makes an agent of this machine.
+func New(log *slog.Logger, cfg Config) (*Agent, error) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return nil, fmt.Errorf("asking for the kernel's release: %w", err)
+	}
+	bootID, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return nil, fmt.Errorf("asking for the boot ID: %w", err)
+	}
+	return &Agent{
+		log: log, cfg: cfg,
+		state: newState(wire.Hello{
+			Protocol: wire.Protocol, Version: cfg.Version,
+			BootID: strings.TrimSpace(string(bootID)), Kernel: unix.ByteSliceToString(u.Release[:]),
+			Phase: wire.PhaseIdentity, User: cfg.Boot.User,
+			InitMS: cfg.Boot.InitMS, AgentMS: clock.BootMS(), Notes: cfg.Boot.Notes,
+		}),
+		identity:  make(chan struct{}, 1),
+		shutdowns: make(chan wire.Halt),
+	}, nil
+}
+
+// Run serves until ctx ends or the channel to the host is lost for good.
+func (a *Agent) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	words, err := notify.Listen()
+	if err != nil {
+		return fmt.Errorf("opening the agent's socket: %w", err)
+	}
+	serve, err := a.openChannel()
+	if err != nil {
+		return err
+	}
+	ends := make(chan error, 3)
+	go func() { ends <- serve(ctx) }()
+	go func() { ends <- notify.Serve(ctx, words, a.told) }()
+	go func() { ends <- a.shutDown(ctx) }()
+	return <-ends
+}
+
+// told takes over what another role of banger-guest knows of the system.
+func (a *Agent) told(ctx context.Context, word string) error {
+	if halt, ok := notify.ParseHalted(word); ok {
+		a.halted(halt)
+		return a.state.delivered(ctx)
+	}
+	switch word {
+	case notify.Ready:
+		a.state.update(func(h *wire.Hello) {
+			if h.Phase == wire.PhaseReady || h.Phase == wire.PhaseIdentity {
+				h.Phase, h.SystemMS = wire.PhaseSystem, clock.BootMS()
+			}
+		})
+	case notify.Stopping:
+		a.stopping()
+	default:
+		return errors.New("unknown word")
+	}
+	return nil
+}
+
+func (a *Agent) stopping() {
+	a.state.update(func(h *wire.Hello) {
+		if h.Phase != wire.PhaseHalted {
+			h.Phase = wire.PhaseStopping
+		}
+	})
+}
+
+func (a *Agent) halted(action wire.Halt) {
+	a.state.update(func(h *wire.Hello) { h.Phase, h.Halt = wire.PhaseHalted, action })
+}

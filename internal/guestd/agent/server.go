@@ -1,0 +1,168 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/guestd/clock"
+)
+
+// serveOn answers the connections of l until it is closed.
+func (a *Agent) serveOn(ctx context.Context, l net.Listener) error {
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	srv := &http.Server{
+		Handler:        a.handler(),
+		Protocols:      protocols,
+		MaxHeaderBytes: wire.MaxHeader,
+		BaseContext:    func(net.Listener) context.Context { return ctx },
+		ErrorLog:       slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          1024,
+			MaxReceiveBufferPerConnection: 3 << 20,
+			MaxReceiveBufferPerStream:     1 << 20,
+			MaxReadFrameSize:              256 << 10,
+			SendPingTimeout:               10 * time.Second,
+			PingTimeout:                   20 * time.Second,
+		},
+	}
+	defer context.AfterFunc(ctx, func() { srv.Close() })()
+	err := srv.Serve(l)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("serving the host: %w", err)
+}
+
+func (a *Agent) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+wire.PathHello, a.serveHello)
+	mux.HandleFunc("GET "+wire.PathHealth, a.serveHealth)
+	mux.HandleFunc("PUT "+wire.PathIdentity, a.serveIdentity)
+	mux.HandleFunc("GET "+wire.PathWatch, a.serveWatch)
+	mux.HandleFunc("POST "+wire.PathPower, a.servePower)
+	if a.cfg.Exec != nil {
+		mux.Handle("POST "+wire.PathExec, a.cfg.Exec)
+	}
+	return mux
+}
+
+func (a *Agent) serveHello(w http.ResponseWriter, _ *http.Request) {
+	h, _, _ := a.state.get()
+	a.reply(w, h)
+}
+
+// serveWatch sends the state at once and whenever it changes.
+func (a *Agent) serveWatch(w http.ResponseWriter, r *http.Request) {
+	sent, leave := a.state.watch()
+	defer leave()
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	enc, flush := json.NewEncoder(w), http.NewResponseController(w)
+	last := 0
+	for {
+		h, version, changed := a.state.get()
+		if version != last {
+			if err := errors.Join(enc.Encode(h), flush.Flush()); err != nil {
+				return // the host is gone
+			}
+			sent(version)
+			last = version
+			continue // sent was a change too
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-changed:
+		}
+	}
+}
+
+func (a *Agent) serveIdentity(w http.ResponseWriter, r *http.Request) {
+	var id wire.Identity
+	if !a.decode(w, r, &id) {
+		return
+	}
+	select {
+	case a.identity <- struct{}{}:
+		defer func() { <-a.identity }()
+	case <-r.Context().Done():
+		return
+	}
+	if err := a.cfg.Apply(id); err != nil {
+		a.log.Error("setting the identity failed", "err", err)
+		a.fail(w, http.StatusUnprocessableEntity, api.KindInvalid, fmt.Errorf("the guest did not take its identity: %w", err))
+		return
+	}
+	first := false
+	a.state.update(func(h *wire.Hello) {
+		first = h.Phase == wire.PhaseIdentity
+		if id.User != "" {
+			h.User = id.User
+		}
+		if h.ReadyMS == 0 {
+			h.ReadyMS = clock.BootMS()
+		}
+		if first {
+			h.Phase = wire.PhaseReady
+		}
+	})
+	if first {
+		if err := a.cfg.Identified(); err != nil {
+			a.log.Error("letting the boot go on failed", "err", err)
+		}
+	}
+	h, _, _ := a.state.get()
+	a.reply(w, h)
+}
+
+func (a *Agent) servePower(w http.ResponseWriter, r *http.Request) {
+	var p wire.Power
+	if !a.decode(w, r, &p) {
+		return
+	}
+	if p.Action != wire.HaltPoweroff && p.Action != wire.HaltReboot {
+		a.fail(w, http.StatusBadRequest, api.KindInvalid, fmt.Errorf("unknown power action %.40q", p.Action))
+		return
+	}
+	select {
+	case a.shutdowns <- p.Action:
+		a.reply(w, struct{}{})
+	case <-r.Context().Done():
+	}
+}
+
+// decode reads a bounded JSON body.
+func (a *Agent) decode(w http.ResponseWriter, r *http.Request, v any) bool {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, wire.MaxLine))
+	if err == nil {
+		err = json.Unmarshal(body, v)
+	}
+	if err != nil {
+		a.fail(w, http.StatusBadRequest, api.KindInvalid, fmt.Errorf("the request cannot be read: %w", err))
+	}
+	return err == nil
+}
+
+func (a *Agent) reply(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		a.log.Debug("a reply was not sent", "err", err)
+	}
+}
+
+func (a *Agent) fail(w http.ResponseWriter, status int, kind api.Kind, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	if err := json.NewEncoder(w).Encode(wire.ExecFail{Kind: string(kind), Message: err.Error()}); err != nil {
+		a.log.Debug("a reply was not sent", "err", err)
+	}
+}

@@ -1,0 +1,145 @@
+// Package boot is banger-guest as /init of the initramfs: it makes the guest's
+// root from its drives, moves into it, starts the agent, waits until that has
+// set this VM's identity, and hands over to the image's own init.
+package boot
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/guestd/agent"
+	"github.com/banger-vm/banger/internal/guestd/clock"
+	"github.com/banger-vm/banger/internal/guestd/power"
+)
+
+// Where banger-guest lives once the root is mounted.
+const (
+	runDir    = "/run/banger"
+	guestPath = runDir + "/banger-guest"
+)
+
+// boot is one boot under way.
+type boot struct {
+	args   args
+	report agent.Boot
+}
+
+// Run boots the guest. It never returns: in the end the process is the image's
+// init, or PID 1 of a guest without one, or the guest is off.
+func Run() {
+	defer func() {
+		if r := recover(); r != nil {
+			fatal(fmt.Errorf("banger-guest broke: %v", r))
+		}
+	}()
+	b := &boot{report: agent.Boot{InitMS: clock.BootMS()}}
+	if err := b.run(); err != nil {
+		fatal(err)
+	}
+}
+
+// fatal tells the host why there will be no guest, and ends it.
+func fatal(err error) {
+	fmt.Fprintf(os.Stderr, "\nBANGER-FATAL: %s\n", strings.ReplaceAll(err.Error(), "\n", " "))
+	unix.Sync()
+	err = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+	fmt.Fprintf(os.Stderr, "BANGER-FATAL: the guest cannot be powered off: %v\n", err)
+	select {}
+}
+
+func (b *boot) run() error {
+	if err := mountAll(kernelMounts[:]); err != nil {
+		return err
+	}
+	line, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		return fmt.Errorf("reading the kernel's command line: %w", err)
+	}
+	if b.args, err = parseCmdline(string(line)); err != nil {
+		return err
+	}
+	if b.args.probe {
+		fmt.Fprintf(os.Stdout, "\n%s\n", wire.ProbeAnswer)
+		return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+	}
+	if err := loadModules(); err != nil {
+		return err
+	}
+	self, err := os.Open("/init")
+	if err != nil {
+		return fmt.Errorf("opening banger-guest: %w", err)
+	}
+	if err := b.enterRoot(); err != nil {
+		return err
+	}
+	if err := b.furnish(self); err != nil {
+		return err
+	}
+	return b.handOver()
+}
+
+// enterRoot makes the root file system and moves into it.
+func (b *boot) enterRoot() error {
+	b.waitDrives()
+	device, err := b.rootDevice()
+	if err != nil {
+		return err
+	}
+	if err := unix.Mount(device, "/newroot", "ext4", 0, ""); err != nil {
+		return fmt.Errorf("mounting the root file system (%s): %w", device, err)
+	}
+	return switchRoot("/newroot")
+}
+
+// furnish mounts all that belongs into the root.
+func (b *boot) furnish(self *os.File) error {
+	if err := mountAll(kernelMounts[:]); err != nil {
+		return err
+	}
+	if err := mountAll(rootMounts[:]); err != nil {
+		return err
+	}
+	b.try(mountAll(cgroupMounts[:]))
+	if err := placeSelf(self); err != nil {
+		return fmt.Errorf("placing banger-guest in %s: %w", runDir, err)
+	}
+	b.try(mountModules())
+	b.try(b.mountHome())
+	return nil
+}
+
+// try keeps what went wrong where the guest can go on without.
+func (b *boot) try(err error) {
+	if err != nil {
+		b.note("%v", err)
+	}
+}
+
+func (b *boot) note(format string, a ...any) {
+	text := fmt.Sprintf(format, a...)
+	fmt.Fprintf(os.Stderr, "banger: %s\n", text)
+	b.report.Notes = append(b.report.Notes, text)
+}
+
+// handOver starts the agent and becomes init.
+func (b *boot) handOver() error {
+	init := findInit()
+	b.report.Init = power.InitKind(init)
+	if b.report.Init == power.Systemd {
+		b.try(installUnits())
+	}
+	if err := b.startAgent(); err != nil {
+		return err
+	}
+	if init != "" {
+		err := syscall.Exec(init, []string{init}, initEnv)
+		fmt.Fprintf(os.Stderr, "banger: %s does not run (%v), banger-guest is PID 1 itself\n", init, err)
+	}
+	err := syscall.Exec(guestPath, []string{power.InitName}, initEnv)
+	return fmt.Errorf("becoming the guest's init: %w", err)
+}

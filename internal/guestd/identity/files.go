@@ -1,0 +1,113 @@
+package identity
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+// maxFile bounds what is read of a file that the image wrote.
+const maxFile = 256 << 10
+
+// replace makes name a regular file with this content and mode, at once and
+// whole. A file that is so already is left alone.
+func replace(root *os.Root, name string, content []byte, mode fs.FileMode) error {
+	if st, err := root.Lstat(name); err == nil && st.Mode() == mode && st.Size() == int64(len(content)) {
+		if old, err := readFile(root, name); err == nil && bytes.Equal(old, content) {
+			return nil
+		}
+	}
+	tmp := name + ".banger-new"
+	if err := root.RemoveAll(tmp); err != nil {
+		return fmt.Errorf("writing /%s: %w", name, err)
+	}
+	f, err := root.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return fmt.Errorf("writing /%s: %w", name, err)
+	}
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Chmod(mode), f.Close())
+	if err == nil {
+		err = root.Rename(tmp, name)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("writing /%s: %w", name, err), root.RemoveAll(tmp))
+	}
+	return nil
+}
+
+// readFile reads a regular file of bounded size.
+func readFile(root *os.Root, name string) ([]byte, error) {
+	st, err := root.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() || st.Size() > maxFile {
+		return nil, fmt.Errorf("/%s is no regular file of at most %d bytes", name, maxFile)
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFile))
+}
+
+// hostsMark is at the end of the line that is ours.
+const hostsMark = " # banger"
+
+// writeHosts gives the host name an address in /etc/hosts, where it has none.
+func writeHosts(root *os.Root, hostname string) error {
+	old, err := readFile(root, "etc/hosts")
+	if errors.Is(err, fs.ErrNotExist) {
+		old, err = []byte("127.0.0.1\tlocalhost\n::1\tlocalhost\n"), nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading /etc/hosts: %w", err)
+	}
+	var out strings.Builder
+	known := false
+	for line := range strings.Lines(string(old)) {
+		if strings.HasSuffix(strings.TrimSuffix(line, "\n"), hostsMark) {
+			continue
+		}
+		out.WriteString(line)
+		entry, _, _ := strings.Cut(line, "#")
+		if names := strings.Fields(entry); len(names) > 1 {
+			for _, name := range names[1:] {
+				known = known || name == hostname
+			}
+		}
+	}
+	if !known {
+		if s := out.String(); s != "" && !strings.HasSuffix(s, "\n") {
+			out.WriteString("\n")
+		}
+		out.WriteString("127.0.1.1\t" + hostname + hostsMark + "\n")
+	}
+	return replace(root, "etc/hosts", []byte(out.String()), 0o644)
+}
+
+// writeKeys writes the SSH host keys and their public halves, where the image
+// has an SSH server.
+func writeKeys(root *os.Root, keys map[string][]byte) error {
+	if st, err := root.Stat("etc/ssh"); err != nil || !st.IsDir() {
+		return nil
+	}
+	var errs []error
+	for name, key := range keys {
+		public, err := publicKey(key)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("the SSH host key %s is broken: %w", name, err))
+			continue
+		}
+		errs = append(errs,
+			replace(root, "etc/ssh/"+name, key, 0o600),
+			replace(root, "etc/ssh/"+name+".pub", []byte(public), 0o644))
+	}
+	return errors.Join(errs...)
+}

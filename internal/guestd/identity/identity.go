@@ -1,0 +1,106 @@
+// Package identity makes a guest this VM and no other: its name, machine ID,
+// SSH host keys, clock and entropy. Images hold none of them. Setting an
+// identity again, or another one after a restore, is harmless.
+package identity
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/banger-vm/banger/internal/guest/wire"
+)
+
+const (
+	maxKeys    = 8
+	maxKeySize = 16 << 10
+	minEntropy = 32
+	maxEntropy = 512
+)
+
+var (
+	hostnameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	keyNameForm  = regexp.MustCompile(`^ssh_host_[a-z0-9]{1,32}_key$`)
+	userForm     = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
+)
+
+// Check refuses an identity that breaks a bound.
+func Check(id wire.Identity) error {
+	if !hostnameForm.MatchString(id.Hostname) {
+		return fmt.Errorf("%.80q is no host name", id.Hostname)
+	}
+	if raw, err := hex.DecodeString(id.MachineID); err != nil || len(raw) != 16 || allZero(raw) {
+		return fmt.Errorf("%.80q is no machine ID (32 hex digits)", id.MachineID)
+	}
+	if id.User != "" && !userForm.MatchString(id.User) {
+		return fmt.Errorf("%.80q is no user name", id.User)
+	}
+	if n := len(id.Entropy); n < minEntropy || n > maxEntropy {
+		return fmt.Errorf("%d bytes of entropy are not %d to %d", n, minEntropy, maxEntropy)
+	}
+	if id.Time.Year() < 2020 || id.Time.Year() > 2200 {
+		return fmt.Errorf("the host's clock is off: %s", id.Time)
+	}
+	if len(id.HostKeys) > maxKeys {
+		return fmt.Errorf("%d SSH host keys are more than %d", len(id.HostKeys), maxKeys)
+	}
+	for name, key := range id.HostKeys {
+		if !keyNameForm.MatchString(name) || len(key) > maxKeySize {
+			return fmt.Errorf("%.80q (%d bytes) is no SSH host key", name, len(key))
+		}
+	}
+	return nil
+}
+
+func allZero(raw []byte) bool {
+	for _, b := range raw {
+		if b != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Apply makes this machine id: the running kernel first, then the files.
+func Apply(id wire.Identity) error {
+	if err := Check(id); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot("/")
+	if err != nil {
+		return fmt.Errorf("opening the root: %w", err)
+	}
+	defer root.Close()
+	return errors.Join(
+		addEntropy(id.Entropy),
+		setClock(id.Time),
+		setHostname(id.Hostname),
+		WriteFiles(root, id),
+	)
+}
+
+func setHostname(name string) error {
+	if err := unix.Sethostname([]byte(name)); err != nil {
+		return fmt.Errorf("setting the host name: %w", err)
+	}
+	return nil
+}
+
+// WriteFiles writes an identity's files below root. A link in the image in a
+// file's place is replaced, one in its directory's followed only inside.
+func WriteFiles(root *os.Root, id wire.Identity) error {
+	if err := root.Mkdir("etc", 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("making /etc: %w", err)
+	}
+	return errors.Join(
+		replace(root, "etc/hostname", []byte(id.Hostname+"\n"), 0o644),
+		replace(root, "etc/machine-id", []byte(id.MachineID+"\n"), 0o444),
+		writeHosts(root, id.Hostname),
+		writeKeys(root, id.HostKeys),
+	)
+}

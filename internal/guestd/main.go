@@ -1,0 +1,108 @@
+// Package guestd is banger-guest: the three programs that run in a guest, and
+// the two small ones that tell the agent about the system.
+package guestd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/banger-vm/banger/internal/guestd/agent"
+	"github.com/banger-vm/banger/internal/guestd/boot"
+	"github.com/banger-vm/banger/internal/guestd/identity"
+	"github.com/banger-vm/banger/internal/guestd/notify"
+	"github.com/banger-vm/banger/internal/guestd/power"
+)
+
+// notifyLimit bounds how long the agent is waited for.
+const notifyLimit = 5 * time.Second
+
+// Main runs the role that argv names, and returns the exit code.
+func Main(version string, argv []string) int {
+	verb := ""
+	if len(argv) > 1 {
+		verb = argv[1]
+	}
+	switch name := filepath.Base(argv[0]); {
+	case name == agent.Name:
+		return exit(runAgent(version))
+	case name == power.InitName && os.Getpid() == 1:
+		return exit(power.RunInit())
+	case name == "shutdown" && os.Getpid() == 1:
+		power.Shutdown(verb)
+	case name == "init" && os.Getpid() == 1:
+		boot.Run()
+	case verb == "--version":
+		fmt.Println(version)
+		return 0
+	case verb == notify.Ready:
+		return exit(notify.Send(notify.Ready, notifyLimit))
+	case verb == notify.Stopping:
+		if !shuttingDown() {
+			return 0
+		}
+		return exit(notify.Send(notify.Stopping, notifyLimit))
+	}
+	return exit(fmt.Errorf("banger-guest runs inside banger's VMs only"))
+}
+
+func exit(err error) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "banger-guest:", err)
+	return 1
+}
+
+// shuttingDown says whether systemd stops the whole system, not only the unit
+// that asks.
+func shuttingDown() bool {
+	out, err := exec.Command("systemctl", "is-system-running").Output()
+	if len(out) == 0 && err != nil {
+		return true
+	}
+	return strings.TrimSpace(string(out)) == "stopping"
+}
+
+// identified is the descriptor that /init waits on.
+const identified = 3
+
+func runAgent(version string) error {
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.String("from", "banger") // the kernel's log has times
+			}
+			return a
+		},
+	}))
+	var b agent.Boot
+	if err := json.Unmarshal([]byte(os.Getenv(agent.BootEnv)), &b); err != nil {
+		return fmt.Errorf("reading what /init left: %w", err)
+	}
+	if err := os.Unsetenv(agent.BootEnv); err != nil {
+		return err
+	}
+	unix.CloseOnExec(identified)
+	goOn := os.NewFile(identified, "identified")
+	a, err := agent.New(log, agent.Config{
+		Version: version, Boot: b, Ask: power.Ask, Apply: identity.Apply,
+		Identified: func() error {
+			defer goOn.Close()
+			_, err := goOn.Write([]byte{1})
+			return err
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return a.Run(context.Background())
+}

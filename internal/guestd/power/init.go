@@ -1,0 +1,82 @@
+package power
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/banger-vm/banger/internal/guestd/notify"
+)
+
+// InitName is the argv[0] of banger-guest as PID 1.
+const InitName = "banger-init"
+
+// RunInit is PID 1 of a guest whose image has no init: it reaps, and ends the
+// guest when asked to. It returns only an error.
+func RunInit() error {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, unix.SIGCHLD, unix.SIGTERM, unix.SIGINT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPWR)
+	if err := errors.Join(linkDevices(), upLoopback()); err != nil {
+		fmt.Fprintf(os.Stderr, "banger: %v\n", err)
+	}
+	// Without an init there is nothing more to wait for.
+	if err := notify.Send(notify.Ready, reportLimit); err != nil {
+		fmt.Fprintf(os.Stderr, "banger: %v\n", err)
+	}
+	for sig := range signals {
+		if sig == unix.SIGCHLD {
+			reap()
+			continue
+		}
+		if err := notify.Send(notify.Stopping, reportLimit); err != nil {
+			fmt.Fprintf(os.Stderr, "banger: %v\n", err)
+		}
+		endAll()
+		finish(actionFor(sig))
+	}
+	return errors.New("banger-guest stopped being init")
+}
+
+// reap collects all ended children.
+func reap() {
+	for {
+		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		if pid <= 0 && !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
+
+// linkDevices makes the links in /dev that an init would.
+func linkDevices() error {
+	var errs []error
+	for name, target := range map[string]string{
+		"/dev/fd": "/proc/self/fd", "/dev/stdin": "fd/0", "/dev/stdout": "fd/1", "/dev/stderr": "fd/2",
+	} {
+		if err := os.Symlink(target, name); err != nil && !errors.Is(err, os.ErrExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// upLoopback starts the loopback interface.
+func upLoopback() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("starting the loopback interface: %w", err)
+	}
+	defer unix.Close(fd)
+	req, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	req.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req); err != nil {
+		return fmt.Errorf("starting the loopback interface: %w", err)
+	}
+	return nil
+}
