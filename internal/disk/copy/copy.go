@@ -1,0 +1,91 @@
+// Package copy is the disk driver that works everywhere: each VM gets a full
+// copy of the image, sparse, and shared block by block where the file system
+// can do that.
+package copy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/banger-vm/banger/internal/disk"
+)
+
+const rootFile = "root.img"
+
+// Driver makes copies.
+type Driver struct{}
+
+var _ disk.Driver = Driver{}
+
+// New returns the driver.
+func New() Driver { return Driver{} }
+
+// Name is the driver's name.
+func (Driver) Name() string { return "copy" }
+
+// Check says whether dir can hold copies.
+func (Driver) Check(ctx context.Context, dir string) error {
+	return disk.CheckSparse(ctx, dir, 64<<30)
+}
+
+// Create copies the base.
+func (d Driver) Create(ctx context.Context, dir string, base disk.Base) (disk.Root, error) {
+	root, err := d.Open(dir, base)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return root, err
+	}
+	if err := d.Reset(ctx, dir, base); err != nil {
+		return disk.Root{}, err
+	}
+	return d.Open(dir, base)
+}
+
+// Open describes the root.
+func (Driver) Open(dir string, base disk.Base) (disk.Root, error) {
+	info, err := os.Stat(filepath.Join(dir, rootFile))
+	if err != nil {
+		return disk.Root{}, err
+	}
+	if info.Size() != base.SizeBytes {
+		return disk.Root{}, fmt.Errorf("the copy %s has %d bytes and cannot be of this image: that has %d",
+			filepath.Join(dir, rootFile), info.Size(), base.SizeBytes)
+	}
+	return disk.Root{Mode: disk.RootRaw, Drives: []disk.Drive{{Slot: disk.SlotBase, Path: rootFile}}}, nil
+}
+
+// Reset puts a fresh copy in the place of the old one.
+func (Driver) Reset(ctx context.Context, dir string, base disk.Base) error {
+	from, err := os.Open(base.Path)
+	if err != nil {
+		return fmt.Errorf("the image cannot be read: %w", err)
+	}
+	defer from.Close()
+	info, err := from.Stat()
+	if err != nil {
+		return fmt.Errorf("the image cannot be read: %w", err)
+	}
+	if info.Size() != base.SizeBytes {
+		return fmt.Errorf("the image %s has %d bytes instead of %d: it was changed", base.Path, info.Size(), base.SizeBytes)
+	}
+	err = disk.WriteFile(filepath.Join(dir, rootFile), func(to *os.File) error {
+		return clone(ctx, to, from, base.SizeBytes)
+	})
+	if err != nil {
+		return fmt.Errorf("the image could not be copied: %w", err)
+	}
+	return nil
+}
+
+// Delete removes the copy.
+func (Driver) Delete(_ context.Context, dir string) error {
+	return disk.RemoveFile(filepath.Join(dir, rootFile))
+}
+
+// Usage is what the copy takes.
+func (Driver) Usage(dir string) (disk.Usage, error) {
+	return disk.FileUsage(filepath.Join(dir, rootFile))
+}

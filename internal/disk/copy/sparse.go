@@ -1,0 +1,71 @@
+package copy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// piece is how much is copied between two looks at the context.
+const piece = 32 << 20
+
+// clone makes to a copy of from: shared blocks where the file system can, else
+// only what holds data.
+func clone(ctx context.Context, to, from *os.File, size int64) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if unix.IoctlFileClone(int(to.Fd()), int(from.Fd())) == nil {
+		return nil
+	}
+	return copySparse(ctx, to, from, size)
+}
+
+func copySparse(ctx context.Context, to, from *os.File, size int64) error {
+	if err := to.Truncate(size); err != nil {
+		return err
+	}
+	for offset := int64(0); offset < size; {
+		data, err := unix.Seek(int(from.Fd()), offset, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			return nil // a hole up to the end
+		}
+		if err != nil {
+			return fmt.Errorf("finding data: %w", err)
+		}
+		hole, err := unix.Seek(int(from.Fd()), data, unix.SEEK_HOLE)
+		if err != nil {
+			return fmt.Errorf("finding a hole: %w", err)
+		}
+		if err := copyRange(ctx, to, from, data, min(hole, size)); err != nil {
+			return err
+		}
+		offset = hole
+	}
+	return nil
+}
+
+func copyRange(ctx context.Context, to, from *os.File, start, end int64) error {
+	for start < end {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := min(end-start, piece)
+		// Between two files io.Copy takes copy_file_range.
+		if _, err := to.Seek(start, io.SeekStart); err != nil {
+			return err
+		}
+		if _, err := from.Seek(start, io.SeekStart); err != nil {
+			return err
+		}
+		if _, err := io.CopyN(to, from, n); err != nil {
+			return err
+		}
+		start += n
+	}
+	return nil
+}
