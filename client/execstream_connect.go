@@ -1,0 +1,229 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/rpc"
+	"github.com/banger-vm/banger/internal/stream"
+)
+
+const (
+	maxExecReply          = 64 << 10
+	firstPause, lastPause = 10 * time.Millisecond, time.Second
+)
+
+// connect attaches, and tries again for as long as patience lasts and the
+// reason may pass.
+func (e *Exec) connect(ctx context.Context, patience time.Duration) (net.Conn, error) {
+	deadline := time.Now().Add(patience)
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		conn, err := e.attach(ctx)
+		if err == nil {
+			return conn, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if permanent(err) {
+			return nil, e.explain(err)
+		}
+		if time.Until(deadline) < pause {
+			return nil, fmt.Errorf("the connection to the command %s was lost, and %v of trying did not bring it back: %w",
+				e.id, e.cfg.Reconnect, err)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// permanent reports whether another attempt would end the same way.
+func permanent(err error) bool {
+	if errors.Is(err, stream.ErrProtocol) {
+		return true
+	}
+	var refused *api.Error
+	if !errors.As(err, &refused) {
+		return false
+	}
+	switch refused.Kind {
+	case api.KindNotFound, api.KindInvalid, api.KindFailedPrecondition:
+		return true
+	}
+	return false
+}
+
+// explain says what it means that a command is gone which was there.
+func (e *Exec) explain(err error) error {
+	var refused *api.Error
+	if e.attached && errors.As(err, &refused) && refused.Kind == api.KindNotFound {
+		return &api.Error{
+			Kind:    api.KindNotFound,
+			Message: "the command is gone: its guest was restarted, or gave it up",
+			Hint:    "What it had done by then is in the guest; run it again if need be.",
+		}
+	}
+	return err
+}
+
+// attach makes one attempt.
+func (e *Exec) attach(ctx context.Context) (net.Conn, error) {
+	conn, err := e.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	unhook := context.AfterFunc(ctx, func() { conn.Close() })
+	r, err := e.handshake(conn)
+	if !unhook() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		conn.Close() // the first error is the one to tell
+		return nil, err
+	}
+	return &bufferedConn{Conn: conn, r: r}, nil
+}
+
+// handshake sends the request, reads the reply and resumes the streams.
+func (e *Exec) handshake(conn net.Conn) (*bufio.Reader, error) {
+	req := api.ExecAttachRequest{
+		ID: e.id, Start: e.start,
+		StdoutOffset: e.end.Receiver(stream.Stdout).Offset(),
+		StderrOffset: e.end.Receiver(stream.Stderr).Offset(),
+	}
+	line, err := encodeCall(api.MethodExecAttach, req)
+	if err != nil {
+		return nil, err
+	}
+	early := e.start != nil && e.cfg.Stdin == nil
+	if early { // the end of an empty stdin goes along with the request
+		line = e.end.Prepare(line)
+	}
+	if _, err := conn.Write(line); err != nil {
+		return nil, err
+	}
+	r := bufio.NewReader(conn)
+	reply, err := readReply(r)
+	if err != nil {
+		return nil, err
+	}
+	return r, e.resume(req, reply)
+}
+
+// resume brings the streams to where the guest's are.
+func (e *Exec) resume(req api.ExecAttachRequest, ok *api.ExecAttached) error {
+	if ok.ID != e.id {
+		return fmt.Errorf("%w: it answered for another command", stream.ErrProtocol)
+	}
+	first := !e.attached
+	e.attached, e.start = true, nil
+	in := e.end.Sender(stream.Stdin)
+	if first && req.Start == nil {
+		in.Restart(ok.StdinOffset) // others have written before us
+	} else if at, err := in.Resume(ok.StdinOffset); err != nil {
+		return err
+	} else if at != ok.StdinOffset {
+		return fmt.Errorf("%w: it lost input that it had acknowledged", stream.ErrProtocol)
+	}
+	for _, s := range []struct {
+		id         stream.ID
+		asked, got uint64
+	}{
+		{stream.Stdout, req.StdoutOffset, ok.StdoutOffset},
+		{stream.Stderr, req.StderrOffset, ok.StderrOffset},
+	} {
+		if err := e.end.Receiver(s.id).Skip(s.got); err != nil {
+			return err
+		}
+		e.lost += s.got - s.asked
+	}
+	e.end.ResumeControl(ok.ControlSeq, first)
+	return nil
+}
+
+func encodeCall(method string, params any) ([]byte, error) {
+	raw, err := json.Marshal(params)
+	if err != nil {
+		return nil, fmt.Errorf("encoding %s: %w", method, err)
+	}
+	line, err := json.Marshal(rpc.Request{Version: "2.0", ID: json.RawMessage("1"), Method: method, Params: raw})
+	if err != nil {
+		return nil, fmt.Errorf("encoding %s: %w", method, err)
+	}
+	if len(line) > rpc.MaxRequest {
+		return nil, api.NewError(api.KindInvalid,
+			fmt.Sprintf("the command's arguments and environment are longer than %d bytes", rpc.MaxRequest),
+			"Pass large data through stdin.")
+	}
+	return append(line, '\n'), nil
+}
+
+func readReply(r *bufio.Reader) (*api.ExecAttached, error) {
+	line, err := readBounded(r)
+	if err != nil {
+		return nil, err
+	}
+	var reply rpc.Reply
+	if err := json.Unmarshal(line, &reply); err != nil {
+		return nil, fmt.Errorf("%w: its reply is no JSON-RPC: %w", stream.ErrProtocol, err)
+	}
+	if reply.Error != nil {
+		return nil, reply.Error.API()
+	}
+	var ok api.ExecAttached
+	if err := json.Unmarshal(reply.Result, &ok); err != nil {
+		return nil, fmt.Errorf("%w: its reply cannot be read: %w", stream.ErrProtocol, err)
+	}
+	return &ok, nil
+}
+
+func readBounded(r *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case len(line) > maxExecReply:
+			return nil, fmt.Errorf("%w: its reply is longer than %d bytes", stream.ErrProtocol, maxExecReply)
+		case err == nil:
+			return line, nil
+		case errors.Is(err, bufio.ErrBufferFull):
+		case errors.Is(err, io.EOF):
+			return nil, io.ErrUnexpectedEOF
+		default:
+			return nil, err
+		}
+	}
+}
+
+// bufferedConn is a connection of which some is read already.
+type bufferedConn struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (c *bufferedConn) Read(p []byte) (int, error) { return c.r.Read(p) }
+
+// plain makes a guest's text fit to be shown: bounded, and without control
+// characters.
+func plain(s string) string {
+	const most = 1 << 10
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s[:min(len(s), most)])
+}

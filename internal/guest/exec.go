@@ -1,0 +1,109 @@
+package guest
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/stream"
+)
+
+// Exec starts a command, or attaches to one: request is an
+// api.ExecAttachRequest in JSON, which the guest checks. The stream carries the
+// frames that follow. ctx bounds the call, not the stream.
+func (c *Client) Exec(ctx context.Context, request []byte) (io.ReadWriteCloser, *api.ExecAttached, error) {
+	if len(request) > wire.MaxExec {
+		return nil, nil, fault.New(fault.Invalid, "Shorten its arguments or its environment.",
+			"the command's request is longer than %d bytes", wire.MaxExec)
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.CallTimeout)
+	defer cancel()
+	conn, err := c.connected(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := openStream(ctx, conn, request)
+	if err != nil {
+		return nil, nil, unavailable("the guest's agent did not take the command: %w", err)
+	}
+	attached, err := s.attached()
+	if err != nil {
+		s.Close() // the first error is the one to tell
+		return nil, nil, err
+	}
+	return s, attached, nil
+}
+
+// agentStream is one call of the agent as a connection.
+type agentStream struct {
+	resp   *http.Response
+	r      *bufio.Reader
+	w      *io.PipeWriter
+	cancel context.CancelFunc
+}
+
+// openStream begins a call whose first line is request. Its body goes on after
+// ctx has ended.
+func openStream(ctx context.Context, conn *http.ClientConn, request []byte) (*agentStream, error) {
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	opening := context.AfterFunc(ctx, cancel)
+	body, w := io.Pipe()
+	first := append(append(make([]byte, 0, len(request)+1), request...), '\n')
+	go func() {
+		// Fails only when the call does, which tells it.
+		_, _ = w.Write(first)
+	}()
+	resp, err := send(life, conn, http.MethodPost, wire.PathExec, body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = errors.Join(fmt.Errorf("the answer is %d", resp.StatusCode), resp.Body.Close())
+	}
+	if !opening() && err == nil {
+		err = errors.Join(ctx.Err(), resp.Body.Close())
+	}
+	if err != nil {
+		cancel()
+		w.CloseWithError(err)
+		return nil, err
+	}
+	return &agentStream{resp: resp, r: bufio.NewReader(resp.Body), w: w, cancel: cancel}, nil
+}
+
+// attached reads the reply.
+func (s *agentStream) attached() (*api.ExecAttached, error) {
+	line, err := readLine(s.r)
+	if err != nil {
+		return nil, unavailable("the guest's agent did not answer: %w", err)
+	}
+	var reply wire.ExecReply
+	if err := json.Unmarshal(line, &reply); err != nil {
+		return nil, fmt.Errorf("the guest's agent answered in a wrong way: %w", err)
+	}
+	switch {
+	case reply.Error != nil:
+		return nil, refusal(*reply.Error)
+	case reply.OK == nil || reply.OK.Window != stream.Window || !printable(reply.OK.ID, maxWord):
+		return nil, errors.New("the guest's agent answered in a wrong way: the reply is empty or impossible")
+	}
+	ok := api.ExecAttached(*reply.OK)
+	return &ok, nil
+}
+
+func (s *agentStream) Read(p []byte) (int, error)  { return s.r.Read(p) }
+func (s *agentStream) Write(p []byte) (int, error) { return s.w.Write(p) }
+
+// CloseWrite ends the input.
+func (s *agentStream) CloseWrite() error { return s.w.Close() }
+
+// Close ends the call.
+func (s *agentStream) Close() error {
+	s.cancel()
+	s.w.CloseWithError(io.ErrClosedPipe)
+	return s.resp.Body.Close()
+}

@@ -1,0 +1,126 @@
+package execs
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/stream"
+)
+
+// attachment is a client's connection to an execution.
+type attachment struct {
+	conn *conn
+	gone chan struct{} // closed when it has let go of the execution
+}
+
+// attach serves a client until its connection ends. It takes the place of the
+// client before it.
+func (x *execution) attach(c *conn, req api.ExecAttachRequest) {
+	<-x.ready
+	a := &attachment{conn: c, gone: make(chan struct{})}
+	if old := x.enter(a); old != nil {
+		old.conn.Close() // it only makes the old one's reads and writes end
+		<-old.gone
+	}
+	err := x.serve(c, req)
+	done := x.end.Finished() && !x.spec.Detached
+	x.leave(a)
+	if done {
+		x.server.remove(x)
+		return
+	}
+	x.server.log.Debug("an exec's connection ended", "exec", x.id, "err", err)
+}
+
+func (x *execution) enter(a *attachment) (old *attachment) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	old, x.client = x.client, a
+	if x.orphan != nil {
+		x.orphan.Stop()
+	}
+	return old
+}
+
+func (x *execution) leave(a *attachment) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.client == a {
+		x.client = nil
+		x.orphanIn(x.server.cfg.OrphanAfter)
+	}
+	close(a.gone)
+}
+
+func (x *execution) serve(c *conn, req api.ExecAttachRequest) error {
+	ok, err := x.offsets(req)
+	if err != nil {
+		fail := invalid("start a new command", "the client has more output than the command has made")
+		return errors.Join(err, c.reply(wire.ExecReply{Error: fail}))
+	}
+	var pumps sync.WaitGroup
+	quit := make(chan struct{})
+	if x.spec.Detached {
+		x.end.Sender(stream.Stdout).Restart(ok.StdoutOffset)
+		x.end.Sender(stream.Stderr).Restart(ok.StderrOffset)
+		pumps.Go(func() { x.pump(c, stream.Stdout, ok.StdoutOffset, quit) })
+		pumps.Go(func() { x.pump(c, stream.Stderr, ok.StderrOffset, quit) })
+	}
+	if err = c.reply(wire.ExecReply{OK: &ok}); err == nil {
+		err = x.end.Serve(c)
+	}
+	close(quit)
+	if x.spec.Detached {
+		// An ended sender ends its pump; the next client restarts it.
+		err = errors.Join(err, x.end.Sender(stream.Stdout).Close(), x.end.Sender(stream.Stderr).Close())
+	}
+	pumps.Wait()
+	return err
+}
+
+// offsets decides where the streams go on.
+func (x *execution) offsets(req api.ExecAttachRequest) (wire.ExecOK, error) {
+	ok := wire.ExecOK{ID: x.id, Window: stream.Window}
+	at := func(id stream.ID, off uint64) (uint64, error) {
+		if x.spec.Detached {
+			return x.logs[id].resume(off)
+		}
+		return x.end.Sender(id).Resume(off)
+	}
+	var err1, err2 error
+	ok.StdoutOffset, err1 = at(stream.Stdout, req.StdoutOffset)
+	ok.StderrOffset, err2 = at(stream.Stderr, req.StderrOffset)
+	ok.StdinOffset = x.end.Receiver(stream.Stdin).Offset()
+	ok.ControlSeq = x.end.ControlSeq()
+	return ok, errors.Join(err1, err2)
+}
+
+// pump sends a detached command's kept output from off on. Where the oldest was
+// dropped under it, the client is to attach again, and learns of the gap.
+func (x *execution) pump(c *conn, id stream.ID, off uint64, quit <-chan struct{}) {
+	out := x.end.Sender(id)
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := x.logs[id].read(buf, off, quit)
+		off += uint64(n)
+		if n > 0 {
+			if _, err := out.Write(buf[:n]); err != nil {
+				return
+			}
+			continue
+		}
+		switch {
+		case errors.Is(err, errLogEnd):
+			out.Close() // marks the stream's end, which cannot fail
+			return
+		case errors.Is(err, errLogQuit):
+			return
+		default:
+			x.server.log.Warn("a detached command's output cannot be sent on", "exec", x.id, "err", err)
+			c.Close() // the client attaches again
+			return
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package execs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/guest/wire"
+)
+
+// The exit codes of a command that could not be run, as shells have them.
+const (
+	codeBanger     = 125
+	codeNoExec     = 126
+	codeNotFound   = 127
+	maxCommandName = 128 // of it in a message
+)
+
+// plan is a command with all looked up that it needs.
+type plan struct {
+	spec *api.ExecSpec
+	user *user
+	env  []string
+}
+
+func (s *Server) plan(spec *api.ExecSpec) (*plan, *wire.ExecFail) {
+	who := spec.User
+	if who == "" {
+		if who = s.cfg.User(); who == "" {
+			who = "root"
+		}
+	}
+	u, fail := s.users.lookup(who)
+	if fail != nil {
+		return nil, fail
+	}
+	return &plan{spec: spec, user: u, env: s.env.login(u, spec)}, nil
+}
+
+// run starts the command. An error comes with the exit code that stands for it.
+func (p *plan) run(groups *cgroups, id string) (*process, int, error) {
+	cwd, err := p.cwd()
+	if err != nil {
+		return nil, codeNoExec, err
+	}
+	path, argv, code, err := p.command(cwd)
+	if err != nil {
+		return nil, code, err
+	}
+	files, proc, err := p.files()
+	if err != nil {
+		return nil, codeBanger, err
+	}
+	sys := &syscall.SysProcAttr{Setsid: true, Setctty: p.spec.TTY}
+	if proc.cgroup = groups.make(id); proc.cgroup != nil {
+		sys.UseCgroupFD, sys.CgroupFD = true, int(proc.cgroup.fd.Fd())
+	}
+	if int(p.user.uid) != os.Geteuid() || os.Geteuid() == 0 {
+		sys.Credential = &syscall.Credential{Uid: p.user.uid, Gid: p.user.gid, Groups: p.user.groups}
+	}
+	attr := &os.ProcAttr{Dir: cwd, Env: p.env, Files: files, Sys: sys}
+	proc.proc, err = os.StartProcess(path, argv, attr)
+	for i, f := range files {
+		if i == 0 || f != files[i-1] {
+			_ = f.Close() // the command has its own
+		}
+	}
+	if err != nil {
+		proc.abort()
+		code, err = startError(path, cwd, err)
+		return nil, code, err
+	}
+	return proc, 0, nil
+}
+
+// cwd is where the command starts; a home that is not there is no reason not to.
+func (p *plan) cwd() (string, error) {
+	if p.spec.Cwd == "" {
+		if isDir(p.user.home) {
+			return p.user.home, nil
+		}
+		return "/", nil
+	}
+	cwd := p.spec.Cwd
+	if !filepath.IsAbs(cwd) {
+		cwd = filepath.Join(p.user.home, cwd)
+	}
+	info, err := os.Stat(cwd)
+	if err != nil {
+		return "", fmt.Errorf("the working directory %.256q cannot be used: %w", cwd, errno(err))
+	}
+	if !info.IsDir() {
+		return "", fmt.Errorf("the working directory %.256q is not a directory", cwd)
+	}
+	return cwd, nil
+}
+
+// command finds the program. Without one it is the user's login shell.
+func (p *plan) command(cwd string) (path string, argv []string, code int, err error) {
+	argv = p.spec.Argv
+	if len(argv) == 0 {
+		return p.user.shell, []string{"-" + filepath.Base(p.user.shell)}, 0, nil
+	}
+	name := argv[0]
+	if strings.Contains(name, "/") {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(cwd, name)
+		}
+		return name, argv, 0, nil
+	}
+	denied := false
+	for dir := range strings.SplitSeq(p.path(), ":") {
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(cwd, dir)
+		}
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || info.IsDir() {
+			continue
+		}
+		if info.Mode()&0o111 != 0 {
+			return filepath.Join(dir, name), argv, 0, nil
+		}
+		denied = true
+	}
+	name = name[:min(len(name), maxCommandName)]
+	if denied {
+		return "", nil, codeNoExec, fmt.Errorf("%q is not executable", name)
+	}
+	return "", nil, codeNotFound, fmt.Errorf("there is no command %q in the guest", name)
+}
+
+func (p *plan) path() string {
+	for _, kv := range p.env {
+		if path, ok := strings.CutPrefix(kv, "PATH="); ok {
+			return path
+		}
+	}
+	return defaultPath
+}
+
+// startError tells what exec's error means.
+func startError(path, cwd string, err error) (int, error) {
+	name := path[:min(len(path), maxCommandName)]
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		if _, statErr := os.Stat(path); statErr == nil {
+			return codeNotFound, fmt.Errorf("%q cannot be run: its interpreter is not in the guest", name)
+		}
+		return codeNotFound, fmt.Errorf("there is no %q in the guest", name)
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOMEM):
+		return codeBanger, fmt.Errorf("the guest cannot start another process: %w", errno(err))
+	case errors.Is(err, fs.ErrPermission):
+		return codeNoExec, fmt.Errorf("%q cannot be run in %.128q: %w", name, cwd, errno(err))
+	}
+	return codeNoExec, fmt.Errorf("%q cannot be run: %w", name, errno(err))
+}
+
+// errno is the bare reason in err.
+func errno(err error) error {
+	var e syscall.Errno
+	if errors.As(err, &e) {
+		return e
+	}
+	return err
+}
