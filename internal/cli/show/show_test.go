@@ -1,0 +1,101 @@
+package show
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/banger-vm/banger/api"
+)
+
+func TestSafe(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain ünï":       "plain ünï",
+		"a\x1b[2Jb\r\n":   `a\x1b[2Jb\x0d\x0a`,
+		"\xff\xfe":        `\xff\xfe`,
+		"a\u202eb\u200bc": `a\u202eb\u200bc`,
+		"\u009b31m":       `\u009b31m`,
+	} {
+		if got := Safe(in); got != want {
+			t.Errorf("Safe(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for in, want := range map[string]int64{
+		"0": 0, "1": 1, "1K": 1 << 10, "512M": 512 << 20, "2g": 2 << 30, "1.5G": 3 << 29, "4GiB": 4 << 30, "4GB": 4 << 30, "10T": 10 << 40, "7B": 7,
+	} {
+		if got, err := ParseSize(in); err != nil || got != want {
+			t.Errorf("ParseSize(%q) = %d, %v; want %d", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"", "M", "-1M", "1X", "1e3", "0x10", "1 G B", "1.2.3G", "4i", "inf", "nan", "99999999P", "5\x1b"} {
+		if got, err := ParseSize(in); err == nil {
+			t.Errorf("ParseSize(%q) = %d without an error", in, got)
+		} else if strings.Contains(err.Error(), "\x1b") {
+			t.Errorf("the error %q has control characters", err)
+		}
+	}
+	for in, want := range map[int64]string{0: "0", 1023: "1023", 1024: "1K", 512 << 20: "512M", 3 << 29: "1.5G", 32 << 30: "32G"} {
+		if got := Size(in); got != want {
+			t.Errorf("Size(%d) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestTable(t *testing.T) {
+	var b strings.Builder
+	table := NewTable("NAME", "STATE")
+	table.Row("a", "running")
+	table.Row("größer\x07", "")
+	if err := table.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	if want := "NAME        STATE\na           running\ngrößer\\x07  -\n"; b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+}
+
+func TestFields(t *testing.T) {
+	var b strings.Builder
+	if err := Fields(&b, "Name", "a\nb", "Empty", "", "Longer", "x"); err != nil {
+		t.Fatal(err)
+	}
+	if want := "Name:   a\\x0ab\nLonger: x\n"; b.String() != want {
+		t.Errorf("got %q, want %q", b.String(), want)
+	}
+}
+
+func TestProgressLines(t *testing.T) {
+	now := time.Unix(0, 0)
+	var b strings.Builder
+	p := NewProgress(&b, 0, func() time.Time { return now })
+	at := func(d time.Duration, g api.Progress) {
+		now = time.Unix(0, 0).Add(d)
+		p.Update(api.Operation{State: api.OpRunning, Progress: g})
+	}
+	at(0, api.Progress{Phase: "quick"})
+	at(2*time.Second, api.Progress{Phase: "installing", Done: 1, Total: 9, Unit: "packages"})
+	at(2100*time.Millisecond, api.Progress{Phase: "too soon"})
+	at(4*time.Second, api.Progress{Phase: "installing", Done: 5, Total: 9, Unit: "packages"})
+	at(5*time.Second, api.Progress{Phase: "writing\x1b", Done: 1 << 20, Total: 2 << 20, Unit: "bytes"})
+	at(30*time.Second, api.Progress{Phase: "writing\x1b", Done: 1536 << 10, Unit: "bytes"})
+	p.Clear()
+	want := "installing 1 of 9 packages\nwriting\\x1b 1M of 2M\nwriting\\x1b 1.5M\n"
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+}
+
+func TestProgressOnATerminal(t *testing.T) {
+	var b strings.Builder
+	p := NewProgress(&b, 40, time.Now)
+	p.Update(api.Operation{State: api.OpRunning, Progress: api.Progress{Phase: "half", Done: 1, Total: 2}})
+	p.Update(api.Operation{State: api.OpRunning, Progress: api.Progress{Phase: strings.Repeat("long ", 20)}})
+	p.Clear()
+	lines := strings.Split(b.String(), "\r\x1b[K")
+	if lines[1] != "[============            ] half 1 of 2" || len(lines[2]) != 39 || lines[3] != "" {
+		t.Errorf("got %q", lines)
+	}
+}
