@@ -43,7 +43,7 @@ type parts struct {
 func Drivers(cacheDir string) map[string]func(*slog.Logger) vmm.Driver {
 	return map[string]func(*slog.Logger) vmm.Driver{
 		"qemu": func(log *slog.Logger) vmm.Driver {
-			return qemu.New(log, qemu.Config{CacheDir: filepath.Join(cacheDir, "probe")})
+			return qemu.New(hostexec.Host{}, log, qemu.Config{CacheDir: filepath.Join(cacheDir, "probe")})
 		},
 	}
 }
