@@ -15,6 +15,7 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
+	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/guest"
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/guestd/execs"
@@ -54,7 +55,13 @@ func newRig(t testing.TB, cfg execs.Config) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := rpcserver.New(log, rpcserver.Config{Streams: map[string]rpcserver.Stream{api.MethodExecAttach: r.attach}})
+	srv := rpcserver.New(log, rpcserver.Config{
+		Streams: map[string]rpcserver.Stream{api.MethodExecAttach: r.attach},
+		MapError: func(err error) *api.Error {
+			f := fault.From(err)
+			return api.NewError(api.Kind(f.Kind), f.Message, f.Hint)
+		},
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var served sync.WaitGroup
 	served.Go(func() { srv.Serve(ctx, l) })
