@@ -21,11 +21,14 @@ const (
 	fdAgent
 )
 
-// The virtio-mmio buses, a device each. The guest names its disks in this order.
+// The virtio-mmio buses, a device each. QEMU describes the last one first, and
+// the guest numbers what it finds: so the first drive sits on the last bus.
 const (
-	busSerial  = len(disk.Slots)
-	busRandom  = busSerial + 1
-	busNetwork = busSerial + 2
+	busNetwork = iota
+	busRandom
+	busSerial
+	busLastDrive
+	busFirstDrive = busLastDrive + len(disk.Slots) - 1
 )
 
 // commandLine is QEMU's arguments. It names the VM and its directory.
@@ -53,7 +56,7 @@ func commandLine(spec vmm.Spec, accel vmm.Accel, kernelArgs string) ([]string, e
 		"-device", mmio("virtio-rng-device", busRandom) + ",rng=random",
 	}
 	for i, drive := range spec.Drives {
-		more, err := driveArgs(drive, i)
+		more, err := driveArgs(drive, busFirstDrive-i)
 		if err != nil {
 			return nil, err
 		}
@@ -84,7 +87,7 @@ func driveArgs(drive disk.Drive, bus int) ([]string, error) {
 		"driver": "raw", "node-name": string(drive.Slot), "file": file,
 		"cache": object{"direct": false, "no-flush": false}, "read-only": drive.ReadOnly,
 	}
-	device := mmio("virtio-blk-device", bus) + ",drive=" + string(drive.Slot)
+	device := mmio("virtio-blk-device", bus) + ",drive=" + string(drive.Slot) + ",serial=" + string(drive.Slot)
 	if !drive.ReadOnly {
 		file["discard"], node["discard"] = "unmap", "unmap"
 		// A full host stops the guest instead of failing its writes.

@@ -2,8 +2,6 @@ package qemu
 
 import (
 	"encoding/json"
-	"os"
-	"regexp"
 
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/qemu/qmp"
@@ -123,39 +121,4 @@ func (m *machine) emit(e vmm.Event) {
 		default:
 		}
 	}
-}
-
-var (
-	tracedRequest = regexp.MustCompile(`qemu_system_shutdown_request reason=(\d+)`)
-	tracedEnd     = regexp.MustCompile(`runstate_set .*\(shutdown\)`)
-)
-
-// tracedShutdown reads from QEMU's trace why it ended, for an end that nobody
-// was connected to hear of; "" if it did not end by itself. A power-off is a
-// request with a reason; a reset, which -no-reboot makes an end, is none.
-func tracedShutdown(path string) string {
-	b, err := readEnd(path, 4096)
-	if err != nil {
-		if !os.IsNotExist(err) {
-			return "unknown: " + err.Error()
-		}
-		return ""
-	}
-	if found := tracedRequest.FindAllSubmatch(b, -1); found != nil {
-		switch string(found[len(found)-1][1]) {
-		case "2":
-			return "host-qmp-quit"
-		case "4":
-			return "host-signal"
-		case "6":
-			return causePoweroff
-		case "7", "8":
-			return causeReset
-		}
-		return "unknown"
-	}
-	if tracedEnd.Match(b) {
-		return causeReset
-	}
-	return ""
 }

@@ -8,9 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm"
@@ -183,45 +181,10 @@ func (m *machine) watch() {
 		m.mu.Lock()
 		killed, shutdown := m.killed, m.shutdown
 		m.mu.Unlock()
-		ending := m.ending(exit, shutdown, killed)
+		how := ending(m.dir, exit, shutdown, killed)
 		m.mu.Lock()
-		m.exit = ending
+		m.exit = how
 		m.mu.Unlock()
 	}
 	close(m.ended)
-}
-
-// ending says how QEMU ended.
-func (m *machine) ending(exit hostexec.Exit, shutdown string, killed bool) vmm.Exit {
-	if shutdown == "" { // nobody listened
-		shutdown = tracedShutdown(filepath.Join(m.dir, fileTrace))
-	}
-	out := vmm.Exit{At: time.Now()}
-	switch {
-	case shutdown == causePoweroff:
-		out.Reason = vmm.ExitPoweroff
-	case shutdown == causeReset:
-		out.Reason = vmm.ExitReset
-	case killed:
-		out.Reason = vmm.ExitKilled
-	default:
-		out.Reason = vmm.ExitCrashed
-		out.Detail = "QEMU ended by itself: " + exit.String()
-		if shutdown != "" {
-			out.Detail = "QEMU was told to end (" + shutdown + ")"
-		}
-		if last := lastWords(m.dir); last != "" {
-			out.Detail += "; its last words: " + last
-		}
-	}
-	return out
-}
-
-// lastWords is the last line in the log of dir's QEMU, "" if there is none.
-func lastWords(dir string) string {
-	b, err := readEnd(filepath.Join(dir, fileLog), 4096)
-	if err != nil {
-		return "" // the directory may be gone with its VM
-	}
-	return hostexec.LastLine(b)
 }

@@ -69,7 +69,10 @@ func start(t *testing.T, h Harness, spec vmm.Spec) vmm.Machine {
 	if err != nil {
 		t.Fatalf("Start: %v", err)
 	}
-	t.Cleanup(func() { end(t, h, spec) })
+	t.Cleanup(func() {
+		closeMachine(t, m) // once more is harmless
+		end(t, h, spec)
+	})
 	return m
 }
 

@@ -1,0 +1,149 @@
+// Command guest is the /init of the driver's real-VM tests: it loads the
+// modules of banger's initramfs and runs the conformance suite's script.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/vmm/vmmtest/script"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Println("VMMTEST GUEST FAILED:", err)
+	}
+	reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+}
+
+func reboot(how int) {
+	unix.Sync()
+	fmt.Println("VMMTEST GUEST ENDS:", unix.Reboot(how))
+}
+
+func run() error {
+	for fs, dir := range map[string]string{"proc": "/proc", "sysfs": "/sys", "devtmpfs": "/dev"} {
+		if err := unix.Mount(fs, dir, fs, 0, ""); err != nil {
+			return fmt.Errorf("mounting %s: %w", dir, err)
+		}
+	}
+	console, err := os.OpenFile("/dev/ttyS0", os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	cmdline, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		return err
+	}
+	if strings.Contains(string(cmdline), wire.ArgProbe) {
+		_, err := fmt.Fprintln(console, wire.ProbeAnswer)
+		return err
+	}
+	if strings.Contains(string(cmdline), "vmmtest.panic") {
+		os.Exit(3) // of the first process: a panic
+	}
+	if err := loadModules(); err != nil {
+		return err
+	}
+	port, err := openPort()
+	if err != nil {
+		return err
+	}
+	go func() { fmt.Println("console ended:", script.Console(console)) }()
+	return script.Serve(waiting{port}, script.Actions{
+		Poweroff: func() { reboot(unix.LINUX_REBOOT_CMD_POWER_OFF) },
+		Reset:    func() { reboot(unix.LINUX_REBOOT_CMD_RESTART) },
+		Write:    write,
+		Drives:   drives,
+	})
+}
+
+func loadModules() error {
+	list, err := os.ReadFile("/modules.list")
+	if err != nil {
+		return err
+	}
+	for name := range strings.FieldsSeq(string(list)) {
+		f, err := os.Open(filepath.Join("/modules", name))
+		if err != nil {
+			return err
+		}
+		if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.ENODEV) {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		f.Close()
+	}
+	return nil
+}
+
+func openPort() (*os.File, error) {
+	for range 200 {
+		names, err := filepath.Glob("/sys/class/virtio-ports/*/name")
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range names {
+			if b, err := os.ReadFile(n); err == nil && string(bytes.TrimSpace(b)) == wire.PortName {
+				return os.OpenFile("/dev/"+filepath.Base(filepath.Dir(n)), os.O_RDWR, 0)
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return nil, errors.New("there is no agent port")
+}
+
+// waiting reads on where the port says that the host is away.
+type waiting struct{ *os.File }
+
+func (w waiting) Read(p []byte) (int, error) {
+	for {
+		n, err := w.File.Read(p)
+		if n > 0 || !errors.Is(err, io.EOF) {
+			return n, err
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// Write waits for a host to come: without one the port refuses.
+func (w waiting) Write(p []byte) (int, error) {
+	for {
+		n, err := w.File.Write(p)
+		if err == nil || n > 0 {
+			return n, err
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func write() {
+	f, err := os.OpenFile("/dev/vdb", os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.Write(bytes.Repeat([]byte{0xa5}, script.WriteSize))
+		err = errors.Join(err, f.Sync(), f.Close())
+	}
+	if err != nil {
+		fmt.Println("VMMTEST WRITE FAILED:", err)
+		reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+	}
+}
+
+func drives() string {
+	var sizes []string
+	for c := 'a'; ; c++ {
+		b, err := os.ReadFile("/sys/block/vd" + string(c) + "/size")
+		if err != nil {
+			return strings.Join(sizes, " ")
+		}
+		sizes = append(sizes, strings.TrimSpace(string(b)))
+	}
+}
