@@ -72,8 +72,11 @@ func shuttingDown() bool {
 	return strings.TrimSpace(string(out)) == "stopping"
 }
 
-// identified is the descriptor that /init waits on.
-const identified = 3
+// The descriptors that /init leaves: what it waits on, and banger-guest itself.
+const (
+	identified = 3
+	program    = 4
+)
 
 func runAgent(version string) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{
@@ -90,6 +93,9 @@ func runAgent(version string) error {
 	}
 	if err := os.Unsetenv(agent.BootEnv); err != nil {
 		return err
+	}
+	if err := unix.Close(program); err != nil {
+		return fmt.Errorf("taking over from /init: %w", err)
 	}
 	unix.CloseOnExec(identified)
 	goOn := os.NewFile(identified, "identified")

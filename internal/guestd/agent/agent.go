@@ -112,6 +112,10 @@ func (a *Agent) told(ctx context.Context, word string) error {
 		a.halted(halt)
 		return a.state.delivered(ctx)
 	}
+	if text, ok := notify.ParseNote(word); ok {
+		a.state.note(text)
+		return nil
+	}
 	switch word {
 	case notify.Ready:
 		a.state.update(func(h *wire.Hello) {

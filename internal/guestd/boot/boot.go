@@ -8,12 +8,14 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/guestd/agent"
 	"github.com/banger-vm/banger/internal/guestd/clock"
+	"github.com/banger-vm/banger/internal/guestd/notify"
 	"github.com/banger-vm/banger/internal/guestd/power"
 )
 
@@ -23,10 +25,16 @@ const (
 	guestPath = runDir + "/banger-guest"
 )
 
+// notifyLimit bounds how long the agent is waited for.
+const notifyLimit = 3 * time.Second
+
 // boot is one boot under way.
 type boot struct {
 	args   args
+	self   *os.File // the initramfs's /init
+	late   []*os.File
 	report agent.Boot
+	agent  bool // it runs
 }
 
 // Run boots the guest. It never returns: in the end the process is the image's
@@ -67,17 +75,16 @@ func (b *boot) run() error {
 		fmt.Fprintf(os.Stdout, "\n%s\n", wire.ProbeAnswer)
 		return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 	}
-	if err := loadModules(); err != nil {
-		return err
-	}
-	self, err := os.Open("/init")
-	if err != nil {
+	if b.self, err = os.Open("/init"); err != nil {
 		return fmt.Errorf("opening banger-guest: %w", err)
+	}
+	if err := b.loadModules(); err != nil {
+		return err
 	}
 	if err := b.enterRoot(); err != nil {
 		return err
 	}
-	if err := b.furnish(self); err != nil {
+	if err := b.furnish(); err != nil {
 		return err
 	}
 	return b.handOver()
@@ -97,7 +104,7 @@ func (b *boot) enterRoot() error {
 }
 
 // furnish mounts all that belongs into the root.
-func (b *boot) furnish(self *os.File) error {
+func (b *boot) furnish() error {
 	if err := mountAll(kernelMounts[:]); err != nil {
 		return err
 	}
@@ -105,8 +112,8 @@ func (b *boot) furnish(self *os.File) error {
 		return err
 	}
 	b.try(mountAll(cgroupMounts[:]))
-	if err := placeSelf(self); err != nil {
-		return fmt.Errorf("placing banger-guest in %s: %w", runDir, err)
+	if err := os.MkdirAll(runDir, 0o755); err != nil {
+		return fmt.Errorf("making banger's directory: %w", err)
 	}
 	b.try(mountModules())
 	b.try(b.mountHome())
@@ -123,22 +130,33 @@ func (b *boot) try(err error) {
 func (b *boot) note(format string, a ...any) {
 	text := fmt.Sprintf(format, a...)
 	fmt.Fprintf(os.Stderr, "banger: %s\n", text)
-	b.report.Notes = append(b.report.Notes, text)
+	if !b.agent {
+		b.report.Notes = append(b.report.Notes, text)
+	} else if err := notify.Send(notify.Note(text), notifyLimit); err != nil {
+		fmt.Fprintf(os.Stderr, "banger: %v\n", err)
+	}
 }
 
-// handOver starts the agent and becomes init.
+// handOver starts the agent and becomes init. What the agent does not need
+// waits until the host can work with it.
 func (b *boot) handOver() error {
 	init := findInit()
 	b.report.Init = power.InitKind(init)
-	if b.report.Init == power.Systemd {
-		b.try(installUnits())
-	}
 	if err := b.startAgent(); err != nil {
 		return err
 	}
+	for _, f := range b.late {
+		b.try(insert(f))
+	}
+	if err := placeSelf(b.self); err != nil {
+		return fmt.Errorf("placing banger-guest in %s: %w", runDir, err)
+	}
+	if b.report.Init == power.Systemd {
+		b.try(installUnits())
+	}
 	if init != "" {
 		err := syscall.Exec(init, []string{init}, initEnv)
-		fmt.Fprintf(os.Stderr, "banger: %s does not run (%v), banger-guest is PID 1 itself\n", init, err)
+		b.note("the image's init %s does not run: %v", init, err)
 	}
 	err := syscall.Exec(guestPath, []string{power.InitName}, initEnv)
 	return fmt.Errorf("becoming the guest's init: %w", err)

@@ -70,13 +70,9 @@ func switchRoot(dir string) error {
 	return nil
 }
 
-// placeSelf copies banger-guest to where the agent, the units and the shutdown
-// find it.
+// placeSelf copies banger-guest to where the units and the shutdown find it.
 func placeSelf(self *os.File) error {
 	defer self.Close()
-	if err := os.MkdirAll(runDir, 0o755); err != nil {
-		return err
-	}
 	f, err := os.OpenFile(guestPath, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
 	if err != nil {
 		return err

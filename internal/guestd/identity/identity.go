@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"regexp"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -23,21 +23,43 @@ const (
 	maxEntropy = 512
 )
 
-var (
-	hostnameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	keyNameForm  = regexp.MustCompile(`^ssh_host_[a-z0-9]{1,32}_key$`)
-	userForm     = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
-)
+// made says whether s has min to max characters, all of them lower case
+// letters, digits or of more.
+func made(s string, min, max int, more string) bool {
+	if len(s) < min || len(s) > max {
+		return false
+	}
+	for _, c := range s {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && !strings.ContainsRune(more, c) {
+			return false
+		}
+	}
+	return true
+}
+
+func isHostname(s string) bool {
+	return made(s, 1, 63, "-") && s[0] != '-' && s[len(s)-1] != '-'
+}
+
+func isUser(s string) bool {
+	return made(s, 1, 32, "_-") && s[0] != '-' && (s[0] < '0' || s[0] > '9')
+}
+
+func isKeyName(s string) bool {
+	s, prefix := strings.CutPrefix(s, "ssh_host_")
+	s, suffix := strings.CutSuffix(s, "_key")
+	return prefix && suffix && made(s, 1, 32, "")
+}
 
 // Check refuses an identity that breaks a bound.
 func Check(id wire.Identity) error {
-	if !hostnameForm.MatchString(id.Hostname) {
+	if !isHostname(id.Hostname) {
 		return fmt.Errorf("%.80q is no host name", id.Hostname)
 	}
 	if raw, err := hex.DecodeString(id.MachineID); err != nil || len(raw) != 16 || allZero(raw) {
 		return fmt.Errorf("%.80q is no machine ID (32 hex digits)", id.MachineID)
 	}
-	if id.User != "" && !userForm.MatchString(id.User) {
+	if id.User != "" && !isUser(id.User) {
 		return fmt.Errorf("%.80q is no user name", id.User)
 	}
 	if n := len(id.Entropy); n < minEntropy || n > maxEntropy {
@@ -50,7 +72,7 @@ func Check(id wire.Identity) error {
 		return fmt.Errorf("%d SSH host keys are more than %d", len(id.HostKeys), maxKeys)
 	}
 	for name, key := range id.HostKeys {
-		if !keyNameForm.MatchString(name) || len(key) > maxKeySize {
+		if !isKeyName(name) || len(key) > maxKeySize {
 			return fmt.Errorf("%.80q (%d bytes) is no SSH host key", name, len(key))
 		}
 	}

@@ -27,6 +27,7 @@ const (
 	Ready    = "ready"    // the image's init has finished starting
 	Stopping = "stopping" // it begins to stop
 	halted   = "halted "
+	note     = "note "
 )
 
 // Halted says that every disk is flushed and read-only.
@@ -39,8 +40,14 @@ func ParseHalted(word string) (wire.Halt, bool) {
 	return halt, ok && (halt == wire.HaltPoweroff || halt == wire.HaltReboot)
 }
 
+// Note is something that the boot put right or could not do.
+func Note(text string) string { return note + strings.ReplaceAll(text, "\n", " ") }
+
+// ParseNote undoes Note.
+func ParseNote(word string) (string, bool) { return strings.CutPrefix(word, note) }
+
 const (
-	maxWord = 64
+	maxWord = 1024
 	done    = "ok\n"
 )
 
@@ -57,6 +64,7 @@ func Send(word string, limit time.Duration) error {
 	if err := conn.SetDeadline(time.Now().Add(limit)); err != nil {
 		return err
 	}
+	word = word[:min(len(word), maxWord-1)]
 	if _, err := io.WriteString(conn, word+"\n"); err != nil {
 		return fmt.Errorf("telling banger's agent %q: %w", word, err)
 	}
