@@ -17,6 +17,8 @@ import (
 
 	"github.com/banger-vm/banger/internal/guestd/agent"
 	"github.com/banger-vm/banger/internal/guestd/boot"
+	"github.com/banger-vm/banger/internal/guestd/execs"
+	"github.com/banger-vm/banger/internal/guestd/execs"
 	"github.com/banger-vm/banger/internal/guestd/identity"
 	"github.com/banger-vm/banger/internal/guestd/notify"
 	"github.com/banger-vm/banger/internal/guestd/power"
@@ -78,6 +80,17 @@ const (
 	program    = 4
 )
 
+// execLogs holds the output of detached commands: on the root's disk, since
+// there may be more of it than memory has room for.
+const execLogs = "/var/lib/banger/execs"
+
+// Detached commands' output is kept in memory, bounded: an open file on the
+// root would keep that from becoming read-only at the end.
+const (
+	logDir  = "/run/banger/exec"
+	logSize = 1 << 20
+)
+
 func runAgent(version string) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
@@ -97,10 +110,15 @@ func runAgent(version string) error {
 	if err := unix.Close(program); err != nil {
 		return fmt.Errorf("taking over from /init: %w", err)
 	}
+	if err := os.MkdirAll(logDir, 0o700); err != nil {
+		return fmt.Errorf("making a place for the output of commands: %w", err)
+	}
 	unix.CloseOnExec(identified)
 	goOn := os.NewFile(identified, "identified")
+	commands := execs.New(log, execs.Config{User: func() string { return b.User }, LogDir: execLogs})
+	defer commands.Close()
 	a, err := agent.New(log, agent.Config{
-		Version: version, Boot: b, Ask: power.Ask, Apply: identity.Apply,
+		Version: version, Boot: b, Ask: power.Ask, Apply: identity.Apply, Exec: commands,
 		Identified: func() error {
 			defer goOn.Close()
 			_, err := goOn.Write([]byte{1})
