@@ -59,6 +59,7 @@ func (u *run) forward() error {
 		default:
 			u.stepStarted(i)
 			if err := u.save(); err != nil {
+				u.setStep(i, StepPending, -1)
 				return err
 			}
 		}
