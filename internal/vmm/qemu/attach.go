@@ -107,17 +107,19 @@ func (m *machine) foundPaused(ctx context.Context, status string) error {
 	return nil
 }
 
-// explain adds to a failed start what QEMU said before it ended.
-func (m *machine) explain(err error) error {
-	if !errors.Is(err, qmp.ErrClosed) {
-		return err
-	}
+// errEnded says that QEMU ended by itself while it was started.
+var errEnded = errors.New("QEMU did not start")
+
+// explain says of a failed start what QEMU said before it ended, if it did.
+func (m *machine) explain(ctx context.Context, err error) error {
 	select {
 	case <-m.ended:
-	case <-time.After(time.Second):
+	case <-ctx.Done():
+		return err
+	case <-time.After(500 * time.Millisecond): // its connections end before it does
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return fmt.Errorf("%s: %w", m.exit.Detail, err)
+	return fmt.Errorf("%w: %s", errEnded, m.exit.Detail)
 }

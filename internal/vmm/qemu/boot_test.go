@@ -5,14 +5,11 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/hostexec"
-	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/qemu"
 )
@@ -29,29 +26,6 @@ func lab(t *testing.T) (kernel, initramfs string) {
 
 func newDriver(t *testing.T) *qemu.Driver {
 	return qemu.New(hostexec.Host{}, slog.New(slog.NewTextHandler(t.Output(), nil)), qemu.Config{CacheDir: t.TempDir()})
-}
-
-// labSpec is a machine whose four drives are small files.
-func labSpec(t *testing.T, cmdline ...string) vmm.Spec {
-	kernel, initramfs := lab(t)
-	// Longer than a socket's address may be.
-	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 30))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	spec := vmm.Spec{
-		Name: "test", Dir: dir, CPUs: 1, MemoryBytes: 256 << 20, Accel: vmm.AccelTCG,
-		Kernel: kernel, Initramfs: initramfs, Cmdline: cmdline,
-		Network: network.Attachment{Backend: network.BackendBuiltin},
-	}
-	for i, slot := range disk.Slots {
-		d := disk.Drive{Slot: slot, Path: string(slot) + ".img", ReadOnly: i != 1 && i != 2}
-		if err := os.WriteFile(filepath.Join(dir, d.Path), make([]byte, i*1<<20), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		spec.Drives = append(spec.Drives, d)
-	}
-	return spec
 }
 
 func start(t *testing.T, d *qemu.Driver, spec vmm.Spec) vmm.Machine {
@@ -90,7 +64,7 @@ func readUntil(t *testing.T, m vmm.Machine, want string) []string {
 
 func TestRealProbeBoot(t *testing.T) {
 	began := time.Now()
-	m := start(t, newDriver(t), labSpec(t, "banger.probe"))
+	m := start(t, newDriver(t), scriptedSpec(t, longDir(t), "banger.probe"))
 	up := time.Since(began)
 	lines := readUntil(t, m, "BANGER-PROBE-OK")
 	t.Logf("vCPUs running after %v, answer after %v\n%s", up, time.Since(began), strings.Join(lines, "\n"))

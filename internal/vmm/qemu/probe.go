@@ -11,7 +11,6 @@ import (
 
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/vmm"
-	"github.com/banger-vm/banger/internal/vmm/qemu/qmp"
 )
 
 const (
@@ -100,7 +99,7 @@ func (d *Driver) probeIn(ctx context.Context, dir, kernel, initramfs string) (st
 		Kernel: kernel, Initramfs: initramfs, Cmdline: []string{wire.ArgProbe},
 	}
 	m, err := d.launch(ctx, spec, vmm.AccelKVM)
-	if errors.Is(err, qmp.ErrClosed) { // QEMU itself gave up
+	if errors.Is(err, errEnded) {
 		return fmt.Sprintf("KVM opens, but QEMU cannot run a guest with it: %s", lastWords(dir)), nil
 	}
 	if err != nil {

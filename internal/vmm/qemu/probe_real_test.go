@@ -14,8 +14,9 @@ import (
 // Whatever KVM does on this machine, the verdict must be right: a VM that
 // trusts it must boot.
 func TestRealKVMVerdictHolds(t *testing.T) {
-	kernel, initramfs := lab(t)
-	cfg := qemu.Config{CacheDir: t.TempDir(), ProbeKernel: kernel, ProbeInitramfs: initramfs}
+	spec := scriptedSpec(t, longDir(t), "banger.probe")
+	spec.Accel = vmm.AccelAuto
+	cfg := qemu.Config{CacheDir: t.TempDir(), ProbeKernel: spec.Kernel, ProbeInitramfs: spec.Initramfs}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	began := time.Now()
 	info, err := qemu.New(hostexec.Host{}, log, cfg).Info(t.Context())
@@ -37,8 +38,6 @@ func TestRealKVMVerdictHolds(t *testing.T) {
 	if _, err := os.Stat("/dev/kvm"); err != nil && info.Accels[vmm.AccelKVM] == "" {
 		t.Error("KVM works without a device")
 	}
-	spec := labSpec(t, "banger.probe")
-	spec.Accel = vmm.AccelAuto
 	m := start(t, qemu.New(hostexec.Host{}, log, cfg), spec)
 	readUntil(t, m, "BANGER-PROBE-OK")
 	if got, works := m.Facts().Accel, info.Accels[vmm.AccelKVM] == ""; (got == vmm.AccelKVM) != works {

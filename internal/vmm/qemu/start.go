@@ -26,7 +26,7 @@ func (d *Driver) Start(ctx context.Context, spec vmm.Spec) (vmm.Machine, error) 
 	}
 	m, err := d.launch(ctx, spec, accel)
 	if err != nil {
-		return nil, fmt.Errorf("starting QEMU for %s: %w", spec.Name, err)
+		return nil, fmt.Errorf("starting the VMM of %s: %w", spec.Name, err)
 	}
 	return m, nil
 }
@@ -70,7 +70,7 @@ func (d *Driver) launch(ctx context.Context, spec vmm.Spec, accel vmm.Accel) (_ 
 	defer cancel()
 	m := newMachine(d.log, spec, rec, proc)
 	if err := m.attach(ctx); err != nil {
-		return nil, errors.Join(m.explain(err), discard(m))
+		return nil, errors.Join(m.explain(ctx, err), discard(m))
 	}
 	return m, nil
 }
