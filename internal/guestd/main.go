@@ -18,7 +18,6 @@ import (
 	"github.com/banger-vm/banger/internal/guestd/agent"
 	"github.com/banger-vm/banger/internal/guestd/boot"
 	"github.com/banger-vm/banger/internal/guestd/execs"
-	"github.com/banger-vm/banger/internal/guestd/execs"
 	"github.com/banger-vm/banger/internal/guestd/identity"
 	"github.com/banger-vm/banger/internal/guestd/notify"
 	"github.com/banger-vm/banger/internal/guestd/power"
@@ -80,10 +79,6 @@ const (
 	program    = 4
 )
 
-// execLogs holds the output of detached commands: on the root's disk, since
-// there may be more of it than memory has room for.
-const execLogs = "/var/lib/banger/execs"
-
 // Detached commands' output is kept in memory, bounded: an open file on the
 // root would keep that from becoming read-only at the end.
 const (
@@ -115,10 +110,11 @@ func runAgent(version string) error {
 	}
 	unix.CloseOnExec(identified)
 	goOn := os.NewFile(identified, "identified")
-	commands := execs.New(log, execs.Config{User: func() string { return b.User }, LogDir: execLogs})
-	defer commands.Close()
 	a, err := agent.New(log, agent.Config{
-		Version: version, Boot: b, Ask: power.Ask, Apply: identity.Apply, Exec: commands,
+		Version: version, Boot: b, Ask: power.Ask, Apply: identity.Apply,
+		Exec: func(user func() string) agent.Executor {
+			return execs.New(log, execs.Config{User: user, LogDir: logDir, LogSize: logSize})
+		},
 		Identified: func() error {
 			defer goOn.Close()
 			_, err := goOn.Write([]byte{1})

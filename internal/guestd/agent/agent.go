@@ -45,8 +45,8 @@ type Config struct {
 	Ask func(wire.Halt) error
 	// Apply sets an identity.
 	Apply func(wire.Identity) error
-	// Exec serves wire.PathExec.
-	Exec Executor
+	// Exec makes what serves wire.PathExec; user is the login user's name.
+	Exec func(user func() string) Executor
 }
 
 // Executor runs commands.
@@ -60,6 +60,7 @@ type Agent struct {
 	log       *slog.Logger
 	cfg       Config
 	state     *state
+	exec      Executor
 	identity  chan struct{} // held by who sets the identity
 	shutdowns chan wire.Halt
 }
@@ -74,7 +75,7 @@ func New(log *slog.Logger, cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asking for the boot ID: %w", err)
 	}
-	return &Agent{
+	a := &Agent{
 		log: log, cfg: cfg,
 		state: newState(wire.Hello{
 			Protocol: wire.Protocol, Version: cfg.Version,
@@ -84,7 +85,12 @@ func New(log *slog.Logger, cfg Config) (*Agent, error) {
 		}),
 		identity:  make(chan struct{}, 1),
 		shutdowns: make(chan wire.Halt),
-	}, nil
+	}
+	a.exec = cfg.Exec(func() string {
+		h, _, _ := a.state.get()
+		return h.User
+	})
+	return a, nil
 }
 
 // Run serves until ctx ends or the channel to the host is lost for good.

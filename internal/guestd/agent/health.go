@@ -36,9 +36,7 @@ func (a *Agent) serveHealth(w http.ResponseWriter, _ *http.Request) {
 		a.fail(w, http.StatusInternalServerError, api.KindInternal, err)
 		return
 	}
-	if a.cfg.Exec != nil {
-		h.Execs = a.cfg.Exec.Running()
-	}
+	h.Execs = a.exec.Running()
 	a.reply(w, h)
 }
 

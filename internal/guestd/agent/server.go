@@ -50,9 +50,7 @@ func (a *Agent) handler() http.Handler {
 	mux.HandleFunc("PUT "+wire.PathIdentity, a.serveIdentity)
 	mux.HandleFunc("GET "+wire.PathWatch, a.serveWatch)
 	mux.HandleFunc("POST "+wire.PathPower, a.servePower)
-	if a.cfg.Exec != nil {
-		mux.Handle("POST "+wire.PathExec, a.cfg.Exec)
-	}
+	mux.Handle("POST "+wire.PathExec, a.exec)
 	return mux
 }
 

@@ -75,6 +75,8 @@ func (p *plan) run(groups *cgroups, id string) (*process, int, error) {
 		code, err = startError(path, cwd, err)
 		return nil, code, err
 	}
+	// The agent is never killed for memory; its commands are no better than others.
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", proc.proc.Pid), []byte("0"), 0) // it may have ended
 	return proc, 0, nil
 }
 
