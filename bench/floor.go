@@ -130,16 +130,8 @@ func (f *floor) boot(ctx context.Context) (_ *floorVM, err error) {
 			err = errors.Join(err, vm.end())
 		}
 	}()
-	if err := os.WriteFile(filepath.Join(vm.dir, layerFile), nil, 0o600); err != nil {
+	if err := f.makeDisks(ctx, vm.dir); err != nil {
 		return nil, err
-	}
-	if err := os.Truncate(filepath.Join(vm.dir, layerFile), f.layerSize); err != nil {
-		return nil, err
-	}
-	mkfs := exec.CommandContext(ctx, f.mkfs[0], f.mkfs[1:]...)
-	mkfs.Dir = vm.dir
-	if out, err := mkfs.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("mke2fs: %w: %s", err, out)
 	}
 	listeners, err := vm.listen()
 	if err != nil {
@@ -157,6 +149,23 @@ func (f *floor) boot(ctx context.Context) (_ *floorVM, err error) {
 		return nil, err
 	}
 	return vm, vm.accept(listeners)
+}
+
+// makeDisks makes what a VM writes to, as one would by hand.
+func (f *floor) makeDisks(ctx context.Context, dir string) error {
+	layer := filepath.Join(dir, layerFile)
+	if err := os.WriteFile(layer, nil, 0o600); err != nil {
+		return err
+	}
+	if err := os.Truncate(layer, f.layerSize); err != nil {
+		return err
+	}
+	mkfs := exec.CommandContext(ctx, f.mkfs[0], f.mkfs[1:]...)
+	mkfs.Dir = dir
+	if out, err := mkfs.CombinedOutput(); err != nil {
+		return fmt.Errorf("mke2fs: %w: %s", err, out)
+	}
+	return nil
 }
 
 func (vm *floorVM) listen() (out []*net.UnixListener, err error) {
@@ -187,7 +196,7 @@ func (vm *floorVM) accept(listeners []*net.UnixListener) (err error) {
 
 // run runs a command in the guest, which may still be booting.
 func (vm *floorVM) run(command string) (string, error) {
-	if err := vm.line.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := vm.line.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		return "", err
 	}
 	if _, err := fmt.Fprintf(vm.line, "E %s\n", command); err != nil {

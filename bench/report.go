@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/banger-vm/banger/api"
+)
+
+// facts are what the figures depend on.
+type facts struct {
+	vmm, accel, guest string
+}
+
+func factsOf(v api.VM) facts {
+	return facts{vmm: v.Boot.VMM + " " + v.Boot.VMMVersion, accel: v.Boot.Accel, guest: v.Boot.Kernel}
+}
+
+// report is the measured in markdown.
+func (b *bench) report(ctx context.Context) string {
+	var s strings.Builder
+	fmt.Fprintf(&s, `# Benchmarks
+
+Made by `+"`%s`"+` on %s; do not edit.
+
+The floor is a bare QEMU with the machine flags, kernel, kernel modules and base disk that a running banger VM has,
+and an init of its own that does nothing but insert the modules, mount root and home and run the commands that come
+on a line (`+"`bench/floor`"+`). Its disks are made by hand in the same measurement. Both sides take turns in one run.
+Figures are min / **median** / p95; ratios and limits are of medians.
+
+`, commandOf(), time.Now().UTC().Format(time.DateOnly))
+	for _, f := range b.machine(ctx) {
+		fmt.Fprintf(&s, "- %s: %s\n", f[0], f[1])
+	}
+	s.WriteString("\n| what | command | | floor | banger | ratio | limit | |\n|---|---|---|---:|---:|---:|---:|---|\n")
+	for _, r := range b.rows {
+		command := ""
+		if r.command != "" {
+			command = "`" + r.command + "`"
+		}
+		fmt.Fprintf(&s, "| %s | %s | %s | %s | %s | %s | %s | %s |\n",
+			r.name, command, r.unit, r.floor, r.banger, r.ratio(), r.bound(), r.verdict())
+	}
+	s.WriteString("\nThe floor of the whole process of an exec is the same exec through `client` in a running program.\n")
+	return s.String()
+}
+
+func commandOf() string {
+	args := []string{"go run ./bench"}
+	return strings.Join(append(args, os.Args[1:]...), " ")
+}
+
+func (b *bench) machine(ctx context.Context) [][2]string {
+	var u unix.Utsname
+	kernel := "unknown"
+	if unix.Uname(&u) == nil {
+		kernel = unix.ByteSliceToString(u.Release[:])
+	}
+	version := "unknown"
+	if out, err := b.rig.run(ctx, "--version"); err == nil {
+		version = strings.TrimSpace(out)
+	}
+	return [][2]string{
+		{"machine", fmt.Sprintf("%s, %d cores, %s, Linux %s", cpuModel(), runtime.NumCPU(), memTotal(), kernel)},
+		{"guest", fmt.Sprintf("Linux %s on %s, %s", b.facts.guest, b.facts.vmm, b.facts.accel)},
+		{"versions", fmt.Sprintf("%s, %s, %s", version, runtime.Version(), mkfsVersion(ctx))},
+	}
+}
+
+// procField is the first value of a "key : value" file.
+func procField(file, key string) string {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "unknown"
+	}
+	for line := range strings.Lines(string(b)) {
+		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == key {
+			return strings.TrimSpace(v)
+		}
+	}
+	return "unknown"
+}
+
+func cpuModel() string { return procField("/proc/cpuinfo", "model name") }
+
+func memTotal() string {
+	var kb float64
+	if _, err := fmt.Sscan(procField("/proc/meminfo", "MemTotal"), &kb); err != nil {
+		return "unknown memory"
+	}
+	return fmt.Sprintf("%.1f GB", kb/1e6)
+}
+
+func mkfsVersion(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "mke2fs", "-V").CombinedOutput()
+	if err != nil {
+		return "mke2fs unknown"
+	}
+	line, _, _ := strings.Cut(string(out), "\n")
+	return strings.TrimSpace(line)
+}
