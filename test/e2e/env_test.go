@@ -285,3 +285,22 @@ func (e *env) residue(t *testing.T) []string {
 	}
 	return left
 }
+
+// monitorOf returns the pid of a VM's monitor, 0 if there is none.
+func (e *env) monitorOf(t *testing.T, name string) int {
+	t.Helper()
+	procs, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range procs {
+		cmdline, err := os.ReadFile(path)
+		if err != nil || !bytes.Contains(cmdline, []byte("\x00monitor\x00--name\x00"+name+"\x00--dir\x00"+e.state())) {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
+			return pid
+		}
+	}
+	return 0
+}
