@@ -47,7 +47,7 @@ func Decode(params json.RawMessage, into any) error {
 	}
 	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		return invalid("the parameter "+field+" is not known",
-			"Client and daemon may be of different versions; compare: banger version")
+			"Client and daemon may be of different versions; compare banger version with banger daemon status.")
 	}
 	return invalid("the parameters cannot be decoded: "+strings.TrimPrefix(err.Error(), "json: "), "")
 }

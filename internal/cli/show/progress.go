@@ -81,6 +81,9 @@ func (p *Progress) draw(phase string, g api.Progress) {
 	p.drawn = true
 }
 
+// Amount writes how far an operation is: its phase and its numbers.
+func Amount(g api.Progress) string { return strings.TrimSpace(Safe(g.Phase) + " " + amount(g)) }
+
 func amount(g api.Progress) string {
 	switch {
 	case g.Done == 0 && g.Total == 0:

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/spf13/cobra"
+
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/client"
+	"github.com/banger-vm/banger/internal/cli/show"
+)
+
+func newCreate(a *app) *cobra.Command {
+	var f specFlags
+	var image string
+	var quiet, wait bool
+	cmd := &cobra.Command{
+		Use:   "create [flags] [IMAGE]",
+		Short: "Make a VM",
+		Args:  takes(0, 1, ""),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			spec, err := f.resolve(cmd)
+			if err != nil {
+				return err
+			}
+			if spec.Image, err = chosenImage(cmd, image, args); err != nil {
+				return err
+			}
+			begin := func(ctx context.Context, c *client.Client) (api.Operation, error) {
+				return c.VMCreateBegin(ctx, api.VMCreateRequest{Spec: spec})
+			}
+			if !wait {
+				return a.beginOnly(cmd.Context(), begin)
+			}
+			op, err := a.operate(cmd.Context(), action{begin: begin, cancel: true, quiet: quiet})
+			if err != nil {
+				return err
+			}
+			return a.made(op, quiet)
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&image, "image", "", "image to stand on (default debian)")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print the VM's ID only, and no progress")
+	cmd.Flags().BoolVar(&wait, "wait", true, "wait until it is made; otherwise print the operation's ID")
+	return cmd
+}
+
+// chosenImage takes the image from the flag or the first argument.
+func chosenImage(cmd *cobra.Command, flag string, args []string) (string, error) {
+	given := cmd.Flags().Changed("image")
+	switch {
+	case given && len(args) > 0:
+		return "", usagef("the image is given twice, as --image %s and as %s", show.Safe(flag), show.Safe(args[0]))
+	case given && flag == "", len(args) > 0 && args[0] == "":
+		return "", usagef("the image is empty")
+	case len(args) > 0:
+		return args[0], nil
+	}
+	return flag, nil
+}
+
+// beginOnly begins an action and prints its operation.
+func (a *app) beginOnly(ctx context.Context, begin func(context.Context, *client.Client) (api.Operation, error)) error {
+	c, err := a.client()
+	if err != nil {
+		return err
+	}
+	op, err := begin(ctx, c)
+	if err != nil {
+		return err
+	}
+	return a.line(op.ID)
+}
+
+// made prints the name or the ID of what an operation has made.
+func (a *app) made(op api.Operation, quiet bool) error {
+	id, err := resultID(op)
+	if err != nil {
+		return err
+	}
+	if quiet || op.Name == "" {
+		return a.line(id)
+	}
+	return a.line(op.Name)
+}
+
+func resultID(op api.Operation) (string, error) {
+	var result struct {
+		ID string `json:"id"`
+	}
+	if err := json.Unmarshal(op.Result, &result); err != nil || result.ID == "" {
+		return "", api.NewError(api.KindInternal, "the daemon's answer does not say what was made", "")
+	}
+	return result.ID, nil
+}

@@ -1,0 +1,173 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/cli/launch"
+	"github.com/banger-vm/banger/internal/cli/show"
+	"github.com/banger-vm/banger/internal/rpc"
+)
+
+func newDaemon(a *app) *cobra.Command {
+	daemon := group("daemon", "Look after the daemon, which starts by itself")
+	daemon.AddCommand(newDaemonStatus(a), newDaemonStop(a), newDaemonLogs(a))
+	return daemon
+}
+
+func newDaemonStatus(a *app) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show whether a daemon runs, and where; starts none",
+		Args:  takes(0, 0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.existing()
+			if err != nil {
+				return err
+			}
+			s, err := c.DaemonStatus(cmd.Context())
+			switch {
+			case err != nil:
+				return err
+			case asJSON:
+				return a.json(s)
+			}
+			return show.Fields(a.out, "PID", strconv.Itoa(s.PID), "Version", s.Version, "Protocol", strconv.Itoa(s.Protocol),
+				"Socket", s.Socket, "State", s.StateDir, "Log", s.LogFile,
+				"Started", show.Age(a.now().Sub(s.StartedAt))+" ago", "VMs", fmt.Sprintf("%d, %d running", s.VMs, s.Running))
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	return cmd
+}
+
+func newDaemonStop(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "stop",
+		Short: "End the daemon; VMs and what runs in them go on",
+		Args:  takes(0, 0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.existing()
+			if err != nil {
+				return err
+			}
+			s, err := c.DaemonStatus(cmd.Context())
+			if err == nil {
+				err = c.DaemonStop(cmd.Context())
+			}
+			if api.KindOf(err) == api.KindUnavailable {
+				a.say("no daemon runs")
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			return gone(cmd.Context(), s)
+		},
+	}
+}
+
+// gone waits until a daemon that was asked to stop has done so.
+func gone(ctx context.Context, s api.DaemonStatus) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for {
+		conn, err := rpc.Dial(ctx, s.Socket)
+		if err == nil {
+			conn.Close()
+		} else if _, procErr := os.Stat(fmt.Sprintf("/proc/%d", s.PID)); errors.Is(procErr, fs.ErrNotExist) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return api.NewError(api.KindDeadlineExceeded, fmt.Sprintf("the daemon (process %d) has not ended yet", s.PID),
+				"Its log may say why: banger daemon logs")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+func newDaemonLogs(a *app) *cobra.Command {
+	var follow bool
+	cmd := &cobra.Command{
+		Use:   "logs",
+		Short: "Print the daemon's log",
+		Args:  takes(0, 0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := a.places()
+			if err != nil {
+				return err
+			}
+			f, err := os.Open(p.LogFile)
+			if errors.Is(err, fs.ErrNotExist) {
+				return api.NewError(api.KindNotFound, "there is no log "+p.LogFile, "No daemon has run here yet, or its log is set to go elsewhere.")
+			}
+			if err != nil {
+				return fmt.Errorf("opening the log: %w", err)
+			}
+			defer f.Close()
+			if _, err := io.Copy(a.out, f); err != nil {
+				return err
+			}
+			if err := a.lastWords(launch.StderrFile(p)); err != nil || !follow {
+				return err
+			}
+			return a.followLog(cmd.Context(), f, p.LogFile)
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as it grows")
+	return cmd
+}
+
+// lastWords prints what the daemon said outside its log: a panic, mostly.
+func (a *app) lastWords(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(a.out, f)
+	return err
+}
+
+// followLog prints what is added to the log, which may be moved away and begun
+// anew when it is full.
+func (a *app) followLog(ctx context.Context, f *os.File, path string) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+		if _, err := io.Copy(a.out, f); err != nil {
+			return err
+		}
+		here, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		now, err := os.Stat(path)
+		if err != nil || os.SameFile(here, now) {
+			continue // between the move and the new beginning
+		}
+		next, err := os.Open(path)
+		if err != nil {
+			return fmt.Errorf("opening the log: %w", err)
+		}
+		defer next.Close()
+		f = next
+	}
+}

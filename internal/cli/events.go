@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/client"
+	"github.com/banger-vm/banger/internal/cli/show"
+)
+
+func newEvents(a *app) *cobra.Command {
+	var follow, asJSON bool
+	var since int64
+	cmd := &cobra.Command{
+		Use:   "events",
+		Short: "Show what happened, or with -f what happens",
+		Args:  takes(0, 0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if since < 0 {
+				return usagef("--since: event numbers begin at 1")
+			}
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			e := eventPrinter{app: a, json: asJSON}
+			if !follow {
+				return e.past(cmd, c, since)
+			}
+			if !cmd.Flags().Changed("since") {
+				since = -1
+			}
+			return c.Events(cmd.Context(), since, "", e.gap, e.print)
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as they happen; from now on unless --since is given")
+	cmd.Flags().Int64Var(&since, "since", 0, "only the events after this number")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON, one object a line")
+	return cmd
+}
+
+type eventPrinter struct {
+	*app
+	json bool
+}
+
+var errPast = errors.New("that is all")
+
+// past prints the events up to the newest that there is now.
+func (e eventPrinter) past(cmd *cobra.Command, c *client.Client, since int64) error {
+	newest, err := c.EventWatch(cmd.Context(), api.EventWatchRequest{Since: -1})
+	if err != nil || int64(newest.Last) <= since {
+		return err
+	}
+	err = c.Events(cmd.Context(), since, "", e.gap, func(ev api.Event) error {
+		if err := e.print(ev); err != nil || ev.Seq < newest.Last {
+			return err
+		}
+		return errPast
+	})
+	if errors.Is(err, errPast) {
+		return nil
+	}
+	return err
+}
+
+func (e eventPrinter) gap() { e.say("banger: older events are no longer kept") }
+
+func (e eventPrinter) print(ev api.Event) error {
+	if e.json {
+		enc := json.NewEncoder(e.out)
+		enc.SetEscapeHTML(false)
+		return enc.Encode(ev)
+	}
+	text := ev.Message
+	if op := ev.Operation; op != nil && text == "" {
+		text = string(op.State) + " " + show.Amount(op.Progress)
+		if op.Error != nil {
+			text = string(op.State) + ": " + op.Error.Message
+		}
+	}
+	_, err := io.WriteString(e.out, show.Safe(fmt.Sprintf("%d %s %s %s %s", ev.Seq,
+		ev.Time.Local().Format("2006-01-02 15:04:05.000"), ev.Type, or(ev.Name, ev.Target), text))+"\n")
+	return err
+}
+
+func or(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/banger-vm/banger/api"
+)
+
+// execFlags are the flags that say how a command runs in a guest.
+type execFlags struct {
+	interactive, tty, detach bool
+	env                      []string
+	cwd, user                string
+	timeout                  seconds
+}
+
+func (f *execFlags) register(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.SortFlags = false
+	fs.SetInterspersed(false) // what follows the VM or image is the command's
+	fs.BoolVarP(&f.interactive, "interactive", "i", false, "forward the terminal's input (a pipe or file always is)")
+	fs.BoolVarP(&f.tty, "tty", "t", false, "give the command a terminal")
+	fs.BoolVarP(&f.detach, "detach", "d", false, "leave the command running and return")
+	fs.StringArrayVarP(&f.env, "env", "e", nil, "set KEY=VALUE, or hand KEY on; may be repeated")
+	fs.StringVarP(&f.cwd, "workdir", "w", "", "working directory (default the user's home)")
+	fs.StringVarP(&f.user, "user", "u", "", "user name or ID (default the image's login user)")
+	fs.Var(&f.timeout, "timeout", "end the command after this time and return 124: 30s, 5m")
+}
+
+// spec makes the command's description and checks that it can be had here.
+func (f *execFlags) spec(a *app, argv []string) (api.ExecSpec, error) {
+	env, err := environment(f.env)
+	if err != nil {
+		return api.ExecSpec{}, err
+	}
+	terminal := term.IsTerminal(int(a.in.Fd())) && term.IsTerminal(int(a.out.Fd()))
+	switch {
+	case f.detach && f.tty:
+		return api.ExecSpec{}, usagef("a detached command has no terminal: -d and -t exclude each other")
+	case f.detach && f.timeout > 0:
+		return api.ExecSpec{}, usagef("nobody waits for a detached command: -d and --timeout exclude each other")
+	case f.tty && !terminal:
+		return api.ExecSpec{}, usagef("-t needs a terminal on standard input and output; leave it out in scripts")
+	case len(argv) == 0 && terminal && !f.detach:
+		f.tty = true // a shell
+	}
+	if f.tty {
+		f.interactive = true
+	}
+	return api.ExecSpec{Argv: argv, Env: env, Cwd: f.cwd, User: f.user, TTY: f.tty, Detached: f.detach}, nil
+}
+
+func newExec(a *app) *cobra.Command {
+	var f execFlags
+	cmd := &cobra.Command{
+		Use:   "exec [flags] VM [--] [COMMAND…]",
+		Short: "Run a command in a running VM; without one, a login shell",
+		Args:  takes(1, -1, "the VM's name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			spec, err := f.spec(a, command(args[1:]))
+			if err != nil {
+				return err
+			}
+			code, id, err := a.guest(cmd.Context(), args[0], spec, f)
+			switch {
+			case err != nil:
+				return err
+			case f.detach:
+				return a.line(id)
+			}
+			return codeError(code)
+		},
+		Annotations:       map[string]string{guestCode: "yes"},
+		ValidArgsFunction: a.completeVMs,
+	}
+	f.register(cmd)
+	return cmd
+}
+
+// command drops the "--" before a command.
+func command(args []string) []string {
+	if len(args) > 0 && args[0] == "--" {
+		return args[1:]
+	}
+	return args
+}
+
+func (f *execFlags) limit() <-chan time.Time {
+	if f.timeout == 0 {
+		return nil
+	}
+	return time.After(time.Duration(f.timeout))
+}
+
+// guest runs a command in a VM with this process's streams and returns its
+// exit code, and its ID.
+func (a *app) guest(ctx context.Context, vm string, spec api.ExecSpec, f execFlags) (code int, id string, err error) {
+	c, err := a.client()
+	if err != nil {
+		return 0, "", err
+	}
+	s := session{app: a, c: c, f: f, tty: spec.TTY}
+	code, err = s.run(ctx, vm, spec)
+	if err != nil {
+		return 0, "", err
+	}
+	return code, s.exec.ID(), nil
+}

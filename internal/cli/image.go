@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/client"
+	"github.com/banger-vm/banger/internal/cli/show"
+)
+
+func newImage(a *app) *cobra.Command {
+	image := group("image", "Make, show and remove images")
+	image.AddCommand(newImageList(a), newImageInspect(a), newImageDelete(a), newImageBootstrap(a))
+	return image
+}
+
+func newImageList(a *app) *cobra.Command {
+	var quiet, asJSON bool
+	cmd := &cobra.Command{
+		Use:     "ls",
+		Aliases: []string{"list"},
+		Short:   "List images",
+		Args:    takes(0, 0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			images, err := c.ImageList(cmd.Context())
+			switch {
+			case err != nil:
+				return err
+			case asJSON:
+				return a.json(images)
+			case quiet:
+				for _, i := range images {
+					if err := a.line(i.ID); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			t := show.NewTable("NAME", "ID", "OS", "SIZE", "USED", "CREATED", "VMS")
+			for _, i := range images {
+				t.Row(i.Name, short(i.ID), i.OS, show.Size(i.SizeBytes), show.Size(i.UsedBytes),
+					show.Age(a.now().Sub(i.CreatedAt))+" ago", strconv.Itoa(len(i.VMs)))
+			}
+			return t.Write(a.out)
+		},
+	}
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "IDs only")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	return cmd
+}
+
+func newImageInspect(a *app) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "inspect IMAGE",
+		Short: "Show an image in full",
+		Args:  takes(1, 1, "the image's name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			i, err := c.ImageInspect(cmd.Context(), args[0])
+			switch {
+			case err != nil:
+				return err
+			case asJSON:
+				return a.json(i)
+			}
+			return show.Fields(a.out, "Name", i.Name, "ID", i.ID, "OS", i.OS, "User", i.User,
+				"Size", show.Size(i.SizeBytes), "Used", show.Size(i.UsedBytes),
+				"Created", i.CreatedAt.Local().Format("2006-01-02 15:04:05"), "Recipe", i.Recipe, "VMs", strings.Join(i.VMs, ", "))
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	return cmd
+}
+
+func newImageDelete(a *app) *cobra.Command {
+	var quiet bool
+	cmd := &cobra.Command{
+		Use:     "rm IMAGE…",
+		Aliases: []string{"delete"},
+		Short:   "Remove images that no VM stands on",
+		Args:    takes(1, -1, "the image's name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.each(cmd, args, false, quiet, func(ctx context.Context, c *client.Client, image string) (api.Operation, error) {
+				return c.ImageDelete(ctx, api.ImageDeleteRequest{Image: image})
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "no progress")
+	return cmd
+}
+
+func newImageBootstrap(a *app) *cobra.Command {
+	var quiet, wait bool
+	cmd := &cobra.Command{
+		Use:   "bootstrap [flags] [NAME]",
+		Short: "Make an image from this host's package sources (default debian)",
+		Args:  takes(0, 1, ""),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name := "debian"
+			if len(args) > 0 {
+				name = args[0]
+			}
+			begin := func(ctx context.Context, c *client.Client) (api.Operation, error) {
+				return c.ImageBootstrapBegin(ctx, api.ImageBootstrapRequest{Name: name})
+			}
+			if !wait {
+				return a.beginOnly(cmd.Context(), begin)
+			}
+			op, err := a.operate(cmd.Context(), action{begin: begin, cancel: true, quiet: quiet})
+			if err != nil {
+				return err
+			}
+			return a.made(op, quiet)
+		},
+	}
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print the image's ID only, and no progress")
+	cmd.Flags().BoolVar(&wait, "wait", true, "wait until it is made; otherwise print the operation's ID")
+	return cmd
+}

@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/banger-vm/banger/internal/cli/show"
+	"github.com/banger-vm/banger/internal/version"
+)
+
+const (
+	groupEvery = "every"
+	groupNouns = "nouns"
+)
+
+// newRoot builds the commands: nouns with verbs, and the short forms that
+// fingers know.
+func newRoot(a *app) *cobra.Command {
+	root := group("banger", "Real Linux virtual machines that feel like processes")
+	root.Version = version.Version
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetVersionTemplate("banger {{.Version}}\n")
+	root.SetFlagErrorFunc(flagError)
+	f := root.PersistentFlags()
+	f.SortFlags = false
+	f.StringVar(&a.flags.StateDir, "state-dir", "", "where VMs and images are kept (BANGER_STATE_DIR)")
+	f.StringVar(&a.flags.RuntimeDir, "runtime-dir", "", "where the daemon's socket lies (BANGER_RUNTIME_DIR)")
+	f.StringVar(&a.flags.Socket, "socket", "", "the daemon's socket (BANGER_SOCKET)")
+
+	root.AddGroup(&cobra.Group{ID: groupEvery, Title: "Every day:"}, &cobra.Group{ID: groupNouns, Title: "All of it:"})
+	for _, cmd := range []*cobra.Command{
+		newRun(a), newExec(a), newList(a), newPS(a), newCreate(a), newStart(a), newStop(a), newKill(a), newDelete(a), newInspect(a),
+	} {
+		cmd.GroupID = groupEvery
+		root.AddCommand(cmd)
+	}
+	for _, cmd := range []*cobra.Command{newVM(a), newImage(a), newOp(a), newEvents(a), newDaemon(a), newRPC(a), newVersion(a)} {
+		cmd.GroupID = groupNouns
+		root.AddCommand(cmd)
+	}
+	return root
+}
+
+func newVM(a *app) *cobra.Command {
+	vm := group("vm", "Make and use virtual machines")
+	vm.AddCommand(newCreate(a), newRun(a), newExec(a), newStart(a), newStop(a), newKill(a), newDelete(a), newList(a), newInspect(a))
+	return vm
+}
+
+// group makes a command that only holds others.
+func group(use, short string) *cobra.Command {
+	return &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			msg := fmt.Sprintf("%q is no command of %s", show.Safe(args[0]), cmd.CommandPath())
+			cmd.SuggestionsMinimumDistance = 2
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				msg += "; did you mean " + strings.Join(near, " or ") + "?"
+			}
+			return usagef("%s", msg)
+		},
+	}
+}
+
+// takes checks the number of arguments; most -1 is any.
+func takes(least, most int, what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return usagef("%s is missing", what)
+		case most >= 0 && len(args) > most:
+			return usagef("%q is one argument too many", show.Safe(args[most]))
+		}
+		return nil
+	}
+}
+
+// flagError names the flag that was meant, perhaps.
+func flagError(cmd *cobra.Command, err error) error {
+	msg := show.Safe(err.Error())
+	if name, ok := strings.CutPrefix(err.Error(), "unknown flag: --"); ok {
+		msg = fmt.Sprintf("the flag --%s is not known", show.Safe(name))
+		if near := nearFlags(cmd, name); len(near) > 0 {
+			msg += "; did you mean " + strings.Join(near, " or ") + "?"
+		}
+	}
+	return usagef("%s", msg)
+}
+
+func nearFlags(cmd *cobra.Command, name string) []string {
+	var near []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden && (distance(name, f.Name) <= 2 || (len(name) > 1 && strings.HasPrefix(f.Name, name))) {
+			near = append(near, "--"+f.Name)
+		}
+	})
+	sort.Strings(near)
+	return near
+}
+
+// distance is the number of edits between two words.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0]++
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(diagonal+cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

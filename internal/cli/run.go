@@ -1,0 +1,138 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/client"
+)
+
+// cleanUp is how long the removal of a VM is waited for after a signal.
+const cleanUp = 2 * time.Minute
+
+func newRun(a *app) *cobra.Command {
+	r := runner{app: a}
+	cmd := &cobra.Command{
+		Use:   "run [flags] IMAGE [--] [COMMAND…]",
+		Short: "Make a VM, start it, and run a command in it; without one, a login shell",
+		Long: `Make a VM, start it, and run a command in it; without one, a login shell.
+The exit code is the command's. The VM runs on afterwards, unless --rm is given:
+then it is removed, whatever happens.`,
+		Args:        takes(1, -1, "the image"),
+		RunE:        func(cmd *cobra.Command, args []string) error { return r.run(cmd, args) },
+		Annotations: map[string]string{guestCode: "yes"},
+	}
+	r.vm.register(cmd)
+	r.exec.register(cmd)
+	cmd.Flags().BoolVar(&r.remove, "rm", false, "remove the VM when the command has ended")
+	cmd.Flags().BoolVarP(&r.quiet, "quiet", "q", false, "no progress; with -d print the VM's ID only")
+	return cmd
+}
+
+type runner struct {
+	*app
+	vm            specFlags
+	exec          execFlags
+	remove, quiet bool
+}
+
+func (r *runner) run(cmd *cobra.Command, args []string) (err error) {
+	spec, err := r.vm.resolve(cmd)
+	if err != nil {
+		return err
+	}
+	if spec.Image, err = chosenImage(cmd, "", args[:1]); err != nil {
+		return err
+	}
+	argv := command(args[1:])
+	switch {
+	case r.remove && r.exec.detach:
+		return usagef("with -d the VM runs on: -d and --rm exclude each other")
+	case r.exec.detach && len(argv) == 0:
+		return r.start(cmd.Context(), spec)
+	}
+	what, err := r.exec.spec(r.app, argv)
+	if err != nil {
+		return err
+	}
+	spec.AutoRemove = r.remove
+	return r.make(cmd.Context(), spec, func(op api.Operation, id string) error {
+		code, _, err := r.guest(cmd.Context(), id, what, r.exec)
+		switch {
+		case err != nil:
+			return err
+		case r.exec.detach:
+			return r.made(op, r.quiet)
+		}
+		return codeError(code)
+	})
+}
+
+// start makes a VM without a command.
+func (r *runner) start(ctx context.Context, spec api.VMSpec) error {
+	return r.make(ctx, spec, func(op api.Operation, _ string) error { return r.made(op, r.quiet) })
+}
+
+// make makes and starts the VM, uses it, and removes it if that is wanted.
+func (r *runner) make(ctx context.Context, spec api.VMSpec, use func(op api.Operation, id string) error) (err error) {
+	// Between the steps below a signal must not end this process either.
+	guard := make(chan os.Signal, 1)
+	signal.Notify(guard, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(guard)
+	req := api.VMCreateRequest{Spec: spec, Start: true}
+	op, err := r.operate(ctx, action{
+		begin:  func(ctx context.Context, c *client.Client) (api.Operation, error) { return c.VMCreateBegin(ctx, req) },
+		cancel: true,
+		quiet:  r.quiet,
+	})
+	if err != nil {
+		return err
+	}
+	id, err := resultID(op)
+	if err != nil {
+		return err
+	}
+	if !r.remove && !r.interrupted {
+		return use(op, id)
+	}
+	if r.interrupted { // too late for the create to be cancelled
+		err = errInterrupted
+	} else {
+		err = use(op, id)
+	}
+	if rmErr := r.discard(ctx, id); rmErr != nil {
+		r.tell(rmErr, "Remove it with: banger rm -f "+op.Name)
+		if err == codeError(exitOK) {
+			err = codeError(exitBanger)
+		}
+	}
+	return err
+}
+
+// discard removes the VM; one that is gone already is fine.
+func (r *runner) discard(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, cleanUp)
+	defer cancel()
+	_, err := r.operate(ctx, action{
+		begin: func(ctx context.Context, c *client.Client) (api.Operation, error) {
+			return c.VMDelete(ctx, api.VMDeleteRequest{VM: id, Force: true})
+		},
+		quiet: true,
+	})
+	var e *api.Error
+	if errors.As(err, &e) && e.Kind == api.KindBusy && e.Operation != "" {
+		// The VM has stopped by itself, so the daemon removes it.
+		_, err = r.conn.WaitOperation(ctx, e.Operation, nil)
+	}
+	if api.KindOf(err) == api.KindNotFound {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/cli/show"
+)
+
+// specFlags are the flags that say what a VM is.
+type specFlags struct {
+	spec         api.VMSpec
+	memory, disk string
+	labels       []string
+}
+
+func (f *specFlags) register(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.SortFlags = false
+	fs.StringVarP(&f.spec.Name, "name", "n", "", "name of the VM (made up if not given)")
+	fs.IntVarP(&f.spec.CPUs, "cpus", "c", 1, "number of virtual CPUs")
+	fs.StringVarP(&f.memory, "memory", "m", "512M", "memory")
+	fs.StringVar(&f.disk, "disk", "16G", "size of the work disk")
+	fs.StringVar(&f.spec.Network, "network", "", "network: user or none (default user)")
+	fs.StringVar(&f.spec.DiskDriver, "disk-driver", "", "disk driver: guestcow or copy (default guestcow)")
+	fs.StringVar(&f.spec.VMM, "vmm", "", "virtual machine monitor (default auto)")
+	fs.StringVar(&f.spec.Accel, "accel", "", "acceleration: auto, kvm or tcg (default auto)")
+	fs.StringArrayVar(&f.labels, "label", nil, "a label, KEY=VALUE; may be repeated")
+}
+
+// resolve returns the spec. What was given, even if empty or 0, is never
+// taken for a default.
+func (f *specFlags) resolve(cmd *cobra.Command) (api.VMSpec, error) {
+	given := cmd.Flags().Changed
+	switch {
+	case given("name") && f.spec.Name == "":
+		return f.spec, usagef("the name is empty")
+	case given("cpus") && f.spec.CPUs < 1:
+		return f.spec, usagef("a VM cannot have %d CPUs", f.spec.CPUs)
+	}
+	for _, s := range []struct {
+		flag, text string
+		to         *int64
+	}{{"memory", f.memory, &f.spec.MemoryBytes}, {"disk", f.disk, &f.spec.DiskBytes}} {
+		if !given(s.flag) {
+			continue
+		}
+		n, err := show.ParseSize(s.text)
+		if err != nil {
+			return f.spec, usagef("--%s: %w", s.flag, err)
+		}
+		if n == 0 {
+			return f.spec, usagef("--%s: a VM cannot have none", s.flag)
+		}
+		*s.to = n
+	}
+	if !given("cpus") {
+		f.spec.CPUs = 0 // the daemon knows the default
+	}
+	for _, l := range f.labels {
+		key, value, ok := strings.Cut(l, "=")
+		if !ok || key == "" {
+			return f.spec, usagef("the label %q is not KEY=VALUE", show.Safe(l))
+		}
+		if f.spec.Labels == nil {
+			f.spec.Labels = map[string]string{}
+		}
+		f.spec.Labels[key] = value
+	}
+	return f.spec, nil
+}
+
+// environment reads -e: KEY=VALUE, or KEY for this process's own value.
+func environment(given []string) ([]string, error) {
+	var env []string
+	for _, e := range given {
+		key, _, ok := strings.Cut(e, "=")
+		if key == "" {
+			return nil, usagef("the variable %q is not KEY=VALUE", show.Safe(e))
+		}
+		if !ok {
+			value, set := os.LookupEnv(key)
+			if !set {
+				continue
+			}
+			e = key + "=" + value
+		}
+		env = append(env, e)
+	}
+	return env, nil
+}
