@@ -36,11 +36,11 @@ func NewTable() *Table { return &Table{held: map[string]*held{}} }
 // TryClaim claims target, or returns a fault.Busy with the ID of the operation
 // in the way. release may be called more than once.
 func (t *Table) TryClaim(target string, h Holder) (release func(), err error) {
-	if release, other := t.take(target, h); other == nil {
-		return release, nil
-	} else {
+	release, other := t.take(target, h)
+	if other != nil {
 		return nil, Busy(target, other.Holder)
 	}
+	return release, nil
 }
 
 // Holder returns who holds target.

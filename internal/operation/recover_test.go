@@ -91,6 +91,44 @@ func TestCloseWhileUndoing(t *testing.T) {
 	})
 }
 
+// A failure is journaled before it is undone: the next daemon does not try again.
+func TestCloseAfterFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tr trace
+		j := newJournal()
+		b := tr.step("b", fail)
+		b.Undo = func(ctx context.Context) error { tr.add("-b?"); return sleep(ctx, nil) }
+		plans := map[string]Plan{"k": {Steps: []Step{tr.step("a", nil), b}}}
+		r := newRig(t, j, plans)
+		rec := r.begin(t, Request{Kind: "k", Target: "x"})
+		time.Sleep(time.Second)
+		r.close(t)
+		plans["k"].Steps[1] = tr.step("b", nil) // it would work now
+		end := newRig(t, j, plans).end(t, rec.ID)
+		if end.State != Failed || end.Error.Message != "no space" || strings.Count(tr.String(), "+b") != 1 {
+			t.Fatalf("%s %+v %s", end.State, end.Error, &tr)
+		}
+	})
+}
+
+// A plan that says so is undone after a crash, not resumed.
+func TestRollBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tr trace
+		j := newJournal()
+		plans := map[string]Plan{"k": {RollBack: true, Steps: []Step{tr.step("a", nil), tr.step("b", sleep)}}}
+		r := newRig(t, j, plans)
+		rec := r.begin(t, Request{Kind: "k", Target: "x"})
+		time.Sleep(time.Second)
+		r.close(t)
+		r = newRig(t, j, plans)
+		end := r.end(t, rec.ID)
+		if end.State != Failed || !strings.Contains(end.Error.Message, "daemon ended") || tr.String() != "+a +b -b -a" || r.events.types()[0] != "op.rolling_back" {
+			t.Fatalf("%s %+v %s", end.State, end.Error, &tr)
+		}
+	})
+}
+
 // A newer program may have other steps, or no such kind at all.
 func TestRecoverWithAnotherPlan(t *testing.T) {
 	for name, c := range map[string]struct {

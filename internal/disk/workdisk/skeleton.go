@@ -12,7 +12,7 @@ import (
 )
 
 // maxEntries bounds a skeleton: an image is not to be trusted.
-const maxEntries = 100_000
+const maxEntries = 10_000
 
 // skeleton is what a home begins with.
 type skeleton struct {
@@ -74,8 +74,13 @@ func overhead(size int64) int64 {
 	const mib = 1 << 20
 	journal := int64(4 * mib)
 	for _, step := range []struct{ from, takes int64 }{
-		{128 * mib, 16 * mib}, {1 << 30, 32 * mib}, {2 << 30, 64 * mib},
-		{16 << 30, 128 * mib}, {32 << 30, 256 * mib}, {64 << 30, 512 * mib}, {128 << 30, 1 << 30},
+		{128 * mib, 16 * mib},
+		{1 << 30, 32 * mib},
+		{2 << 30, 64 * mib},
+		{16 << 30, 128 * mib},
+		{32 << 30, 256 * mib},
+		{64 << 30, 512 * mib},
+		{128 << 30, 1 << 30},
 	} {
 		if size >= step.from {
 			journal = step.takes

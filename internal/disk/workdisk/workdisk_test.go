@@ -101,7 +101,7 @@ func TestMake(t *testing.T) {
 func TestLeastSize(t *testing.T) {
 	run := runner(t)
 	for _, c := range []struct{ big, bigBytes, small int }{
-		{0, 0, 0}, {1, 1 << 20, 10}, {1, 11_111_111, 0}, {3, 40 << 20, 0}, {0, 0, 3000}, {2, 70 << 20, 500},
+		{0, 0, 0}, {1, 1 << 20, 10}, {1, 11_111_111, 0}, {3, 10 << 20, 0}, {0, 0, 700}, {1, 60 << 20, 100},
 	} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
 			skel, path := t.TempDir(), filepath.Join(t.TempDir(), "work.img")
@@ -159,12 +159,16 @@ func TestFailures(t *testing.T) {
 		kind  fault.Kind
 		says  string
 	}{
-		"failed":        {func(context.Context, hostexec.Cmd) (hostexec.Result, error) { return hostexec.Result{}, boom }, fault.Internal, "boom"},
-		"not installed": {func(context.Context, hostexec.Cmd) (hostexec.Result, error) { return hostexec.Result{}, hostexec.ErrNotInstalled }, fault.Precondition, ""},
+		"failed": {func(context.Context, hostexec.Cmd) (hostexec.Result, error) { return hostexec.Result{}, boom }, fault.Internal, "boom"},
+		"not installed": {func(context.Context, hostexec.Cmd) (hostexec.Result, error) {
+			return hostexec.Result{}, hostexec.ErrNotInstalled
+		}, fault.Precondition, ""},
 		"full": {func(context.Context, hostexec.Cmd) (hostexec.Result, error) {
 			return hostexec.Result{Stderr: []byte("mke2fs: No space left on device while writing")}, boom
 		}, fault.Unavailable, "no space"},
-		"cancelled": {func(context.Context, hostexec.Cmd) (hostexec.Result, error) { return hostexec.Result{}, context.Canceled }, fault.Canceled, ""},
+		"cancelled": {func(context.Context, hostexec.Cmd) (hostexec.Result, error) {
+			return hostexec.Result{}, context.Canceled
+		}, fault.Canceled, ""},
 		"debugfs complains": {func(_ context.Context, cmd hostexec.Cmd) (hostexec.Result, error) {
 			if cmd.Name == "debugfs" {
 				return hostexec.Result{Stderr: []byte("debugfs 1.47.0 (5-Feb-2023)\n/x: File not found")}, nil
