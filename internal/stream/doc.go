@@ -42,7 +42,7 @@ import "errors"
 
 const (
 	// Window is the number of unacknowledged bytes a stream may have.
-	Window = 64 << 10
+	Window = 128 << 10
 	// MaxPayload is the largest payload of a frame in bytes.
 	MaxPayload = 32 << 10
 	// HeaderSize is the size of a frame's header in bytes.

@@ -27,9 +27,12 @@ func (x *execution) attach(c *conn, req api.ExecAttachRequest) {
 	err := x.serve(c, req)
 	done := x.end.Finished() && !x.spec.Detached
 	x.leave(a)
-	if done {
+	switch {
+	case done:
 		x.server.remove(x)
 		return
+	case x.spec.Detached:
+		x.server.prune()
 	}
 	x.server.log.Debug("an exec's connection ended", "exec", x.id, "err", err)
 }

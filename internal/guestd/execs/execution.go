@@ -127,7 +127,11 @@ func (x *execution) drain(id stream.ID, from *output) {
 	if err != nil && !errors.Is(err, stream.ErrStopped) && !errors.Is(err, stream.ErrClosed) {
 		x.server.log.Warn("a command's output ended early", "exec", x.id, "err", err)
 	}
-	from.close() // a writer that goes on gets SIGPIPE
+	// A writer that goes on gets SIGPIPE, or SIGHUP from its terminal. But a
+	// command may close its terminal just before it ends by itself.
+	if x.proc.tty == nil || err != nil {
+		from.close()
+	}
 	x.closeOutput(id)
 }
 
