@@ -57,6 +57,16 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	return c, err
 }
 
+// Answers reports whether a daemon listens on a socket.
+func Answers(ctx context.Context, socket string) bool {
+	conn, err := rpc.Dial(ctx, socket)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
+
 // Close ends the connection. A later call opens another.
 func (c *Client) Close() error {
 	c.mu.Lock()

@@ -60,7 +60,7 @@ func (c *Client) VMDelete(ctx context.Context, req api.VMDeleteRequest) (api.Ope
 // VMList lists VMs by name.
 func (c *Client) VMList(ctx context.Context, req api.VMListRequest) ([]api.VM, error) {
 	list, err := get[api.VMList](ctx, c, api.MethodVMList, req)
-	return list.VMs, err
+	return present(list.VMs), err
 }
 
 // VMInspect returns a VM.
@@ -92,7 +92,7 @@ func (c *Client) ImageBootstrapCancel(ctx context.Context, id string) (api.Opera
 // ImageList lists images by name.
 func (c *Client) ImageList(ctx context.Context) ([]api.Image, error) {
 	list, err := get[api.ImageList](ctx, c, api.MethodImageList, api.Empty{})
-	return list.Images, err
+	return present(list.Images), err
 }
 
 // ImageInspect returns an image.
@@ -109,7 +109,7 @@ func (c *Client) ImageDelete(ctx context.Context, req api.ImageDeleteRequest) (a
 // OpList lists operations, newest first.
 func (c *Client) OpList(ctx context.Context, req api.OpListRequest) ([]api.Operation, error) {
 	list, err := get[api.OpList](ctx, c, api.MethodOpList, req)
-	return list.Operations, err
+	return present(list.Operations), err
 }
 
 // OpShow returns an operation with its steps.
@@ -130,4 +130,12 @@ func (c *Client) OpCancel(ctx context.Context, id string) (api.Operation, error)
 // EventWatch asks once for events; see Events.
 func (c *Client) EventWatch(ctx context.Context, req api.EventWatchRequest) (api.EventBatch, error) {
 	return get[api.EventBatch](ctx, c, api.MethodEventWatch, req)
+}
+
+// present makes an empty list of none, so that it is [] in JSON.
+func present[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }

@@ -8,14 +8,15 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/cli/launch"
 	"github.com/banger-vm/banger/internal/cli/show"
-	"github.com/banger-vm/banger/internal/rpc"
 )
 
 func newDaemon(a *app) *cobra.Command {
@@ -82,10 +83,7 @@ func gone(ctx context.Context, s api.DaemonStatus) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	for {
-		conn, err := rpc.Dial(ctx, s.Socket)
-		if err == nil {
-			conn.Close()
-		} else if _, procErr := os.Stat(fmt.Sprintf("/proc/%d", s.PID)); errors.Is(procErr, fs.ErrNotExist) {
+		if !client.Answers(ctx, s.Socket) && !alive(s.PID) {
 			return nil
 		}
 		select {
@@ -95,6 +93,17 @@ func gone(ctx context.Context, s api.DaemonStatus) error {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+}
+
+// alive reports whether a process is there and no zombie: nobody may reap a
+// daemon whose starter is gone.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ") // the state follows the name
+	return !strings.HasPrefix(rest, "Z")
 }
 
 func newDaemonLogs(a *app) *cobra.Command {

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/places"
-	"github.com/banger-vm/banger/internal/rpc"
 )
 
 const (
@@ -37,7 +37,7 @@ func Daemon(ctx context.Context, p places.Places) error {
 		return err
 	}
 	defer lock.Close() // releases it
-	if answers(ctx, p.Socket) {
+	if client.Answers(ctx, p.Socket) {
 		return nil // another process was faster
 	}
 	bin, err := find()
@@ -63,19 +63,10 @@ func acquire(ctx context.Context, path string) (*os.File, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(rpc.AsAPI(ctx.Err()), f.Close())
+			return nil, errors.Join(fmt.Errorf("waiting for the daemon to start: %w", ctx.Err()), f.Close())
 		case <-time.After(poll):
 		}
 	}
-}
-
-func answers(ctx context.Context, socket string) bool {
-	conn, err := rpc.Dial(ctx, socket)
-	if err != nil {
-		return false
-	}
-	conn.Close()
-	return true
 }
 
 // find finds bangerd next to this program, then in PATH.
@@ -112,12 +103,12 @@ func start(ctx context.Context, bin string, p places.Places) error {
 	go func() { ended <- cmd.Wait() }()
 	deadline := time.After(patience)
 	for {
-		if answers(ctx, p.Socket) {
+		if client.Answers(ctx, p.Socket) {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return rpc.AsAPI(fmt.Errorf("waiting for the daemon to start: %w", ctx.Err()))
+			return fmt.Errorf("waiting for the daemon to start: %w", ctx.Err())
 		case err := <-ended:
 			return died(p, err)
 		case <-deadline:
