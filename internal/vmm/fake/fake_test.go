@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/fake"
@@ -16,6 +17,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	began := time.Now()
 	host := fake.NewHost()
 	host.Boot = func(g *fake.Guest) {
 		_ = script.Console(g.Console()) // ends with the machine
@@ -23,6 +25,7 @@ func TestConformance(t *testing.T) {
 	host.Agent = func(g *fake.Guest, conn net.Conn) {
 		_ = script.Serve(conn, script.Actions{ // ends with the connection
 			Poweroff: g.Poweroff, Reset: g.Reset,
+			Clock: func() time.Duration { return time.Since(began) },
 			Write: func() { <-g.Pause("no_space") },
 		})
 	}

@@ -70,7 +70,7 @@ func scriptedSpec(t *testing.T, dir string, cmdline ...string) vmm.Spec {
 		t.Fatal(err)
 	}
 	spec := vmm.Spec{
-		Name: "vmmtest", Dir: dir, CPUs: 1, MemoryBytes: 256 << 20, Accel: vmm.AccelTCG,
+		Name: "vmmtest", Dir: dir, CPUs: 2, MemoryBytes: 256 << 20, Accel: vmm.AccelTCG,
 		Kernel: kernel, Initramfs: filepath.Join(t.TempDir(), "initramfs"), Cmdline: cmdline,
 		Network: network.Attachment{Backend: network.BackendBuiltin, MAC: "52:54:00:00:00:01"},
 	}

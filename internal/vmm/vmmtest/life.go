@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -149,6 +150,27 @@ func testAgent(t *testing.T, h Harness) {
 	third := openLine(t, m.Agent)
 	third.send("\nthird")
 	third.await(script.Echo + "third")
+}
+
+// A guest's second is a second.
+func testClock(t *testing.T, h Harness) {
+	agent := up(t, start(t, h, h.Spec(t)))
+	clock := func() (asked, answered time.Time, guest time.Duration) {
+		asked = time.Now()
+		agent.send(script.Clock)
+		nanos, err := strconv.ParseInt(agent.await(""), 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return asked, time.Now(), time.Duration(nanos)
+	}
+	asked1, answered1, first := clock()
+	time.Sleep(time.Second)
+	asked2, answered2, second := clock()
+	least, most := asked2.Sub(answered1), answered2.Sub(asked1)
+	if passed := second - first; passed < least*98/100 || passed > most*102/100 {
+		t.Errorf("%v passed in the guest, %v to %v on the host", passed, least, most)
+	}
 }
 
 func testClose(t *testing.T, h Harness) {

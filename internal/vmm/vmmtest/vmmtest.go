@@ -43,6 +43,7 @@ func Run(t *testing.T, h Harness) {
 		"Running":           testRunning,
 		"FailedStart":       testFailedStart,
 		"Agent":             testAgent,
+		"Clock":             testClock,
 		"Poweroff":          testPoweroff,
 		"Reset":             testReset,
 		"PoweroffUnwatched": testPoweroffUnwatched,

@@ -6,7 +6,9 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // Banner is what the guest prints on its console once it is up; it echoes on
@@ -26,6 +28,9 @@ const (
 	Drives   = "drives" // → the sizes of vda, vdb, … in 512-byte sectors, separated by spaces
 )
 
+// Clock is the command for the guest's monotonic clock → nanoseconds.
+const Clock = "clock"
+
 // WriteSize is what Write writes.
 const WriteSize = 8 << 20
 
@@ -35,6 +40,7 @@ type Actions struct {
 	Reset    func()
 	Write    func() // ends the machine if it fails
 	Drives   func() string
+	Clock    func() time.Duration
 }
 
 // Serve obeys the lines on an agent connection until it ends.
@@ -54,6 +60,8 @@ func Serve(conn io.ReadWriter, act Actions) error {
 		case Write:
 			act.Write()
 			answer = Written
+		case Clock:
+			answer = strconv.FormatInt(int64(act.Clock()), 10)
 		case Drives:
 			answer = act.Drives()
 		}

@@ -64,6 +64,7 @@ func run() error {
 		Reset:    func() { reboot(unix.LINUX_REBOOT_CMD_RESTART) },
 		Write:    write,
 		Drives:   drives,
+		Clock:    clock,
 	})
 }
 
@@ -135,6 +136,14 @@ func write() {
 		fmt.Println("VMMTEST WRITE FAILED:", err)
 		reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 	}
+}
+
+func clock() time.Duration {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return 0
+	}
+	return time.Duration(now.Nano())
 }
 
 func drives() string {
