@@ -120,7 +120,10 @@ func (d *Daemon) Status(ctx context.Context) (api.DaemonStatus, error) {
 func (d *Daemon) Stop() { d.stop() }
 
 func makeDirs(p places.Places) error {
-	for _, dir := range []string{p.StateDir, filepath.Join(p.StateDir, "vms"), p.RuntimeDir, p.CacheDir} {
+	if err := p.Make(); err != nil {
+		return err
+	}
+	for _, dir := range []string{filepath.Join(p.StateDir, "vms"), p.CacheDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("making banger's directories: %w", err)
 		}

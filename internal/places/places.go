@@ -48,8 +48,8 @@ type Places struct {
 }
 
 // Resolve returns the places. A state directory that was chosen by hand takes
-// its runtime and cache directories with it, so that two daemons with
-// different state never meet in one socket.
+// its runtime directory with it, so that two daemons with different state never
+// meet in one socket. The cache stays where it is: it belongs to no state.
 func Resolve(f Flags, env Env) (Places, error) {
 	get := func(flag, name string) string {
 		if flag != "" {
@@ -83,44 +83,44 @@ func override(dst *string, value string) {
 
 // defaults returns the places for a state directory, which may be "".
 func defaults(env Env, state string) (Places, error) {
-	if env.UID == 0 {
-		if state != "" {
-			return below(state, "/etc/banger/config.toml"), nil
+	p := Places{
+		StateDir: "/var/lib/banger", RuntimeDir: "/run/banger",
+		CacheDir: "/var/cache/banger", ConfigFile: "/etc/banger/config.toml",
+	}
+	if env.UID != 0 {
+		var err error
+		if p, err = ofUser(env); err != nil && state == "" {
+			return Places{}, err
+		} else if err != nil { // no home: all goes below the given directory
+			p = Places{CacheDir: filepath.Join(state, "cache"), ConfigFile: filepath.Join(state, "config.toml")}
 		}
-		return Places{
-			StateDir: "/var/lib/banger", RuntimeDir: "/run/banger",
-			CacheDir: "/var/cache/banger", ConfigFile: "/etc/banger/config.toml",
-		}, nil
 	}
-	config, err := xdg(env, "XDG_CONFIG_HOME", ".config")
-	if err != nil {
-		return Places{}, err
-	}
-	config = filepath.Join(config, "banger", "config.toml")
 	if state != "" {
-		return below(state, config), nil
+		p.StateDir, p.RuntimeDir = state, filepath.Join(state, "run")
 	}
-	base, err := xdg(env, "XDG_STATE_HOME", ".local/state")
-	if err != nil {
-		return Places{}, err
-	}
-	p := below(filepath.Join(base, "banger"), config)
-	if dir := env.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
-		p.RuntimeDir = filepath.Join(dir, "banger")
-	}
-	cache, err := xdg(env, "XDG_CACHE_HOME", ".cache")
-	if err != nil {
-		return Places{}, err
-	}
-	p.CacheDir = filepath.Join(cache, "banger")
 	return p, nil
 }
 
-func below(state, config string) Places {
-	return Places{
-		StateDir: state, RuntimeDir: filepath.Join(state, "run"),
-		CacheDir: filepath.Join(state, "cache"), ConfigFile: config,
+// ofUser returns the places of an ordinary user.
+func ofUser(env Env) (Places, error) {
+	var dirs [3]string
+	for i, d := range [...][2]string{
+		{"XDG_STATE_HOME", ".local/state"}, {"XDG_CACHE_HOME", ".cache"}, {"XDG_CONFIG_HOME", ".config"},
+	} {
+		base, err := xdg(env, d[0], d[1])
+		if err != nil {
+			return Places{}, err
+		}
+		dirs[i] = filepath.Join(base, "banger")
 	}
+	p := Places{
+		StateDir: dirs[0], RuntimeDir: filepath.Join(dirs[0], "run"),
+		CacheDir: dirs[1], ConfigFile: filepath.Join(dirs[2], "config.toml"),
+	}
+	if dir := env.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
+		p.RuntimeDir = filepath.Join(dir, "banger")
+	}
+	return p, nil
 }
 
 // xdg returns a base directory of the XDG specification, by which a relative

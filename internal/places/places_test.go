@@ -22,8 +22,8 @@ func TestResolve(t *testing.T) {
 		{"root", Flags{}, nil, 0, Places{"/var/lib/banger", "/run/banger", "/run/banger/bangerd.sock", "/var/lib/banger/bangerd.log", "/var/cache/banger", "/etc/banger/config.toml"}},
 		{"user without a session", Flags{}, home, 7, Places{"/home/ann/.local/state/banger", "/home/ann/.local/state/banger/run", "/home/ann/.local/state/banger/run/bangerd.sock", "/home/ann/.local/state/banger/bangerd.log", "/home/ann/.cache/banger", "/home/ann/.config/banger/config.toml"}},
 		{"user", Flags{}, session, 7, Places{"/s/banger", "/run/user/7/banger", "/run/user/7/banger/bangerd.sock", "/s/banger/bangerd.log", "/home/ann/.cache/banger", "/c/banger/config.toml"}},
-		{"a state directory takes the rest along", Flags{StateDir: "/x"}, session, 7, Places{"/x", "/x/run", "/x/run/bangerd.sock", "/x/bangerd.log", "/x/cache", "/c/banger/config.toml"}},
-		{"flags win", Flags{StateDir: "/x", RuntimeDir: "/r", Socket: "/q"}, map[string]string{EnvStateDir: "/e", EnvSocket: "/e2"}, 0, Places{"/x", "/r", "/q", "/x/bangerd.log", "/x/cache", "/etc/banger/config.toml"}},
+		{"a state directory takes its socket along", Flags{StateDir: "/x"}, session, 7, Places{"/x", "/x/run", "/x/run/bangerd.sock", "/x/bangerd.log", "/home/ann/.cache/banger", "/c/banger/config.toml"}},
+		{"flags win", Flags{StateDir: "/x", RuntimeDir: "/r", Socket: "/q"}, map[string]string{EnvStateDir: "/e", EnvSocket: "/e2"}, 0, Places{"/x", "/r", "/q", "/x/bangerd.log", "/var/cache/banger", "/etc/banger/config.toml"}},
 		{"environment", Flags{}, map[string]string{EnvStateDir: "/e", EnvRuntimeDir: "/r", EnvSocket: "/q", EnvCacheDir: "/ca", EnvConfig: "/cf"}, 0, Places{"/e", "/r", "/q", "/e/bangerd.log", "/ca", "/cf"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
