@@ -41,7 +41,7 @@ var rules = []rule{
 	{from: "internal/disk/...", allow: append([]string{"internal/disk", "internal/disk/disktest"}, leaves...), reason: "children import their parent and leaves"},
 	{from: "internal/network/...", allow: append([]string{"internal/network"}, leaves...), reason: "children import their parent and leaves"},
 	{from: "internal/vmm", allow: []string{"internal/disk", "internal/network"}, reason: "a contract"},
-	{from: "internal/vmm/...", allow: append([]string{"internal/vmm", "internal/vmm/vmmtest", "internal/vmm/qemu/...", "internal/disk", "internal/network", "internal/guest/wire"}, leaves...), reason: "children import their parent and leaves"},
+	{from: "internal/vmm/...", allow: append([]string{"internal/vmm", "internal/vmm/vmmtest/...", "internal/vmm/qemu/...", "internal/disk", "internal/network", "internal/guest/wire"}, leaves...), reason: "children import their parent and leaves"},
 	{from: "internal/kernel/...", allow: append([]string{"internal/kernel", "internal/kernel/..."}, leaves...), reason: "kernel knows no images and no VMs"},
 	{from: "internal/service", deny: []string{"internal/store", "internal/daemon", "internal/vmm/...", "internal/disk/..."}, reason: "service calls use cases"},
 }
