@@ -42,6 +42,7 @@ var masked = []string{
 	"dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer",
 	"getty@.service", "serial-getty@.service", "console-getty.service",
 	"systemd-firstboot.service", "systemd-pstore.service", "systemd-hwdb-update.service",
+	"systemd-network-generator.service", "systemd-random-seed.service", "modprobe@drm.service", "dev-hugepages.mount",
 }
 
 // removed are traces of this host and of the installation, and secrets that

@@ -14,7 +14,7 @@ import (
 )
 
 // recipeVersion changes with everything here that changes the image.
-const recipeVersion = "banger-debian-1"
+const recipeVersion = "banger-debian-2"
 
 // The login user.
 const (
