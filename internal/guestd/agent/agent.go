@@ -43,8 +43,8 @@ type Config struct {
 	Identified func() error
 	// Ask asks the image's init for a shutdown.
 	Ask func(wire.Halt) error
-	// Apply sets an identity.
-	Apply func(wire.Identity) error
+	// Apply sets an identity and returns what of it the image did not take.
+	Apply func(wire.Identity) (notes []string, err error)
 	// Exec makes what serves wire.PathExec; user is the login user's name.
 	Exec func(user func() string) Executor
 }

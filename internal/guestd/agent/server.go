@@ -95,10 +95,14 @@ func (a *Agent) serveIdentity(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 		return
 	}
-	if err := a.cfg.Apply(id); err != nil {
+	notes, err := a.cfg.Apply(id)
+	if err != nil {
 		a.log.Error("setting the identity failed", "err", err)
 		a.fail(w, http.StatusUnprocessableEntity, api.KindInvalid, fmt.Errorf("the guest did not take its identity: %w", err))
 		return
+	}
+	for _, text := range notes {
+		a.state.note(text)
 	}
 	first := false
 	a.state.update(func(h *wire.Hello) {

@@ -94,11 +94,10 @@ func writeHosts(root *os.Root, hostname string) error {
 
 // writeKeys writes the SSH host keys and their public halves, where the image
 // has an SSH server.
-func writeKeys(root *os.Root, keys map[string][]byte) error {
+func writeKeys(root *os.Root, keys map[string][]byte) (errs []error) {
 	if st, err := root.Stat("etc/ssh"); err != nil || !st.IsDir() {
 		return nil
 	}
-	var errs []error
 	for name, key := range keys {
 		public, err := publicKey(key)
 		if err != nil {
@@ -109,5 +108,5 @@ func writeKeys(root *os.Root, keys map[string][]byte) error {
 			replace(root, "etc/ssh/"+name, key, 0o600),
 			replace(root, "etc/ssh/"+name+".pub", []byte(public), 0o644))
 	}
-	return errors.Join(errs...)
+	return errs
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -88,22 +89,24 @@ func allZero(raw []byte) bool {
 	return true
 }
 
-// Apply makes this machine id: the running kernel first, then the files.
-func Apply(id wire.Identity) error {
+// Apply makes this machine id. What it could not write into the image, odd as
+// that may be, it returns as notes: the guest works without.
+func Apply(id wire.Identity) (notes []string, err error) {
 	if err := Check(id); err != nil {
-		return err
+		return nil, err
+	}
+	if err := errors.Join(addEntropy(id.Entropy), setClock(id.Time), setHostname(id.Hostname)); err != nil {
+		return nil, err
 	}
 	root, err := os.OpenRoot("/")
 	if err != nil {
-		return fmt.Errorf("opening the root: %w", err)
+		return nil, fmt.Errorf("opening the root: %w", err)
 	}
 	defer root.Close()
-	return errors.Join(
-		addEntropy(id.Entropy),
-		setClock(id.Time),
-		setHostname(id.Hostname),
-		WriteFiles(root, id),
-	)
+	for _, err := range WriteFiles(root, id) {
+		notes = append(notes, err.Error())
+	}
+	return notes, nil
 }
 
 func setHostname(name string) error {
@@ -113,16 +116,17 @@ func setHostname(name string) error {
 	return nil
 }
 
-// WriteFiles writes an identity's files below root. A link in the image in a
-// file's place is replaced, one in its directory's followed only inside.
-func WriteFiles(root *os.Root, id wire.Identity) error {
+// WriteFiles writes an identity's files below root and returns what went
+// wrong. A link in the image in a file's place is replaced, one in its
+// directory's followed only inside.
+func WriteFiles(root *os.Root, id wire.Identity) []error {
 	if err := root.Mkdir("etc", 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("making /etc: %w", err)
+		return []error{fmt.Errorf("making /etc: %w", err)}
 	}
-	return errors.Join(
+	errs := append([]error{
 		replace(root, "etc/hostname", []byte(id.Hostname+"\n"), 0o644),
 		replace(root, "etc/machine-id", []byte(id.MachineID+"\n"), 0o444),
 		writeHosts(root, id.Hostname),
-		writeKeys(root, id.HostKeys),
-	)
+	}, writeKeys(root, id.HostKeys)...)
+	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
