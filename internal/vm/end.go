@@ -131,9 +131,9 @@ func (m *Manager) kill(ctx context.Context, id string, report operation.Report) 
 }
 
 func (m *Manager) endForDelete(ctx context.Context, p endParams, report operation.Report) error {
-	_, err := m.Runtime.Status(ctx, m.dir(p.ID))
+	s, err := m.Runtime.Status(ctx, m.dir(p.ID))
 	switch {
-	case errors.Is(err, machine.ErrNotRunning):
+	case errors.Is(err, machine.ErrNotRunning), err == nil && s.Phase == machine.PhaseExited:
 		return m.settle(ctx, p.ID)
 	case err == nil && !p.Force:
 		return fault.New(fault.Precondition, "Stop it first, or use: banger rm -f.", "the VM is running")

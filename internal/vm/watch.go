@@ -144,12 +144,13 @@ func (m *Manager) ended(ctx context.Context, id, bootID string) error {
 
 // afterEnd deletes a VM that was made to be thrown away.
 func (m *Manager) afterEnd(id string) {
-	r, err := m.Store.VM(m.ctx, id)
-	if err != nil || !r.Spec.AutoRemove {
-		return
-	}
+	var err error
 	for m.ctx.Err() == nil {
-		_, err = m.ops.Begin(m.ctx, deleteRequest(r, true, "auto-remove-"+r.ID))
+		var r Record
+		if r, err = m.Store.VM(m.ctx, id); err != nil || !r.Spec.AutoRemove {
+			break
+		}
+		_, err = m.ops.Begin(m.ctx, deleteRequest(r, false, ""))
 		var busy *fault.Error
 		if !errors.As(err, &busy) || busy.Kind != fault.Busy || busy.Operation == "" {
 			break
