@@ -38,9 +38,6 @@ type port struct {
 	away atomic.Bool
 }
 
-// checkAgain bounds a wait for the host, should a kernel not wake us.
-const checkAgain = time.Second
-
 func openPort(device string) (*port, error) {
 	f, err := os.OpenFile(device, os.O_RDWR, 0)
 	if err != nil {

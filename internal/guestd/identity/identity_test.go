@@ -123,7 +123,7 @@ func TestWriteFiles(t *testing.T) {
 	}
 	for _, name := range []string{"web-1", "web-2", "web-2"} {
 		id.Hostname = name
-		if errs := WriteFiles(root, id); errs != nil {
+		if errs := WriteFiles(root, id); len(errs) != 0 {
 			t.Fatal(errs)
 		}
 	}
@@ -165,7 +165,7 @@ func TestARootWithNothingInIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	if errs := WriteFiles(root, valid()); errs != nil {
+	if errs := WriteFiles(root, valid()); len(errs) != 0 {
 		t.Fatal(errs)
 	}
 	if _, err := root.Stat("etc/ssh"); !os.IsNotExist(err) {
@@ -192,7 +192,7 @@ func TestLinksInTheImageLeadNowhere(t *testing.T) {
 	if err := os.Remove(dir + "/etc/hosts"); err != nil {
 		t.Fatal(err)
 	}
-	if errs := WriteFiles(root, id); errs != nil {
+	if errs := WriteFiles(root, id); len(errs) != 0 {
 		t.Fatal(errs)
 	}
 	for _, name := range []string{"hostname", "machine-id", "hosts", "ssh/ssh_host_ed25519_key", "ssh/ssh_host_ed25519_key.pub"} {
