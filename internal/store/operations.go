@@ -10,9 +10,6 @@ import (
 	"github.com/banger-vm/banger/internal/operation"
 )
 
-// keepOperations is how many operations that have ended are kept.
-const keepOperations = 1000
-
 // InsertOperation stores a new operation, unless one of its kind has its key:
 // then it returns that one.
 func (s *Store) InsertOperation(ctx context.Context, r operation.Record) (existing *operation.Record, err error) {
@@ -22,7 +19,7 @@ func (s *Store) InsertOperation(ctx context.Context, r operation.Record) (existi
 	}
 	res, err := s.write.ExecContext(ctx, `INSERT INTO operations (id, kind, key, ended, record)
 		VALUES (?, ?, ?, ?, ?) ON CONFLICT (kind, key) WHERE key <> '' DO NOTHING`,
-		r.ID, r.Kind, r.Key, r.State.Final(), string(text))
+		r.ID, r.Kind, r.Key, ended(r), string(text))
 	if err != nil {
 		return nil, plain(err)
 	}
@@ -41,7 +38,7 @@ func (s *Store) UpdateOperation(ctx context.Context, r operation.Record) error {
 	}
 	return s.tx(ctx, func(tx *sql.Tx) error {
 		res, err := tx.ExecContext(ctx, "UPDATE operations SET ended = ?, record = ? WHERE id = ?",
-			r.State.Final(), string(text), r.ID)
+			ended(r), string(text), r.ID)
 		if err != nil {
 			return err
 		}
@@ -53,8 +50,8 @@ func (s *Store) UpdateOperation(ctx context.Context, r operation.Record) error {
 		if !r.State.Final() {
 			return nil
 		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM operations WHERE ended = 1 AND num <=
-			(SELECT num FROM operations WHERE ended = 1 ORDER BY num DESC LIMIT 1 OFFSET ?)`, keepOperations)
+		_, err = tx.ExecContext(ctx, `DELETE FROM operations WHERE ended > 0 AND ended <=
+			(SELECT ended FROM operations WHERE ended > 0 ORDER BY ended DESC LIMIT 1 OFFSET ?)`, s.keepEnded)
 		return err
 	})
 }
@@ -98,6 +95,14 @@ func (s *Store) Operations(ctx context.Context, all bool) ([]operation.Record, e
 		where = ""
 	}
 	return scan[operation.Record](s.read.QueryContext(ctx, "SELECT record FROM operations "+where+"ORDER BY num DESC"))
+}
+
+// ended is when an operation ended, 0 while it runs.
+func ended(r operation.Record) int64 {
+	if !r.State.Final() {
+		return 0
+	}
+	return max(1, r.EndedAt.UnixNano())
 }
 
 func missingOperation(id string) error {

@@ -39,6 +39,8 @@ type Store struct {
 
 	vms    *named[vm.Record]
 	images *named[image.Image]
+	// keepEnded is how many operations that have ended are kept.
+	keepEnded int
 }
 
 var (
@@ -97,6 +99,8 @@ func open(ctx context.Context, path string) (s *Store, err error) {
 	s = &Store{
 		vms:    &named[vm.Record]{table: "vms", what: "VM", clone: cloneVM},
 		images: &named[image.Image]{table: "images", what: "image", clone: func(i image.Image) image.Image { return i }},
+
+		keepEnded: 1000,
 	}
 	defer func() {
 		if err != nil {

@@ -129,7 +129,8 @@ func TestImages(t *testing.T) {
 
 func TestOperations(t *testing.T) {
 	s, ctx := newStore(t), t.Context()
-	for i := range keepOperations + 20 {
+	s.keepEnded = 30
+	for i := range s.keepEnded + 20 {
 		r := operation.Record{
 			ID: fmt.Sprintf("%04x", i), Kind: "k", Key: fmt.Sprint("key", i), State: operation.Running,
 			Steps: []operation.StepRecord{{Name: "one", State: operation.StepStarted}},
@@ -140,13 +141,14 @@ func TestOperations(t *testing.T) {
 		if i == 3 {
 			continue // runs on
 		}
+		r.EndedAt = time.Unix(int64(i), 0)
 		r.State, r.Error = operation.Failed, &fault.Error{Kind: fault.Busy, Message: "m"}
 		if err := s.UpdateOperation(ctx, r); err != nil {
 			t.Fatal(err)
 		}
 	}
 	all, err := s.Operations(ctx, true)
-	if err != nil || len(all) != keepOperations+1 || all[0].ID != fmt.Sprintf("%04x", keepOperations+19) {
+	if err != nil || len(all) != s.keepEnded+1 || all[0].ID != fmt.Sprintf("%04x", s.keepEnded+19) {
 		t.Fatal(len(all), err)
 	}
 	if all[0].Error.Kind != fault.Busy {
@@ -155,6 +157,13 @@ func TestOperations(t *testing.T) {
 	open, err := s.Operations(ctx, false)
 	if err != nil || len(open) != 1 || open[0].ID != "0003" {
 		t.Fatal(open, err)
+	}
+	open[0].State, open[0].EndedAt = operation.Succeeded, time.Unix(1e6, 0)
+	if err := s.UpdateOperation(ctx, open[0]); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Operation(ctx, "0003"); err != nil || got.State != operation.Succeeded {
+		t.Fatal("one that ran for long is forgotten at its end", err)
 	}
 	existing, err := s.InsertOperation(ctx, operation.Record{ID: "beef", Kind: "k", Key: "key3"})
 	if err != nil || existing == nil || existing.ID != "0003" {
@@ -435,11 +444,25 @@ func BenchmarkVMs1000(b *testing.B) {
 }
 
 func BenchmarkUpdateOperation(b *testing.B) {
+	for _, state := range []operation.State{operation.Running, operation.Succeeded} {
+		b.Run(string(state), func(b *testing.B) { benchmarkUpdate(b, state) })
+	}
+}
+
+func benchmarkUpdate(b *testing.B, state operation.State) {
 	s := newStore(b)
 	r := operation.Record{ID: "aa", Kind: "vm.create", State: operation.Running, Steps: make([]operation.StepRecord, 6)}
 	if _, err := s.InsertOperation(b.Context(), r); err != nil {
 		b.Fatal(err)
 	}
+	old := operation.Record{Kind: "old", State: operation.Succeeded}
+	for i := range s.keepEnded {
+		old.ID, old.EndedAt = fmt.Sprintf("%04x", i), time.Unix(int64(i), 0)
+		if _, err := s.InsertOperation(b.Context(), old); err != nil {
+			b.Fatal(err)
+		}
+	}
+	r.State, r.EndedAt = state, time.Unix(1e6, 0)
 	for b.Loop() {
 		if err := s.UpdateOperation(b.Context(), r); err != nil {
 			b.Fatal(err)

@@ -17,12 +17,12 @@ CREATE TABLE operations (
     id     TEXT NOT NULL UNIQUE,
     kind   TEXT NOT NULL,
     key    TEXT NOT NULL,                     -- idempotency key or ''
-    ended  INTEGER NOT NULL,                  -- 0 or 1
+    ended  INTEGER NOT NULL,                  -- nanoseconds since 1970, 0 while it runs
     record TEXT NOT NULL
 ) STRICT;
 
 CREATE UNIQUE INDEX operations_by_key ON operations (kind, key) WHERE key <> '';
-CREATE INDEX operations_by_end ON operations (ended, num);
+CREATE INDEX operations_by_end ON operations (ended);
 
 CREATE TABLE events (
     seq     INTEGER PRIMARY KEY,
