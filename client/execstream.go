@@ -86,7 +86,7 @@ func newExec(ctx context.Context, dial ExecDialer, id string, spec *api.ExecSpec
 	if spec != nil && cfg.Stdin == nil {
 		e.end.Sender(stream.Stdin).Close() // marks the stream's end, which cannot fail
 	}
-	conn, err := e.connect(ctx, cfg.Reconnect)
+	conn, err := e.connect(ctx, newPatience(cfg.Reconnect))
 	if err != nil {
 		stop()
 		return nil, err
@@ -195,7 +195,7 @@ func (e *Exec) confirm() {
 // serve serves one connection after another. It returns nil once the exit is
 // here.
 func (e *Exec) serve(ctx context.Context, conn net.Conn) error {
-	patience := e.cfg.Reconnect
+	p := newPatience(e.cfg.Reconnect)
 	for {
 		began, had := time.Now(), e.progress()
 		unhook := context.AfterFunc(ctx, func() { conn.Close() })
@@ -211,16 +211,16 @@ func (e *Exec) serve(ctx context.Context, conn net.Conn) error {
 			return ctx.Err()
 		case errors.Is(err, stream.ErrProtocol):
 			return fmt.Errorf("the command %s was lost: %w", e.id, err)
+		case time.Since(began) > settled || e.progress() != had:
+			p = newPatience(e.cfg.Reconnect)
+		default: // taken and dropped
+			if err := p.rest(ctx, err); err != nil {
+				return err
+			}
 		}
-		lived := time.Since(began)
-		if lived > time.Second || e.progress() != had {
-			patience = e.cfg.Reconnect
-		}
-		begin := time.Now()
-		if conn, err = e.connect(ctx, patience); err != nil {
+		if conn, err = e.connect(ctx, p); err != nil {
 			return err
 		}
-		patience -= time.Since(begin) + lived
 	}
 }
 

@@ -19,14 +19,40 @@ import (
 
 const (
 	maxExecReply          = 64 << 10
+	settled               = time.Second // a connection that lived so long was one
 	firstPause, lastPause = 10 * time.Millisecond, time.Second
 )
 
+// patience is how long to try to get a connection back.
+type patience struct {
+	whole    time.Duration
+	deadline time.Time
+	pause    time.Duration
+}
+
+func newPatience(whole time.Duration) *patience {
+	return &patience{whole: whole, deadline: time.Now().Add(whole), pause: firstPause}
+}
+
+// rest waits before the next attempt; an error, made of the last attempt's,
+// when there is to be none.
+func (p *patience) rest(ctx context.Context, last error) error {
+	if time.Until(p.deadline) < p.pause {
+		return fmt.Errorf("the connection to the command was lost, and %v of trying did not bring it back: %w", p.whole, last)
+	}
+	select {
+	case <-time.After(p.pause):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	p.pause = min(2*p.pause, lastPause)
+	return nil
+}
+
 // connect attaches, and tries again for as long as patience lasts and the
 // reason may pass.
-func (e *Exec) connect(ctx context.Context, patience time.Duration) (net.Conn, error) {
-	deadline := time.Now().Add(patience)
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+func (e *Exec) connect(ctx context.Context, p *patience) (net.Conn, error) {
+	for {
 		conn, err := e.attach(ctx)
 		if err == nil {
 			return conn, nil
@@ -37,14 +63,8 @@ func (e *Exec) connect(ctx context.Context, patience time.Duration) (net.Conn, e
 		if permanent(err) {
 			return nil, e.explain(err)
 		}
-		if time.Until(deadline) < pause {
-			return nil, fmt.Errorf("the connection to the command %s was lost, and %v of trying did not bring it back: %w",
-				e.id, e.cfg.Reconnect, err)
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err := p.rest(ctx, err); err != nil {
+			return nil, err
 		}
 	}
 }
