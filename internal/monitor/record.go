@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/monitor/control"
@@ -16,17 +17,25 @@ const (
 	lockFile   = "monitor.lock"
 )
 
+// lockPatience is the time that the last boot's monitor has for its end.
+const lockPatience = 3 * time.Second
+
 // lock makes this the directory's only monitor until the process ends.
 func lock(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the monitor's lock: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("another monitor keeps this VM: %w", err)
+	for start := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if time.Since(start) > lockPatience {
+			f.Close()
+			return nil, fmt.Errorf("another monitor keeps this VM: %w", err)
+		}
 	}
-	return f, nil
 }
 
 // restore takes over what an earlier monitor of the same boot knew.

@@ -68,6 +68,7 @@ func New(log *slog.Logger, cfg Config) *Runtime {
 
 // Launch writes down what to run and spawns the monitor that runs it.
 func (r *Runtime) Launch(ctx context.Context, dir string, l machine.Launch) (machine.Status, error) {
+	r.awaitFarewell(ctx, dir, l.BootID)
 	if err := removeAll(dir, ExitFile); err != nil {
 		return machine.Status{}, err
 	}
@@ -93,6 +94,19 @@ func (r *Runtime) Launch(ctx context.Context, dir string, l machine.Launch) (mac
 		}
 		if err := r.revive(ctx, dir); err != nil { // the monitor was killed under us
 			return machine.Status{}, err
+		}
+	}
+}
+
+// awaitFarewell waits until the last boot's monitor is gone: it goes on
+// answering for a moment, and must not be taken for this boot's.
+func (r *Runtime) awaitFarewell(ctx context.Context, dir, boot string) {
+	var s machine.Status
+	var err error
+	for err == nil {
+		s, err = r.call(ctx, dir, StatusRequest{After: s.Version, WaitMS: poll.Milliseconds()}, MethodStatus)
+		if s.BootID == boot || s.Phase != machine.PhaseExited {
+			return
 		}
 	}
 }
