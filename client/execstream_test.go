@@ -92,7 +92,7 @@ func TestAShortExecIsOneWrite(t *testing.T) {
 	}
 	line, rest, _ := bytes.Cut(first, []byte("\n"))
 	f, err := stream.NewReader(bytes.NewReader(rest)).Next()
-	if !json.Valid(line) || err != nil || f.Type != stream.EOF || f.Stream != stream.Stdin || len(rest) != stream.HeaderSize {
+	if !json.Valid(line) || err != nil || f.Type != stream.EOF || f.Stream != stream.Stdin || len(rest) != len(stream.AppendFrame(nil, stream.Frame{})) {
 		t.Errorf("the first write is %q", first)
 	}
 }

@@ -13,7 +13,7 @@
 //	type    uint8    Data, EOF, Ack, Resize, Signal, Exit, Stop
 //	stream  uint8    Control, Stdin, Stdout, Stderr, Result
 //	_       uint16   zero
-//	length  uint32   of the payload, at most MaxPayload
+//	length  uint32   of the payload, at most maxPayload
 //	offset  uint64   Data, EOF: position in the stream of the first payload byte
 //	                 Ack: bytes consumed so far; Signal, Resize: a sequence number
 //
@@ -22,9 +22,9 @@
 //   - Data and EOF belong to Stdin (from the client), Stdout and Stderr (from
 //     the agent).
 //   - An Ack is also the credit: a sender has at most Window bytes, in at most
-//     MaxFrames frames, beyond the last Ack under way. So a reader that stalls
+//     maxFrames frames, beyond the last Ack under way. So a reader that stalls
 //     holds at most MaxBuffered bytes a stream of anybody's memory, and never
-//     another stream. A receiver acks at half a Window, or at MaxFrames/4
+//     another stream. A receiver acks at half a Window, or at maxFrames/4
 //     frames once it has consumed them all, and at the start of a connection.
 //   - Stop goes against the data: its sender reads no more of the stream. The
 //     peer drops what it holds and sends an EOF; its writer gets ErrStopped.
@@ -43,14 +43,14 @@ import "errors"
 const (
 	// Window is the number of unacknowledged bytes a stream may have.
 	Window = 128 << 10
-	// MaxPayload is the largest payload of a frame in bytes.
-	MaxPayload = 32 << 10
-	// HeaderSize is the size of a frame's header in bytes.
-	HeaderSize = 16
-	// MaxFrames is the number of unacknowledged frames a stream may have.
-	MaxFrames = 512
+	// maxPayload is the largest payload of a frame in bytes.
+	maxPayload = 32 << 10
+	// headerSize is the size of a frame's header in bytes.
+	headerSize = 16
+	// maxFrames is the number of unacknowledged frames a stream may have.
+	maxFrames = 512
 	// MaxBuffered is what a stream may have under way, headers included.
-	MaxBuffered = Window + MaxFrames*HeaderSize
+	MaxBuffered = Window + maxFrames*headerSize
 
 	maxExit    = 4 << 10
 	maxControl = 64 // signals and resizes that are not acknowledged yet

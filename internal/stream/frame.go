@@ -57,7 +57,7 @@ func appendHeader(dst []byte, t Type, id ID, n int, off uint64) []byte {
 // Reader reads frames.
 type Reader struct {
 	r    *bufio.Reader
-	head [HeaderSize]byte
+	head [headerSize]byte
 	buf  []byte
 }
 
@@ -84,7 +84,7 @@ func (r *Reader) Next() (Frame, error) {
 	}
 	if int(n) > len(r.buf) {
 		// Doubled, so that an interactive stream keeps a small buffer.
-		r.buf = make([]byte, min(max(int(n), 2*len(r.buf), 512), MaxPayload))
+		r.buf = make([]byte, min(max(int(n), 2*len(r.buf), 512), maxPayload))
 	}
 	f.Payload = r.buf[:n]
 	if _, err := io.ReadFull(r.r, f.Payload); err != nil {
@@ -101,7 +101,7 @@ func (f Frame) plausible(n uint32) bool {
 	bytes := f.Stream == Stdin || f.Stream == Stdout || f.Stream == Stderr
 	switch f.Type {
 	case Data:
-		return bytes && n > 0 && n <= MaxPayload && f.Offset+uint64(n) > f.Offset
+		return bytes && n > 0 && n <= maxPayload && f.Offset+uint64(n) > f.Offset
 	case EOF, Stop:
 		return bytes && n == 0
 	case Ack:

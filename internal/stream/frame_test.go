@@ -21,7 +21,7 @@ func FuzzReader(f *testing.F) {
 			if err != nil {
 				break
 			}
-			if len(fr.Payload) > MaxPayload {
+			if len(fr.Payload) > maxPayload {
 				t.Fatalf("a payload of %d bytes", len(fr.Payload))
 			}
 			again = AppendFrame(again, fr)
@@ -62,7 +62,7 @@ func TestBrokenRules(t *testing.T) {
 	}
 	for name, frames := range map[string][]Frame{
 		"a gap":                 {data(1, 1)},
-		"more than a window":    {data(0, MaxPayload), data(MaxPayload, MaxPayload), data(2*MaxPayload, 1)},
+		"more than a window":    {data(0, maxPayload), data(maxPayload, maxPayload), data(2*maxPayload, 1)},
 		"data after the end":    {{Type: EOF, Stream: Stdin}, data(0, 1)},
 		"two ends":              {data(0, 2), {Type: EOF, Stream: Stdin, Offset: 1}},
 		"output from outside":   {{Type: Data, Stream: Stdout, Payload: []byte("x")}},

@@ -131,7 +131,7 @@ func (r *Receiver) ackIfDue() {
 	if drained {
 		r.data.Broadcast() // Skip may wait for it
 	}
-	if r.ring.start-r.acked >= Window/2 || drained && r.frames >= MaxFrames/4 {
+	if r.ring.start-r.acked >= Window/2 || drained && r.frames >= maxFrames/4 {
 		r.due = true
 		r.end.kick()
 	}

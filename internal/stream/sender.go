@@ -20,7 +20,7 @@ type Sender struct {
 	eof     bool   // the writer is done
 	eofSent bool   // on this connection
 	stopped bool   // the peer reads no more
-	mark    uint64 // MaxFrames/2 frames at most were sent before it and not acknowledged,
+	mark    uint64 // maxFrames/2 frames at most were sent before it and not acknowledged,
 	frames  int    // and so many after it
 }
 
@@ -151,7 +151,7 @@ func (s *Sender) begin() {
 
 // take appends the next frame to dst, if one may be sent.
 func (s *Sender) take(dst []byte) ([]byte, bool) {
-	n := min(int(s.ring.end-s.next), MaxPayload)
+	n := min(int(s.ring.end-s.next), maxPayload)
 	if n == 0 {
 		if !s.eof || s.eofSent {
 			return dst, false
@@ -159,7 +159,7 @@ func (s *Sender) take(dst []byte) ([]byte, bool) {
 		s.eofSent = true
 		return AppendFrame(dst, Frame{Type: EOF, Stream: s.id, Offset: s.ring.end}), true
 	}
-	if s.frames == MaxFrames/2 {
+	if s.frames == maxFrames/2 {
 		if s.ring.start < s.mark {
 			return dst, false
 		}

@@ -30,9 +30,10 @@ func (a *Agent) serveOn(ctx context.Context, l net.Listener) error {
 			MaxConcurrentStreams:          1024,
 			MaxReceiveBufferPerConnection: 3 << 20,
 			MaxReceiveBufferPerStream:     1 << 20,
-			MaxReadFrameSize:              256 << 10,
-			SendPingTimeout:               10 * time.Second,
-			PingTimeout:                   20 * time.Second,
+			// The host keeps a buffer of this size for each exec.
+			MaxReadFrameSize: 64 << 10,
+			SendPingTimeout:  10 * time.Second,
+			PingTimeout:      20 * time.Second,
 		},
 	}
 	defer context.AfterFunc(ctx, func() { srv.Close() })()
