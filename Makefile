@@ -8,7 +8,7 @@ GO      := CGO_ENABLED=0 go
 BIN     := build/bin
 
 # The Debian packages that banger needs at run time and its tests need besides.
-RUN_PACKAGES  := qemu-system-x86 mmdebstrap e2fsprogs ca-certificates
+RUN_PACKAGES  := qemu-system-x86 mmdebstrap e2fsprogs kmod ca-certificates
 TEST_PACKAGES := busybox-static gcc libc6-dev git
 
 .PHONY: build deps test-deps demo test test-unit test-vm bench lint faults generate clean seed
@@ -34,7 +34,7 @@ test: test-deps lint test-unit test-vm ## all that CI runs
 test-unit:
 	@scripts/test-unit
 
-test-vm: build
+test-vm: test-deps build
 	@scripts/test-vm
 
 bench: deps build ## ratios to a bare QEMU, measured in one run, into docs/benchmarks.md

@@ -18,9 +18,6 @@ import (
 	"github.com/banger-vm/banger/internal/vmm"
 )
 
-// The login user of images made by banger.
-const userID = 1000
-
 // imageSource gives internal/vm images, making one on first use.
 type imageSource struct {
 	images *image.Registry
@@ -44,7 +41,7 @@ func (s imageSource) Get(ctx context.Context, id string) (vm.Image, error) {
 func vmImage(i image.Image) vm.Image {
 	return vm.Image{
 		ID: i.ID, Root: disk.Base{Path: i.Path, SizeBytes: i.SizeBytes}, SkelDir: i.SkelDir,
-		User: i.User, UID: userID, GID: userID,
+		User: i.User, UID: i.UID, GID: i.GID,
 	}
 }
 

@@ -58,14 +58,7 @@ func (m *Monitor) run(ctx context.Context, adopt bool) (machine.Exit, error) {
 	for {
 		mark := m.console.mark()
 		begin := time.Now()
-		mach, err := m.begin(ctx, adopt)
-		if err != nil {
-			return machine.Exit{}, err
-		}
-		if !adopt {
-			m.spawned(mach, time.Since(begin))
-		}
-		end, err := m.keep(ctx, mach, mark, begin)
+		end, err := m.runOnce(ctx, adopt, mark, begin)
 		if err != nil {
 			return machine.Exit{}, err
 		}
@@ -80,6 +73,36 @@ func (m *Monitor) run(ctx context.Context, adopt bool) (machine.Exit, error) {
 			s.ReadyMS, s.SystemMS = 0, 0
 		})
 	}
+}
+
+// runOnce keeps the VM until its VMM ends.
+func (m *Monitor) runOnce(ctx context.Context, adopt bool, mark int64, begin time.Time) (ending, error) {
+	mach, err := m.begin(ctx, adopt)
+	if errors.Is(err, machine.ErrNotRunning) {
+		return m.postMortem(ctx)
+	}
+	if err != nil {
+		return ending{}, err
+	}
+	if !adopt {
+		m.spawned(mach, time.Since(begin))
+	}
+	return m.keep(ctx, mach, mark, begin)
+}
+
+// postMortem finds out how a VMM ended while no monitor was there;
+// machine.ErrNotRunning if nobody can tell.
+func (m *Monitor) postMortem(ctx context.Context) (ending, error) {
+	pm, ok := m.driver.(vmm.PostMortem)
+	if !ok {
+		return ending{}, machine.ErrNotRunning
+	}
+	exit, err := pm.LastExit(ctx, m.launch.Spec)
+	if err != nil {
+		return ending{}, errors.Join(machine.ErrNotRunning, err)
+	}
+	s, _ := m.board.get()
+	return ending{vmm: exit, hello: s.Guest, ready: s.ReadyMS > 0, console: m.console.tail(0)}, nil
 }
 
 // begin starts the VMM or takes it over.

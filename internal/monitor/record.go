@@ -45,4 +45,5 @@ func restore(dir string, s *machine.Status) {
 		return // nothing is known: timings stay 0
 	}
 	s.SpawnMS, s.ReadyMS, s.SystemMS, s.Reboots = old.SpawnMS, old.ReadyMS, old.SystemMS, old.Reboots
+	s.Guest = old.Guest
 }

@@ -128,7 +128,7 @@ func (e *env) command(ctx context.Context, args ...string) *exec.Cmd {
 // banger runs the CLI with stdin and returns how it ended.
 func (e *env) bangerIn(t *testing.T, stdin string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), deadline) // clean-ups call it too
 	defer cancel()
 	cmd := e.command(ctx, args...)
 	var out, errs bytes.Buffer
