@@ -1,0 +1,262 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/rpc"
+	"github.com/banger-vm/banger/internal/rpc/rpcserver"
+)
+
+// fake is a daemon without machines: its VMs are entries, its operations end
+// at the first look, except those on the image or VM "slow", which end when
+// they are cancelled.
+type fake struct {
+	dir string
+
+	mu      sync.Mutex // guards the rest
+	vms     map[string]*api.VM
+	images  []api.Image
+	ops     []*api.Operation
+	changed chan struct{}
+	log     []string // what was asked for, a word each
+}
+
+func newFake(dir string) *fake {
+	f := &fake{dir: dir, vms: map[string]*api.VM{}, changed: make(chan struct{})}
+	f.images = []api.Image{{
+		ID: "aaaabbbbccccdddd", Name: "debian", OS: "Debian\x1b[31m 12", User: "dev",
+		SizeBytes: 32 << 30, UsedBytes: 400 << 20, CreatedAt: time.Now().Add(-50 * time.Hour), VMs: []string{"web"},
+	}}
+	f.add("web", api.StateRunning)
+	f.add("old", api.StateStopped).Reason = "the guest powered off\x07"
+	return f
+}
+
+func (f *fake) add(name string, state api.State) *api.VM {
+	vm := &api.VM{
+		ID: fmt.Sprintf("f00d%012x", len(f.vms)), Name: name, State: state, ImageID: "aaaabbbbccccdddd", User: "dev",
+		Spec:      api.VMSpec{Name: name, Image: "debian", CPUs: 2, MemoryBytes: 512 << 20, DiskBytes: 16 << 30, Network: "user"},
+		CreatedAt: time.Now().Add(-3 * time.Hour), Dir: "/vms/" + name,
+	}
+	if state == api.StateRunning {
+		vm.Boot = &api.Boot{
+			ID: "b1", VMM: "qemu", VMMVersion: "7.2", Accel: "tcg", VMMPID: 11, MonitorPID: 10, Kernel: "6.1",
+			Timings: api.Timings{SpawnMS: 120, AgentReadyMS: 4700},
+		}
+		vm.Reduced = []string{"there is no KVM"}
+	}
+	f.vms[name] = vm
+	return vm
+}
+
+// serve answers until ctx ends; it returns the daemon's socket.
+func (f *fake) serve(ctx context.Context) (string, error) {
+	socket := filepath.Join(f.dir, "d.sock")
+	for path, cfg := range map[string]rpcserver.Config{
+		socket:                           {Methods: f.methods(), Grace: time.Millisecond},
+		filepath.Join(f.dir, "mon.sock"): {Streams: map[string]rpcserver.Stream{api.MethodExecAttach: f.attach}, Grace: time.Millisecond},
+	} {
+		l, err := rpc.Listen(path, 0o600)
+		if err != nil {
+			return "", err
+		}
+		go rpcserver.New(slog.New(slog.DiscardHandler), cfg).Serve(ctx, l)
+	}
+	return socket, nil
+}
+
+func (f *fake) find(ref string) (*api.VM, error) {
+	for _, vm := range f.vms {
+		if vm.Name == ref || vm.ID == ref {
+			return vm, nil
+		}
+	}
+	return nil, api.NewError(api.KindNotFound, fmt.Sprintf("there is no VM %q", ref), "List them with: banger ls -a")
+}
+
+// begin adds an operation; do is what it does.
+func (f *fake) begin(kind, name string, slow bool, do func() (id string)) api.Operation {
+	op := &api.Operation{
+		ID: fmt.Sprintf("0p%014x", len(f.ops)), Kind: kind, Target: "vm/" + name, Name: name, State: api.OpRunning,
+		Progress: api.Progress{Phase: "working", Done: 1, Total: 4, Unit: "steps"}, StartedAt: time.Now(),
+		Steps: []api.OpStep{{Name: "disks", State: "done", MS: 12}},
+	}
+	f.ops = append(f.ops, op)
+	f.log = append(f.log, kind+" "+name)
+	if !slow {
+		op.State, op.EndedAt = api.OpSucceeded, op.StartedAt.Add(1500*time.Millisecond)
+		op.Result = json.RawMessage(fmt.Sprintf(`{"id":%q}`, do()))
+	}
+	begun := *op
+	begun.State = api.OpRunning
+	return begun
+}
+
+func (f *fake) op(id string) (*api.Operation, error) {
+	for _, op := range f.ops {
+		if strings.HasPrefix(op.ID, id) {
+			return op, nil
+		}
+	}
+	return nil, api.NewError(api.KindNotFound, fmt.Sprintf("there is no operation %q", id), "")
+}
+
+// locked makes a handler that has the fake to itself.
+func locked[P, R any](f *fake, do func(P) (R, error)) rpcserver.Handler {
+	return rpcserver.Bind(func(_ context.Context, p P) (R, error) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return do(p)
+	})
+}
+
+func (f *fake) methods() map[string]rpcserver.Handler {
+	m := map[string]rpcserver.Handler{
+		api.MethodDaemonStatus: locked(f, func(api.Empty) (api.DaemonStatus, error) {
+			return api.DaemonStatus{PID: 1 << 30, Version: "v0", Protocol: 1, Socket: "/s", StateDir: "/state", LogFile: "/log", StartedAt: time.Now(), VMs: 2, Running: 1}, nil
+		}),
+		api.MethodDaemonStop: locked(f, func(api.Empty) (api.Empty, error) { return api.Empty{}, nil }),
+		api.MethodVMList: locked(f, func(r api.VMListRequest) (list api.VMList, _ error) {
+			for _, vm := range f.vms {
+				if r.All || vm.State == api.StateRunning {
+					list.VMs = append(list.VMs, *vm)
+				}
+			}
+			slices.SortFunc(list.VMs, func(a, b api.VM) int { return strings.Compare(a.Name, b.Name) })
+			return list, nil
+		}),
+		api.MethodVMInspect:     locked(f, func(r api.VMRef) (*api.VM, error) { return f.find(r.VM) }),
+		api.MethodVMConnect:     locked(f, f.connect),
+		api.MethodVMCreateBegin: locked(f, f.create),
+		api.MethodImageList:     locked(f, func(api.Empty) (api.ImageList, error) { return api.ImageList{Images: f.images}, nil }),
+		api.MethodImageInspect:  locked(f, func(api.ImageRef) (api.Image, error) { return f.images[0], nil }),
+		api.MethodImageDelete: locked(f, func(r api.ImageDeleteRequest) (api.Operation, error) {
+			return api.Operation{}, api.NewError(api.KindFailedPrecondition, "the VM web stands on it", "Remove that first.")
+		}),
+		api.MethodImageBootstrapBegin: locked(f, func(r api.ImageBootstrapRequest) (api.Operation, error) {
+			return f.begin("image.bootstrap", r.Name, r.Name == "slow", func() string { return "img1" }), nil
+		}),
+		api.MethodOpList: locked(f, func(api.OpListRequest) (list api.OpList, _ error) {
+			for _, op := range slices.Backward(f.ops) {
+				list.Operations = append(list.Operations, *op)
+			}
+			return list, nil
+		}),
+		api.MethodOpShow:     locked(f, func(r api.OpRef) (*api.Operation, error) { return f.op(r.ID) }),
+		api.MethodOpCancel:   locked(f, f.cancel),
+		api.MethodOpWait:     rpcserver.Bind(f.wait),
+		api.MethodEventWatch: rpcserver.Bind(f.events),
+	}
+	for method, state := range map[string]api.State{api.MethodVMStart: api.StateRunning, api.MethodVMStop: api.StateStopped, api.MethodVMKill: api.StateStopped} {
+		m[method] = locked(f, func(r api.VMStopRequest) (api.Operation, error) {
+			vm, err := f.find(r.VM)
+			if err != nil {
+				return api.Operation{}, err
+			}
+			return f.begin(method, vm.Name, vm.Name == "slow", func() string { vm.State = state; return vm.ID }), nil
+		})
+	}
+	m[api.MethodVMDelete] = locked(f, f.delete)
+	return m
+}
+
+func (f *fake) connect(r api.VMRef) (api.VMEndpoint, error) {
+	vm, err := f.find(r.VM)
+	if err == nil && vm.State != api.StateRunning {
+		err = api.NewError(api.KindFailedPrecondition, "the VM "+vm.Name+" is stopped", "Start it with: banger start "+vm.Name)
+	}
+	if err != nil {
+		return api.VMEndpoint{}, err
+	}
+	return api.VMEndpoint{ID: vm.ID, Name: vm.Name, User: "dev", BootID: "b1", Socket: filepath.Join(f.dir, "mon.sock")}, nil
+}
+
+func (f *fake) create(r api.VMCreateRequest) (api.Operation, error) {
+	s := r.Spec
+	switch {
+	case s.Image == "nope":
+		return api.Operation{}, api.NewError(api.KindNotFound, `there is no image "nope"`, "List them with: banger image ls")
+	case s.MemoryBytes == 1<<20:
+		return api.Operation{}, api.NewError(api.KindInvalid, "1M of memory is too little", "Give at least 128M.")
+	case f.vms[s.Name] != nil:
+		return api.Operation{}, api.NewError(api.KindAlreadyExists, "there is a VM "+s.Name+" already", "")
+	case s.Name == "":
+		s.Name = "calm-otter"
+	}
+	return f.begin("vm.create", s.Name, s.Image == "slow", func() string {
+		vm := f.add(s.Name, api.StateStopped)
+		if r.Start {
+			vm.State = api.StateRunning
+		}
+		vm.Spec = s
+		return vm.ID
+	}), nil
+}
+
+func (f *fake) delete(r api.VMDeleteRequest) (api.Operation, error) {
+	vm, err := f.find(r.VM)
+	switch {
+	case err != nil:
+		return api.Operation{}, err
+	case vm.Name == "busy":
+		return api.Operation{}, &api.Error{Kind: api.KindBusy, Message: "another operation has it", Operation: "0p7"}
+	case vm.State == api.StateRunning && !r.Force:
+		return api.Operation{}, api.NewError(api.KindFailedPrecondition, "the VM "+vm.Name+" is running", "Stop it, or use: banger rm -f "+vm.Name)
+	}
+	return f.begin("vm.delete", vm.Name, false, func() string { delete(f.vms, vm.Name); return vm.ID }), nil
+}
+
+func (f *fake) cancel(r api.OpRef) (*api.Operation, error) {
+	op, err := f.op(r.ID)
+	if err == nil && !op.State.Final() {
+		op.State, op.EndedAt = api.OpCanceled, time.Now()
+		f.log = append(f.log, "cancel "+op.Name)
+		close(f.changed)
+		f.changed = make(chan struct{})
+	}
+	return op, err
+}
+
+func (f *fake) wait(ctx context.Context, r api.OpWaitRequest) (api.Operation, error) {
+	for {
+		f.mu.Lock()
+		op, err := f.op(r.ID)
+		changed := f.changed
+		if err != nil || op.State.Final() {
+			defer f.mu.Unlock()
+			if err != nil {
+				return api.Operation{}, err
+			}
+			return *op, nil
+		}
+		f.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return api.Operation{}, ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+func (f *fake) events(ctx context.Context, r api.EventWatchRequest) (batch api.EventBatch, _ error) {
+	batch.Last = 3
+	for seq := r.Since + 1; r.Since >= 0 && seq <= 3; seq++ {
+		batch.Events = append(batch.Events, api.Event{
+			Seq: uint64(seq), Time: time.Unix(0, 0).UTC(), Type: "vm.started", Target: "vm/1", Name: "web", Message: fmt.Sprintf("message %d\x1b", seq),
+		})
+	}
+	if r.Since >= 3 {
+		<-ctx.Done()
+		return batch, ctx.Err()
+	}
+	return batch, nil
+}
