@@ -52,13 +52,27 @@ func (c *console) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.size+int64(len(p)) > maxConsole/2 {
-		if err := errors.Join(os.Rename(c.path, c.path+".1"), c.file.Close(), c.open()); err != nil {
+		if err := c.rotateLocked(); err != nil {
 			return 0, err
 		}
 	}
 	n, err := c.file.Write(p)
 	c.size += int64(n)
 	return n, err
+}
+
+// rotate begins a new file, so that a boot's words are not taken for the next one's.
+func (c *console) rotate() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.size == 0 {
+		return nil
+	}
+	return c.rotateLocked()
+}
+
+func (c *console) rotateLocked() error {
+	return errors.Join(os.Rename(c.path, c.path+".1"), c.file.Close(), c.open())
 }
 
 // copyFrom takes all of a console to its end. A full disk must not stop the

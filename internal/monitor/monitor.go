@@ -55,6 +55,11 @@ func newMonitor(l machine.Launch, driver vmm.Driver, log *slog.Logger) (*Monitor
 // run keeps the VM until it has ended for good and returns how. With adopt it
 // takes a running VMM over; machine.ErrNotRunning if there is none.
 func (m *Monitor) run(ctx context.Context, adopt bool) (machine.Exit, error) {
+	if !adopt {
+		if err := m.console.rotate(); err != nil {
+			return machine.Exit{}, fmt.Errorf("beginning a new console file: %w", err)
+		}
+	}
 	for {
 		mark := m.console.mark()
 		begin := time.Now()

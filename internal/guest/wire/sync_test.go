@@ -73,7 +73,8 @@ func junk() *rapid.Generator[[]byte] {
 	piece := rapid.Custom(func(t *rapid.T) []byte {
 		whole := rapid.SampledFrom([][]byte{
 			Sync(Nonce{1, 2, 3}), Answer(Nonce{1, 2, 3}), []byte(magic), []byte(prefix), []byte(prefix + prefix),
-			[]byte(magic + "S"), []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), {0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 1, 0, 0},
+			[]byte(magic + "S"), []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+			{0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 1, 0, 0},
 		}).Draw(t, "whole")
 		return whole[:rapid.IntRange(1, len(whole)).Draw(t, "cut")]
 	})

@@ -11,7 +11,7 @@ import (
 
 const (
 	// askAgain: an init that has only just been executed loses a signal.
-	askAgain = 3 * time.Second
+	askAgain = time.Second
 	// watchDisks is how often the disks are looked at under an init that tells
 	// nothing.
 	watchDisks = 100 * time.Millisecond
