@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -44,13 +42,8 @@ func Main(version string, argv []string) int {
 	case verb == "--version":
 		fmt.Println(version)
 		return 0
-	case verb == notify.Ready:
-		return exit(notify.Send(notify.Ready, notifyLimit))
-	case verb == notify.Stopping:
-		if !shuttingDown() {
-			return 0
-		}
-		return exit(notify.Send(notify.Stopping, notifyLimit))
+	case verb == notify.Ready, verb == notify.Stopping:
+		return exit(notify.Send(verb, notifyLimit))
 	}
 	return exit(fmt.Errorf("banger-guest runs inside banger's VMs only"))
 }
@@ -61,16 +54,6 @@ func exit(err error) int {
 	}
 	fmt.Fprintln(os.Stderr, "banger-guest:", err)
 	return 1
-}
-
-// shuttingDown says whether systemd stops the whole system, not only the unit
-// that asks.
-func shuttingDown() bool {
-	out, err := exec.Command("systemctl", "is-system-running").Output()
-	if len(out) == 0 && err != nil {
-		return true
-	}
-	return strings.TrimSpace(string(out)) == "stopping"
 }
 
 // The descriptors that /init leaves: what it waits on, and banger-guest itself.

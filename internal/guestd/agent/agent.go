@@ -138,6 +138,9 @@ func (a *Agent) told(ctx context.Context, word string) error {
 }
 
 func (a *Agent) stopping() {
+	if h, _, _ := a.state.get(); h.Phase == wire.PhaseStopping {
+		return
+	}
 	a.state.update(func(h *wire.Hello) {
 		if h.Phase != wire.PhaseHalted {
 			h.Phase = wire.PhaseStopping

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,9 +13,9 @@ import (
 const (
 	// askAgain: an init that has only just been executed loses a signal.
 	askAgain = time.Second
-	// watchDisks is how often the disks are looked at under an init that tells
-	// nothing.
-	watchDisks = 100 * time.Millisecond
+	// lookAgain is how often an init that is to come, and the disks under one
+	// that tells nothing, are looked at.
+	lookAgain = 100 * time.Millisecond
 )
 
 // shutDown asks for the shutdowns that the host wants, and again until one
@@ -33,14 +34,19 @@ func (a *Agent) shutDown(ctx context.Context) error {
 				again = nil
 				continue
 			}
-			if err := a.cfg.Ask(asked); err != nil {
+			err := a.cfg.Ask(asked)
+			if errors.Is(err, power.ErrStarting) {
+				again = time.After(lookAgain)
+				continue
+			}
+			if err != nil {
 				a.log.Warn("asking for the shutdown failed", "err", err)
 				a.state.note(fmt.Sprintf("the shutdown could not begin: %v", err))
 			}
 			again = time.After(askAgain)
 			if a.cfg.Boot.Init == power.Busybox || a.cfg.Boot.Init == power.Other {
 				a.stopping()
-				look = time.Tick(watchDisks)
+				look = time.Tick(lookAgain)
 			}
 		case <-look:
 			if done, err := power.Flushed(); err == nil && done {

@@ -4,6 +4,7 @@
 package power
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -45,11 +46,18 @@ func InitKind(path string) Init {
 	return Other
 }
 
-// Running is the kind of the init that runs.
-func Running() (Init, error) {
+// ErrStarting says that the image's init does not run yet.
+var ErrStarting = errors.New("the guest's init is still to be started")
+
+// running is the kind of the init that runs; ErrStarting while that is the
+// initramfs's /init, which is the agent's own program.
+func running() (Init, error) {
 	exe, err := os.Readlink("/proc/1/exe")
 	if err != nil {
 		return Other, fmt.Errorf("finding out which init runs: %w", err)
+	}
+	if self, err := os.Readlink("/proc/self/exe"); err == nil && self == exe {
+		return Other, ErrStarting
 	}
 	return InitKind(exe), nil
 }
@@ -86,9 +94,10 @@ func actionFor(sig os.Signal) wire.Halt {
 	return wire.HaltPoweroff
 }
 
-// Ask asks the running init for a shutdown. It does not wait for it.
+// Ask asks the running init for a shutdown and does not wait for it. One that
+// has only just been started may not hear it.
 func Ask(action wire.Halt) error {
-	init, err := Running()
+	init, err := running()
 	if err != nil {
 		return err
 	}
