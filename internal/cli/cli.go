@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/term"
@@ -33,6 +34,7 @@ type app struct {
 
 // Main runs a command line and returns its exit code.
 func Main(args []string, in, out, errOut *os.File) int {
+	debug.SetGCPercent(400) // a short life: rather some memory than collections
 	a := &app{in: in, out: out, err: errOut, now: time.Now}
 	if len(args) == 1 && args[0] == "--version" { // no need to build the commands
 		fmt.Fprintln(out, "banger", version.Version)

@@ -85,8 +85,12 @@ func bootFields(b api.Boot) []string {
 		name string
 		ms   float64
 	}{
-		{"disk", b.Timings.DiskMS}, {"spawn", b.Timings.SpawnMS}, {"kernel", b.Timings.KernelMS}, {"init", b.Timings.InitMS},
-		{"agent ready", b.Timings.AgentReadyMS}, {"system ready", b.Timings.SystemReadyMS},
+		{"disk", b.Timings.DiskMS},
+		{"spawn", b.Timings.SpawnMS},
+		{"kernel", b.Timings.KernelMS},
+		{"init", b.Timings.InitMS},
+		{"agent ready", b.Timings.AgentReadyMS},
+		{"system ready", b.Timings.SystemReadyMS},
 	} {
 		if p.ms > 0 {
 			phases = append(phases, p.name+" "+show.Millis(p.ms))

@@ -200,7 +200,7 @@ func TestTerminalIsRaw(t *testing.T) {
 		}
 		cooked = termios.Lflag&unix.ISIG != 0
 	}
-	tty.Write([]byte{3, 4})            // Ctrl-C and Ctrl-D are the guest's
+	tty.Write([]byte{3, 4}) // Ctrl-C and Ctrl-D are the guest's
 	got := make([]byte, 2)
 	if _, err := io.ReadFull(tty, got); err != nil || !bytes.Equal(got, []byte{3, 4}) {
 		t.Errorf("got %q, %v", got, err)

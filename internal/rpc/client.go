@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -133,8 +134,8 @@ func (c *Client) readReplies() error {
 		if err != nil {
 			return unavailable(err)
 		}
-		var r Reply
-		if err := json.Unmarshal(line, &r); err != nil {
+		r, err := parseReply(line)
+		if err != nil {
 			return unavailable(fmt.Errorf("it sent a line that is no reply: %w", err))
 		}
 		if len(r.ID) == 0 || string(r.ID) == "null" {
@@ -148,9 +149,27 @@ func (c *Client) readReplies() error {
 		delete(c.waiting, string(r.ID))
 		c.mu.Unlock()
 		if ch != nil { // nil: its caller has stopped waiting
-			ch <- &r
+			ch <- r
 		}
 	}
+}
+
+// parseReply decodes a reply. The form that banger's server gives a result is
+// cut out: a long list is then scanned once less, when it is decoded.
+func parseReply(line []byte) (*Reply, error) {
+	const head, middle = `{"jsonrpc":"2.0","id":`, `,"result":`
+	if rest, ok := bytes.CutPrefix(line, []byte(head)); ok {
+		digits := 0
+		for digits < len(rest) && rest[digits] >= '0' && rest[digits] <= '9' {
+			digits++
+		}
+		if result, ok := bytes.CutPrefix(rest[digits:], []byte(middle)); ok && digits > 0 && bytes.HasSuffix(result, []byte("}")) {
+			return &Reply{ID: rest[:digits], Result: result[:len(result)-1]}, nil
+		}
+	}
+	var r Reply
+	err := json.Unmarshal(line, &r)
+	return &r, err
 }
 
 func (c *Client) lostError() error {

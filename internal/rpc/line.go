@@ -18,7 +18,8 @@ const (
 	// it trusts: a list of thousands of VMs is longer than a request.
 	MaxReply = 64 << 20
 
-	readBuffer   = 4 << 10
+	readBuffer   = 4 << 10  // where lines are short
+	replyBuffer  = 64 << 10 // where they may be long
 	writeTimeout = 30 * time.Second
 )
 
@@ -39,7 +40,11 @@ type LineConn struct {
 
 // NewLineConn reads lines of at most maxLine bytes from conn.
 func NewLineConn(conn net.Conn, maxLine int) *LineConn {
-	return &LineConn{Conn: conn, r: bufio.NewReaderSize(conn, readBuffer), max: maxLine}
+	size := readBuffer
+	if maxLine > MaxRequest {
+		size = replyBuffer
+	}
+	return &LineConn{Conn: conn, r: bufio.NewReaderSize(conn, size), max: maxLine}
 }
 
 // ReadLine returns the next line without its end; empty lines are skipped.

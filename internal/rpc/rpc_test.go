@@ -3,6 +3,7 @@ package rpc
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -161,6 +162,31 @@ func FuzzReadLine(f *testing.F) {
 				t.Fatalf("got %q, %v; want %q", got, err, want)
 			}
 			data = rest
+		}
+	})
+}
+
+// FuzzParseReply compares the short cut with the long way.
+func FuzzParseReply(f *testing.F) {
+	f.Add([]byte(`{"jsonrpc":"2.0","id":12,"result":{"a":1}}`))
+	f.Add([]byte(`{"jsonrpc":"2.0","id":12,"result":[],"error":{"code":1,"message":"m"}}`))
+	f.Add([]byte(`{"jsonrpc":"2.0","id":1,"result":}`))
+	f.Add([]byte(`{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"m"}}`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		got, err := parseReply(line)
+		var want Reply
+		wantErr := json.Unmarshal(line, &want)
+		switch {
+		case err != nil:
+			if wantErr == nil {
+				t.Fatalf("refused: %v", err)
+			}
+		case json.Valid(got.Result) && got.Error == nil && wantErr == nil && want.Error == nil:
+			if string(got.ID) != string(want.ID) || string(bytes.TrimSpace(got.Result)) != string(want.Result) {
+				t.Fatalf("got %s %s, want %s %s", got.ID, got.Result, want.ID, want.Result)
+			}
+		case got.Error == nil && len(got.Result) > 0 && json.Valid(got.Result):
+			t.Fatalf("%q became a result", line)
 		}
 	})
 }
