@@ -123,7 +123,7 @@ func makeDirs(p places.Places) error {
 	if err := p.Make(); err != nil {
 		return err
 	}
-	for _, dir := range []string{filepath.Join(p.StateDir, "vms"), p.CacheDir} {
+	for _, dir := range []string{filepath.Join(p.StateDir, "vms"), filepath.Join(p.CacheDir, verdicts)} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("making banger's directories: %w", err)
 		}

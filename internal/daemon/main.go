@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/banger-vm/banger/internal/fault"
@@ -79,5 +80,6 @@ func mainMonitor(ctx context.Context, args []string, stderr io.Writer) error {
 	}
 	o.Log = telemetry.Config{Level: *level}
 	o.Drivers = Drivers(*cacheDir)
+	o.Writable = []string{filepath.Join(*cacheDir, verdicts)}
 	return monitor.Main(ctx, o)
 }

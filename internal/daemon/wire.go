@@ -39,11 +39,14 @@ type parts struct {
 	vms    *vm.Manager
 }
 
+// verdicts is where the cache keeps what was found out about this host.
+const verdicts = "probe"
+
 // Drivers makes the VMM drivers of this build; monitors use the same.
 func Drivers(cacheDir string) map[string]func(*slog.Logger) vmm.Driver {
 	return map[string]func(*slog.Logger) vmm.Driver{
 		"qemu": func(log *slog.Logger) vmm.Driver {
-			return qemu.New(hostexec.Host{}, log, qemu.Config{CacheDir: filepath.Join(cacheDir, "probe")})
+			return qemu.New(hostexec.Host{}, log, qemu.Config{CacheDir: filepath.Join(cacheDir, verdicts)})
 		},
 	}
 }

@@ -11,10 +11,9 @@ import (
 	"runtime/debug"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/monitor/control"
+	"github.com/banger-vm/banger/internal/monitor/sandbox"
 	"github.com/banger-vm/banger/internal/rpc"
 	"github.com/banger-vm/banger/internal/telemetry"
 	"github.com/banger-vm/banger/internal/vmm"
@@ -29,6 +28,8 @@ type Options struct {
 	// Drivers makes the VMM drivers, by name.
 	Drivers map[string]func(log *slog.Logger) vmm.Driver
 	Log     telemetry.Config
+	// Writable are directories that the drivers may write to besides the VM's.
+	Writable []string
 }
 
 // farewell is how long a monitor goes on answering after its VM has ended, so
@@ -40,8 +41,8 @@ func Main(ctx context.Context, o Options) error {
 	// Small and quiet: many of these run at once.
 	debug.SetGCPercent(40)
 	debug.SetMemoryLimit(24 << 20)
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("giving up new privileges: %w", err)
+	if err := sandbox.NoNewPrivileges(); err != nil {
+		return err
 	}
 	var l machine.Launch
 	if err := control.ReadFile(o.Dir, control.LaunchFile, &l); err != nil {
@@ -83,6 +84,13 @@ func serve(ctx context.Context, o Options, l machine.Launch, log *slog.Logger) e
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m.life = ctx
+	m.confine = func() error {
+		reduced, err := confine(l, o.Writable)
+		if reduced != "" {
+			m.board.update(func(s *machine.Status) { s.Reduced = append(s.Reduced, reduced) })
+		}
+		return err
+	}
 	served := make(chan error, 1)
 	go func() { served <- m.server().Serve(ctx, listener) }()
 	if err := m.live(ctx, o.Adopt); err != nil {

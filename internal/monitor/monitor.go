@@ -33,8 +33,9 @@ type Monitor struct {
 	asked   string // why we end the VMM, "" while we do not
 	hello   wire.Hello
 
-	life context.Context // of the process; set before anything is served
-	stop atomic.Bool     // a graceful stop was asked for
+	confine func() error    // before a VMM is started, or after one was taken over
+	life    context.Context // of the process; set before anything is served
+	stop    atomic.Bool     // a graceful stop was asked for
 }
 
 // newMonitor prepares for the VM that launch describes.
@@ -112,17 +113,32 @@ func (m *Monitor) postMortem(ctx context.Context) (ending, error) {
 
 // begin starts the VMM or takes it over.
 func (m *Monitor) begin(ctx context.Context, adopt bool) (vmm.Machine, error) {
-	if adopt {
-		mach, err := m.driver.Connect(ctx, m.launch.Spec)
-		if errors.Is(err, vmm.ErrNotRunning) {
-			return nil, machine.ErrNotRunning
+	if !adopt {
+		if err := m.confineOnce(); err != nil {
+			return nil, err
 		}
-		if err == nil {
-			m.board.update(func(s *machine.Status) { s.VMM = mach.Facts() })
-		}
-		return mach, err
+		return m.driver.Start(ctx, m.launch.Spec)
 	}
-	return m.driver.Start(ctx, m.launch.Spec)
+	// A confined process sees nothing of one that another confined.
+	mach, err := m.driver.Connect(ctx, m.launch.Spec)
+	if errors.Is(err, vmm.ErrNotRunning) {
+		return nil, machine.ErrNotRunning
+	}
+	if err != nil {
+		return nil, err
+	}
+	m.board.update(func(s *machine.Status) { s.VMM = mach.Facts() })
+	return mach, m.confineOnce()
+}
+
+// confineOnce confines this process for good.
+func (m *Monitor) confineOnce() error {
+	confine := m.confine
+	m.confine = nil
+	if confine == nil {
+		return nil
+	}
+	return confine()
 }
 
 func (m *Monitor) spawned(mach vmm.Machine, took time.Duration) {

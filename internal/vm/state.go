@@ -26,6 +26,7 @@ func (m *Manager) view(r Record) View {
 	}
 	if v.Live != nil {
 		v.Reduced = append(v.Reduced, m.VMMs.Reduced(r.Spec.VMM, *v.Live)...)
+		v.Reduced = append(v.Reduced, v.Live.Reduced...)
 	}
 	return v
 }

@@ -1,0 +1,66 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/monitor/sandbox"
+)
+
+// system is what programs of the host need to run at all.
+var system = []sandbox.Rule{
+	{Path: "/usr", Access: sandbox.Exec},
+	{Path: "/bin", Access: sandbox.Exec},
+	{Path: "/sbin", Access: sandbox.Exec},
+	{Path: "/lib", Access: sandbox.Exec},
+	{Path: "/lib64", Access: sandbox.Exec},
+	{Path: "/opt", Access: sandbox.Exec},
+	{Path: "/nix", Access: sandbox.Exec},
+	{Path: "/etc/ld.so.cache", Access: sandbox.Read},
+	{Path: "/etc/ld.so.preload", Access: sandbox.Read},
+	{Path: "/etc/localtime", Access: sandbox.Read},
+	{Path: "/etc/resolv.conf", Access: sandbox.Read}, // the user-mode network's DNS
+	{Path: "/etc/hosts", Access: sandbox.Read},
+	{Path: "/proc", Access: sandbox.Write},
+	{Path: "/sys", Access: sandbox.Read},
+	{Path: "/dev/null", Access: sandbox.Write},
+	{Path: "/dev/zero", Access: sandbox.Write},
+	{Path: "/dev/urandom", Access: sandbox.Read},
+	{Path: "/dev/random", Access: sandbox.Read},
+	{Path: "/dev/kvm", Access: sandbox.Write},
+	{Path: "/dev/net/tun", Access: sandbox.Write},
+}
+
+// confine leaves this process, and the VMM that it starts from now on, the
+// files of its VM. It returns what is missing as a sentence, "" for nothing.
+func confine(l machine.Launch, writable []string) (reduced string, err error) {
+	// What needs a temporary directory gets the VM's.
+	if err := os.Setenv("TMPDIR", l.Spec.Dir); err != nil {
+		return "", fmt.Errorf("setting the temporary directory: %w", err)
+	}
+	rules := append([]sandbox.Rule{
+		{Path: l.Spec.Dir, Access: sandbox.Write},
+		{Path: l.Spec.Kernel, Access: sandbox.Read},
+		{Path: l.Spec.Initramfs, Access: sandbox.Read},
+	}, system...)
+	for _, dir := range writable {
+		rules = append(rules, sandbox.Rule{Path: dir, Access: sandbox.Write})
+	}
+	for _, d := range l.Spec.Drives {
+		if filepath.IsAbs(d.Path) {
+			access := sandbox.Write
+			if d.ReadOnly {
+				access = sandbox.Read
+			}
+			rules = append(rules, sandbox.Rule{Path: d.Path, Access: access})
+		}
+	}
+	err = sandbox.Confine(rules)
+	if errors.Is(err, sandbox.ErrUnavailable) {
+		return "Its monitor and VMM may open all files of this user: this kernel has no Landlock.", nil
+	}
+	return "", err
+}
