@@ -60,9 +60,13 @@ func TestBrokenRules(t *testing.T) {
 	data := func(off uint64, n int) Frame {
 		return Frame{Type: Data, Stream: Stdin, Offset: off, Payload: make([]byte, n)}
 	}
+	var flood []Frame
+	for off := uint64(0); off <= Window; off += maxPayload {
+		flood = append(flood, data(off, maxPayload))
+	}
 	for name, frames := range map[string][]Frame{
 		"a gap":                 {data(1, 1)},
-		"more than a window":    {data(0, maxPayload), data(maxPayload, maxPayload), data(2*maxPayload, 1)},
+		"more than a window":    flood,
 		"data after the end":    {{Type: EOF, Stream: Stdin}, data(0, 1)},
 		"two ends":              {data(0, 2), {Type: EOF, Stream: Stdin, Offset: 1}},
 		"output from outside":   {{Type: Data, Stream: Stdout, Payload: []byte("x")}},
