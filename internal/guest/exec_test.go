@@ -2,8 +2,10 @@ package guest_test
 
 import (
 	"bytes"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
@@ -47,4 +49,19 @@ func TestExecThroughTheWholeStack(t *testing.T) {
 		})
 	}
 	eventually(t, "the guest forgets acknowledged commands", func() bool { return r.execs.Running() == 0 })
+}
+
+func TestNothingIsLeftInTheHost(t *testing.T) {
+	r := newRig(t, execs.Config{})
+	run := func() {
+		wait(t, r.start(api.ExecSpec{Argv: []string{"echo"}, User: "root"}, client.ExecConfig{Stdin: strings.NewReader("x")}))
+	}
+	run()
+	eventually(t, "the first is forgotten", func() bool { return r.execs.Running() == 0 })
+	time.Sleep(50 * time.Millisecond)
+	before := runtime.NumGoroutine()
+	for range 30 {
+		run()
+	}
+	eventually(t, "the goroutines end", func() bool { return runtime.NumGoroutine() <= before+2 })
 }
