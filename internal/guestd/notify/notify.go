@@ -49,6 +49,8 @@ func ParseNote(word string) (string, bool) { return strings.CutPrefix(word, note
 const (
 	maxWord = 1024
 	done    = "ok\n"
+
+	tryAgain = 100 * time.Millisecond
 )
 
 // Send tells the agent word and waits, at most limit, until it has passed it on.
@@ -99,8 +101,12 @@ func Serve(ctx context.Context, l net.Listener, take func(ctx context.Context, w
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return fmt.Errorf("listening for the system's state: %w", err)
+		}
+		if err != nil { // no descriptors or memory: that passes
+			time.Sleep(tryAgain)
+			continue
 		}
 		go receive(ctx, conn, take)
 	}
