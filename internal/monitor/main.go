@@ -32,7 +32,7 @@ type Options struct {
 	Writable []string
 }
 
-// farewell is how long a monitor goes on answering after its VM has ended, so
+// farewell is how long a monitor that nobody dismisses goes on answering after its VM has ended, so
 // that nobody who waits for the end has to look for it in a file.
 const farewell = 300 * time.Millisecond
 
@@ -98,6 +98,7 @@ func serve(ctx context.Context, o Options, l machine.Launch, log *slog.Logger) e
 	}
 	select {
 	case <-time.After(farewell):
+	case <-m.dismissed:
 	case <-ctx.Done():
 	}
 	cancel()

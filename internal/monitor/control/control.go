@@ -175,7 +175,7 @@ func (r *Runtime) Stop(ctx context.Context, dir string) (machine.Exit, error) {
 	}
 }
 
-// Kill ends VMM and monitor.
+// Kill ends VMM and monitor and waits until both processes are gone.
 func (r *Runtime) Kill(ctx context.Context, dir string) error {
 	for {
 		s, err := r.Status(ctx, dir)
@@ -185,15 +185,30 @@ func (r *Runtime) Kill(ctx context.Context, dir string) error {
 		if err != nil {
 			return err
 		}
-		if s.Phase != machine.PhaseExited {
-			if _, err := r.call(ctx, dir, api.Empty{}, MethodKill); err != nil && ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
+		monitor, err := hold(s.MonitorPID)
+		if errors.Is(err, os.ErrProcessDone) {
+			continue
 		}
-		if _, err := r.Watch(ctx, dir, s.Version); err != nil && !errors.Is(err, machine.ErrNotRunning) {
+		if err != nil {
 			return err
 		}
+		_, err = r.call(ctx, dir, api.Empty{}, MethodKill)
+		if err == nil {
+			_, err = monitor.Wait(ctx)
+		}
+		if err := errors.Join(err, monitor.Close()); err != nil && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 	}
+}
+
+// hold takes hold of a monitor's process, whoever spawned it.
+func hold(pid int) (*hostexec.Process, error) {
+	id, err := hostexec.Identify(pid)
+	if err != nil {
+		return nil, err
+	}
+	return hostexec.Open(id)
 }
 
 // LastExit reads how the last boot ended.
