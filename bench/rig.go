@@ -136,8 +136,9 @@ func (r *rig) close() error {
 		op, e := r.client.VMDelete(ctx, api.VMDeleteRequest{VM: v.ID, Force: true})
 		err = errors.Join(err, r.wait(ctx, op, e))
 	}
+	err = errors.Join(err, r.client.Close())
 	_, stopped := r.run(ctx, "daemon", "stop")
-	return errors.Join(err, stopped, r.client.Close())
+	return errors.Join(err, stopped)
 }
 
 // rssMB is the resident memory of a process.
