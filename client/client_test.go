@@ -122,8 +122,7 @@ func TestWaitOverARestart(t *testing.T) {
 func TestDaemonThatStaysAway(t *testing.T) {
 	socket := socketPath(t)
 	started := make(chan struct{})
-	var stop func()
-	stop = daemon(t, socket, map[string]rpcserver.Handler{api.MethodOpShow: rpcserver.Bind(func(ctx context.Context, _ api.OpRef) (api.Empty, error) {
+	stop := daemon(t, socket, map[string]rpcserver.Handler{api.MethodOpShow: rpcserver.Bind(func(ctx context.Context, _ api.OpRef) (api.Empty, error) {
 		close(started)
 		<-ctx.Done()
 		return api.Empty{}, ctx.Err()

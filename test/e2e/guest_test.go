@@ -39,7 +39,7 @@ func TestGuestPowersOff(t *testing.T) {
 			}
 		}
 		// No sync: the shutdown itself must flush.
-		e.banger(t, "exec", "offs", "--", "sh", "-c", fmt.Sprintf("echo %d >~/n; echo %d | sudo tee /srv/n >/dev/null; sudo systemctl poweroff", i, i))
+		e.banger(t, "exec", "offs", "--", "sh", "-c", fmt.Sprintf("echo %d >~/n; echo %d | sudo tee /srv/n >/dev/null; until sudo systemctl poweroff 2>/dev/null; do sleep 1; done", i, i))
 		await(t, "the VM to be off", func() bool { return e.inspect(t, "offs").State == api.StateStopped })
 		if v := e.inspect(t, "offs"); !strings.Contains(v.Reason, "powered itself off") {
 			t.Fatalf("round %d: the reason is %q", i, v.Reason)
@@ -51,7 +51,7 @@ func TestGuestReboots(t *testing.T) {
 	e := common(t)
 	e.vm(t, "again")
 	before := e.inspect(t, "again")
-	e.banger(t, "exec", "again", "--", "sudo", "systemctl", "reboot")
+	e.banger(t, "exec", "again", "--", "sh", "-c", "until sudo systemctl reboot 2>/dev/null; do sleep 1; done")
 	await(t, "the guest to be back", func() bool {
 		v := e.inspect(t, "again")
 		return v.State == api.StateRunning && v.Boot.GuestBoot != "" && v.Boot.GuestBoot != before.Boot.GuestBoot
