@@ -22,9 +22,10 @@ const (
 )
 
 // The virtio-mmio buses, a device each. QEMU describes the last one first, and
-// the guest numbers what it finds: so the first drive sits on the last bus.
+// the guest numbers what it finds: so the first drive sits on the last bus. A
+// device on bus 0 never gets an interrupt (QEMU 7.2 with acpi=on).
 const (
-	busNetwork = iota
+	busNetwork = 1 + iota
 	busRandom
 	busSerial
 	busLastDrive
