@@ -20,13 +20,13 @@ func TestBusybox(t *testing.T) {
 	e := private(t)
 	e.busyboxImage(t, "b1", "with-init", true)
 	e.busyboxImage(t, "b2", "no-init", false)
-	for name, comm := range map[string]string{"with-init": "init", "no-init": "banger"} {
+	for name, init := range map[string]string{"with-init": "/bin/busybox", "no-init": "/run/banger"} {
 		t.Run(name, func(t *testing.T) {
 			vm := "bb-" + name
 			e.vm(t, vm, "--image", name, "-m", "256M")
-			out := e.ok(t, "exec", vm, "--", "sh", "-c", "hostname; id -un; cat /proc/1/comm; echo kept >/srv-file; echo home >~/a")
+			out := e.ok(t, "exec", vm, "--", "sh", "-c", "hostname; id -un; readlink /proc/1/exe; echo kept >/srv-file; echo home >~/a")
 			lines := strings.Split(strings.TrimSpace(out), "\n")
-			if len(lines) != 3 || lines[0] != vm || lines[1] != "root" || !strings.Contains(lines[2], comm) {
+			if len(lines) != 3 || lines[0] != vm || lines[1] != "root" || !strings.Contains(lines[2], init) {
 				t.Errorf("%q", out)
 			}
 			e.ok(t, "stop", vm)
@@ -38,12 +38,12 @@ func TestBusybox(t *testing.T) {
 				t.Errorf("after a restart: %q", out)
 			}
 			before := e.inspect(t, vm).Boot.GuestBoot
-			e.banger(t, "exec", vm, "--", "reboot")
+			e.banger(t, "exec", vm, "--", "sh", "-c", "while :; do reboot; sleep 3; done")
 			await(t, "the guest to be back", func() bool {
 				v := e.inspect(t, vm)
 				return v.State == api.StateRunning && v.Boot.GuestBoot != "" && v.Boot.GuestBoot != before
 			})
-			e.banger(t, "exec", vm, "--", "poweroff")
+			e.banger(t, "exec", vm, "--", "sh", "-c", "while :; do poweroff; sleep 3; done")
 			await(t, "the VM to be off", func() bool { return e.inspect(t, vm).State == api.StateStopped })
 		})
 	}
@@ -77,7 +77,7 @@ func (e *env) busyboxImage(t *testing.T, id, name string, init bool) {
 			t.Fatal(err)
 		}
 	}
-	for _, applet := range []string{"sh", "cat", "echo", "hostname", "id", "true", "umount", "reboot", "poweroff", "sync"} {
+	for _, applet := range []string{"sh", "cat", "echo", "hostname", "id", "true", "umount", "reboot", "poweroff", "sleep", "sync", "readlink"} {
 		if err := os.Symlink("busybox", filepath.Join(tree, "bin", applet)); err != nil {
 			t.Fatal(err)
 		}

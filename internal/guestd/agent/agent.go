@@ -118,6 +118,14 @@ func (a *Agent) told(ctx context.Context, word string) error {
 		a.halted(halt)
 		return a.state.delivered(ctx)
 	}
+	if halt, ok := notify.ParseAsked(word); ok {
+		select {
+		case a.shutdowns <- halt:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 	if text, ok := notify.ParseNote(word); ok {
 		a.state.note(text)
 		return nil

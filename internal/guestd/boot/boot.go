@@ -146,6 +146,7 @@ func (b *boot) note(format string, a ...any) {
 func (b *boot) handOver() error {
 	init := findInit()
 	b.report.Init = power.InitKind(init)
+	power.PassOn() // commands run from the moment that the agent does
 	if err := b.startAgent(); err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ const (
 	Ready    = "ready"    // the image's init has finished starting
 	Stopping = "stopping" // it begins to stop
 	halted   = "halted "
+	asked    = "asked "
 	note     = "note "
 )
 
@@ -36,6 +37,16 @@ func Halted(action wire.Halt) string { return halted + string(action) }
 // ParseHalted undoes Halted.
 func ParseHalted(word string) (wire.Halt, bool) {
 	action, ok := strings.CutPrefix(word, halted)
+	halt := wire.Halt(action)
+	return halt, ok && (halt == wire.HaltPoweroff || halt == wire.HaltReboot)
+}
+
+// Asked says that a shutdown was asked of a PID 1 that cannot do it yet.
+func Asked(action wire.Halt) string { return asked + string(action) }
+
+// ParseAsked undoes Asked.
+func ParseAsked(word string) (wire.Halt, bool) {
+	action, ok := strings.CutPrefix(word, asked)
 	halt := wire.Halt(action)
 	return halt, ok && (halt == wire.HaltPoweroff || halt == wire.HaltReboot)
 }

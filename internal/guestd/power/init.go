@@ -40,6 +40,21 @@ func RunInit() error {
 	return errors.New("banger-guest stopped being init")
 }
 
+// PassOn keeps the signals that ask an init for a shutdown from ending a PID 1
+// that is not that init yet, and has the agent ask the one to come. The next
+// program that this process becomes starts without it.
+func PassOn() {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPWR)
+	go func() {
+		for sig := range signals {
+			if err := notify.Send(notify.Asked(actionFor(sig)), reportLimit); err != nil {
+				fmt.Fprintf(os.Stderr, "banger: %v\n", err)
+			}
+		}
+	}()
+}
+
 // reap collects all ended children.
 func reap() {
 	for {
