@@ -29,9 +29,7 @@ const (
 )
 
 func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, "floor:", err)
-	}
+	fmt.Fprintln(os.Stderr, "floor:", run())
 	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF); err != nil {
 		fmt.Fprintln(os.Stderr, "floor:", err)
 	}
