@@ -8,13 +8,14 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
+	"github.com/banger-vm/banger/internal/cli/app"
 	"github.com/banger-vm/banger/internal/cli/show"
 )
 
-func newCreate(a *app) *cobra.Command {
+func newCreate(a *app.App) *cobra.Command {
 	var f specFlags
 	var image string
-	var quiet, wait bool
+	var how app.Waiting
 	cmd := &cobra.Command{
 		Use:   "create [flags] [IMAGE]",
 		Short: "Make a VM",
@@ -27,23 +28,16 @@ func newCreate(a *app) *cobra.Command {
 			if spec.Image, err = chosenImage(cmd, image, args); err != nil {
 				return err
 			}
-			begin := func(ctx context.Context, c *client.Client) (api.Operation, error) {
+			act := app.Action{Cancel: true, How: how, Begin: func(ctx context.Context, c *client.Client) (api.Operation, error) {
 				return c.VMCreateBegin(ctx, api.VMCreateRequest{Spec: spec})
-			}
-			if !wait {
-				return a.beginOnly(cmd.Context(), begin)
-			}
-			op, err := a.operate(cmd.Context(), action{begin: begin, cancel: true, quiet: quiet})
-			if err != nil {
-				return err
-			}
-			return a.made(op, quiet)
+			}}
+			return a.Do(cmd.Context(), act, func(op api.Operation) error { return made(a, op, how.Quiet) })
 		},
 	}
 	f.register(cmd)
 	cmd.Flags().StringVar(&image, "image", "", "image to stand on (default debian)")
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print the VM's ID only, and no progress")
-	cmd.Flags().BoolVar(&wait, "wait", true, "wait until it is made; otherwise print the operation's ID")
+	how.Register(cmd, "print the VM's ID only, and no progress")
+	how.RegisterTimeout(cmd)
 	return cmd
 }
 
@@ -52,38 +46,25 @@ func chosenImage(cmd *cobra.Command, flag string, args []string) (string, error)
 	given := cmd.Flags().Changed("image")
 	switch {
 	case given && len(args) > 0:
-		return "", usagef("the image is given twice, as --image %s and as %s", show.Safe(flag), show.Safe(args[0]))
+		return "", app.Usagef("the image is given twice, as --image %s and as %s", show.Safe(flag), show.Safe(args[0]))
 	case given && flag == "", len(args) > 0 && args[0] == "":
-		return "", usagef("the image is empty")
+		return "", app.Usagef("the image is empty")
 	case len(args) > 0:
 		return args[0], nil
 	}
 	return flag, nil
 }
 
-// beginOnly begins an action and prints its operation.
-func (a *app) beginOnly(ctx context.Context, begin func(context.Context, *client.Client) (api.Operation, error)) error {
-	c, err := a.client()
-	if err != nil {
-		return err
-	}
-	op, err := begin(ctx, c)
-	if err != nil {
-		return err
-	}
-	return a.line(op.ID)
-}
-
 // made prints the name or the ID of what an operation has made.
-func (a *app) made(op api.Operation, quiet bool) error {
+func made(a *app.App, op api.Operation, quiet bool) error {
 	id, err := resultID(op)
 	if err != nil {
 		return err
 	}
 	if quiet || op.Name == "" {
-		return a.line(id)
+		return a.Line(id)
 	}
-	return a.line(op.Name)
+	return a.Line(op.Name)
 }
 
 func resultID(op api.Operation) (string, error) {

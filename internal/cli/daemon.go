@@ -15,50 +15,53 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
+	"github.com/banger-vm/banger/internal/cli/app"
 	"github.com/banger-vm/banger/internal/cli/launch"
 	"github.com/banger-vm/banger/internal/cli/show"
 )
 
-func newDaemon(a *app) *cobra.Command {
+func newDaemon(a *app.App) *cobra.Command {
 	daemon := group("daemon", "Look after the daemon, which starts by itself")
 	daemon.AddCommand(newDaemonStatus(a), newDaemonStop(a), newDaemonLogs(a))
 	return daemon
 }
 
-func newDaemonStatus(a *app) *cobra.Command {
+func newDaemonStatus(a *app.App) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show whether a daemon runs, and where; starts none",
 		Args:  takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.existing()
+			c, err := a.Existing()
 			if err != nil {
 				return err
 			}
 			s, err := c.DaemonStatus(cmd.Context())
 			switch {
+			case api.KindOf(err) == api.KindUnavailable:
+				return api.NewError(api.KindUnavailable, err.Error(), "The next command that needs one starts it, for instance: banger ls")
 			case err != nil:
 				return err
 			case asJSON:
-				return a.json(s)
+				return a.JSON(s)
 			}
-			return show.Fields(a.out, "PID", strconv.Itoa(s.PID), "Version", s.Version, "Protocol", strconv.Itoa(s.Protocol),
+			return show.Fields(a.Out, "PID", strconv.Itoa(s.PID), "Version", s.Version, "Protocol", strconv.Itoa(s.Protocol),
 				"Socket", s.Socket, "State", s.StateDir, "Log", s.LogFile,
-				"Started", show.Age(a.now().Sub(s.StartedAt))+" ago", "VMs", fmt.Sprintf("%d, %d running", s.VMs, s.Running))
+				"Started", show.Age(a.Now().Sub(s.StartedAt))+" ago", "VMs", fmt.Sprintf("%d, %d running", s.VMs, s.Running))
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return cmd
 }
 
-func newDaemonStop(a *app) *cobra.Command {
+func newDaemonStop(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "stop",
 		Short: "End the daemon; VMs and what runs in them go on",
 		Args:  takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.existing()
+			c, err := a.Existing()
 			if err != nil {
 				return err
 			}
@@ -67,7 +70,7 @@ func newDaemonStop(a *app) *cobra.Command {
 				err = c.DaemonStop(cmd.Context())
 			}
 			if api.KindOf(err) == api.KindUnavailable {
-				a.say("no daemon runs")
+				a.Say("no daemon runs")
 				return nil
 			}
 			if err != nil {
@@ -106,14 +109,14 @@ func alive(pid int) bool {
 	return !strings.HasPrefix(rest, "Z")
 }
 
-func newDaemonLogs(a *app) *cobra.Command {
+func newDaemonLogs(a *app.App) *cobra.Command {
 	var follow bool
 	cmd := &cobra.Command{
 		Use:   "logs",
 		Short: "Print the daemon's log",
 		Args:  takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := a.places()
+			p, err := a.Places()
 			if err != nil {
 				return err
 			}
@@ -125,13 +128,13 @@ func newDaemonLogs(a *app) *cobra.Command {
 				return fmt.Errorf("opening the log: %w", err)
 			}
 			defer f.Close()
-			if _, err := io.Copy(a.out, f); err != nil {
+			if _, err := io.Copy(a.Out, f); err != nil {
 				return err
 			}
-			if err := a.lastWords(launch.StderrFile(p)); err != nil || !follow {
+			if err := lastWords(a, launch.StderrFile(p)); err != nil || !follow {
 				return err
 			}
-			return a.followLog(cmd.Context(), f, p.LogFile)
+			return followLog(cmd.Context(), a, f, p.LogFile)
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as it grows")
@@ -139,7 +142,7 @@ func newDaemonLogs(a *app) *cobra.Command {
 }
 
 // lastWords prints what the daemon said outside its log: a panic, mostly.
-func (a *app) lastWords(path string) error {
+func lastWords(a *app.App, path string) error {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -148,20 +151,20 @@ func (a *app) lastWords(path string) error {
 		return err
 	}
 	defer f.Close()
-	_, err = io.Copy(a.out, f)
+	_, err = io.Copy(a.Out, f)
 	return err
 }
 
 // followLog prints what is added to the log, which may be moved away and begun
 // anew when it is full.
-func (a *app) followLog(ctx context.Context, f *os.File, path string) error {
+func followLog(ctx context.Context, a *app.App, f *os.File, path string) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(200 * time.Millisecond):
 		}
-		if _, err := io.Copy(a.out, f); err != nil {
+		if _, err := io.Copy(a.Out, f); err != nil {
 			return err
 		}
 		here, err := f.Stat()

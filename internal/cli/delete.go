@@ -7,23 +7,26 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
+	"github.com/banger-vm/banger/internal/cli/app"
 )
 
-func newDelete(a *app) *cobra.Command {
-	var force, quiet bool
+func newDelete(a *app.App) *cobra.Command {
+	var force bool
+	var how app.Waiting
 	cmd := &cobra.Command{
 		Use:     "rm [flags] VM…",
 		Aliases: []string{"delete"},
 		Short:   "Remove VMs and all that belongs to them",
 		Args:    takes(1, -1, "the VM's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.each(cmd, args, false, quiet, func(ctx context.Context, c *client.Client, vm string) (api.Operation, error) {
+			return a.Each(cmd, args, app.Action{How: how}, func(ctx context.Context, c *client.Client, vm string) (api.Operation, error) {
 				return c.VMDelete(ctx, api.VMDeleteRequest{VM: vm, Force: force})
 			})
 		},
-		ValidArgsFunction: a.completeVMs,
+		ValidArgsFunction: completeVMs(a),
 	}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "kill it first if it runs")
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "no progress")
+	how.Register(cmd, "no progress")
+	how.RegisterTimeout(cmd)
 	return cmd
 }

@@ -10,10 +10,11 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
+	"github.com/banger-vm/banger/internal/cli/app"
 	"github.com/banger-vm/banger/internal/cli/show"
 )
 
-func newEvents(a *app) *cobra.Command {
+func newEvents(a *app.App) *cobra.Command {
 	var follow, asJSON bool
 	var since int64
 	cmd := &cobra.Command{
@@ -22,13 +23,13 @@ func newEvents(a *app) *cobra.Command {
 		Args:  takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if since < 0 {
-				return usagef("--since: event numbers begin at 1")
+				return app.Usagef("--since: event numbers begin at 1")
 			}
-			c, err := a.client()
+			c, err := a.Client()
 			if err != nil {
 				return err
 			}
-			e := eventPrinter{app: a, json: asJSON}
+			e := eventPrinter{App: a, json: asJSON}
 			if !follow {
 				return e.past(cmd, c, since)
 			}
@@ -45,7 +46,7 @@ func newEvents(a *app) *cobra.Command {
 }
 
 type eventPrinter struct {
-	*app
+	*app.App
 	json bool
 }
 
@@ -69,11 +70,11 @@ func (e eventPrinter) past(cmd *cobra.Command, c *client.Client, since int64) er
 	return err
 }
 
-func (e eventPrinter) gap() { e.say("banger: older events are no longer kept") }
+func (e eventPrinter) gap() { e.Say("banger: older events are no longer kept") }
 
 func (e eventPrinter) print(ev api.Event) error {
 	if e.json {
-		enc := json.NewEncoder(e.out)
+		enc := json.NewEncoder(e.Out)
 		enc.SetEscapeHTML(false)
 		return enc.Encode(ev)
 	}
@@ -84,7 +85,7 @@ func (e eventPrinter) print(ev api.Event) error {
 			text = string(op.State) + ": " + op.Error.Message
 		}
 	}
-	_, err := io.WriteString(e.out, show.Safe(fmt.Sprintf("%d %s %s %s %s", ev.Seq,
+	_, err := io.WriteString(e.Out, show.Safe(fmt.Sprintf("%d %s %s %s %s", ev.Seq,
 		ev.Time.Local().Format("2006-01-02 15:04:05.000"), ev.Type, or(ev.Name, ev.Target), text))+"\n")
 	return err
 }

@@ -1,13 +1,14 @@
 package cli
 
 import (
-	"context"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/session"
 )
 
 // execFlags are the flags that say how a command runs in a guest.
@@ -15,7 +16,7 @@ type execFlags struct {
 	interactive, tty, detach bool
 	env                      []string
 	cwd, user                string
-	timeout                  seconds
+	timeout                  app.Seconds
 }
 
 func (f *execFlags) register(cmd *cobra.Command) {
@@ -32,19 +33,19 @@ func (f *execFlags) register(cmd *cobra.Command) {
 }
 
 // spec makes the command's description and checks that it can be had here.
-func (f *execFlags) spec(a *app, argv []string) (api.ExecSpec, error) {
+func (f *execFlags) spec(a *app.App, argv []string) (api.ExecSpec, error) {
 	env, err := environment(f.env)
 	if err != nil {
 		return api.ExecSpec{}, err
 	}
-	terminal := term.IsTerminal(int(a.in.Fd())) && term.IsTerminal(int(a.out.Fd()))
+	terminal := term.IsTerminal(int(a.In.Fd())) && term.IsTerminal(int(a.Out.Fd()))
 	switch {
 	case f.detach && f.tty:
-		return api.ExecSpec{}, usagef("a detached command has no terminal: -d and -t exclude each other")
+		return api.ExecSpec{}, app.Usagef("a detached command has no terminal: -d and -t exclude each other")
 	case f.detach && f.timeout > 0:
-		return api.ExecSpec{}, usagef("nobody waits for a detached command: -d and --timeout exclude each other")
+		return api.ExecSpec{}, app.Usagef("nobody waits for a detached command: -d and --timeout exclude each other")
 	case f.tty && !terminal:
-		return api.ExecSpec{}, usagef("-t needs a terminal on standard input and output; leave it out in scripts")
+		return api.ExecSpec{}, app.Usagef("-t needs a terminal on standard input and output; leave it out in scripts")
 	case len(argv) == 0 && terminal && !f.detach:
 		f.tty = true // a shell
 	}
@@ -54,7 +55,11 @@ func (f *execFlags) spec(a *app, argv []string) (api.ExecSpec, error) {
 	return api.ExecSpec{Argv: argv, Env: env, Cwd: f.cwd, User: f.user, TTY: f.tty, Detached: f.detach}, nil
 }
 
-func newExec(a *app) *cobra.Command {
+func (f *execFlags) options() session.Options {
+	return session.Options{Interactive: f.interactive, Timeout: time.Duration(f.timeout)}
+}
+
+func newExec(a *app.App) *cobra.Command {
 	var f execFlags
 	cmd := &cobra.Command{
 		Use:   "exec [flags] VM [--] [COMMAND…]",
@@ -65,17 +70,17 @@ func newExec(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			code, id, err := a.guest(cmd.Context(), args[0], spec, f)
+			code, id, err := session.Run(cmd.Context(), a, args[0], spec, f.options())
 			switch {
 			case err != nil:
 				return err
-			case f.detach:
-				return a.line(id)
+			case f.detach && code == app.ExitOK:
+				return a.Line(id)
 			}
-			return codeError(code)
+			return app.CodeError(code)
 		},
-		Annotations:       map[string]string{guestCode: "yes"},
-		ValidArgsFunction: a.completeVMs,
+		Annotations:       map[string]string{app.GuestCode: "yes"},
+		ValidArgsFunction: completeVMs(a),
 	}
 	f.register(cmd)
 	return cmd
@@ -87,26 +92,4 @@ func command(args []string) []string {
 		return args[1:]
 	}
 	return args
-}
-
-func (f *execFlags) limit() <-chan time.Time {
-	if f.timeout == 0 {
-		return nil
-	}
-	return time.After(time.Duration(f.timeout))
-}
-
-// guest runs a command in a VM with this process's streams and returns its
-// exit code, and its ID.
-func (a *app) guest(ctx context.Context, vm string, spec api.ExecSpec, f execFlags) (code int, id string, err error) {
-	c, err := a.client()
-	if err != nil {
-		return 0, "", err
-	}
-	s := session{app: a, c: c, f: f, tty: spec.TTY}
-	code, err = s.run(ctx, vm, spec)
-	if err != nil {
-		return 0, "", err
-	}
-	return code, s.exec.ID(), nil
 }

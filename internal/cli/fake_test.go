@@ -18,7 +18,7 @@ import (
 
 // fake is a daemon without machines: its VMs are entries, its operations end
 // at the first look, except those on the image or VM "slow", which end when
-// they are cancelled.
+// they are cancelled; the VM "broken" does not start.
 type fake struct {
 	dir string
 
@@ -162,7 +162,13 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 			if err != nil {
 				return api.Operation{}, err
 			}
-			return f.begin(method, vm.Name, vm.Name == "slow", func() string { vm.State = state; return vm.ID }), nil
+			op := f.begin(method, vm.Name, vm.Name == "slow", func() string { vm.State = state; return vm.ID })
+			if vm.Name == "broken" {
+				failed := f.ops[len(f.ops)-1]
+				failed.State, vm.State = api.OpFailed, api.StateFailed
+				failed.Error = &api.Error{Kind: api.KindUnavailable, Message: "the VMM did not start", Operation: op.ID}
+			}
+			return op, nil
 		})
 	}
 	m[api.MethodVMDelete] = locked(f, f.delete)

@@ -9,16 +9,17 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
+	"github.com/banger-vm/banger/internal/cli/app"
 	"github.com/banger-vm/banger/internal/cli/show"
 )
 
-func newImage(a *app) *cobra.Command {
+func newImage(a *app.App) *cobra.Command {
 	image := group("image", "Make, show and remove images")
 	image.AddCommand(newImageList(a), newImageInspect(a), newImageDelete(a), newImageBootstrap(a))
 	return image
 }
 
-func newImageList(a *app) *cobra.Command {
+func newImageList(a *app.App) *cobra.Command {
 	var quiet, asJSON bool
 	cmd := &cobra.Command{
 		Use:     "ls",
@@ -26,7 +27,7 @@ func newImageList(a *app) *cobra.Command {
 		Short:   "List images",
 		Args:    takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.client()
+			c, err := a.Client()
 			if err != nil {
 				return err
 			}
@@ -35,10 +36,10 @@ func newImageList(a *app) *cobra.Command {
 			case err != nil:
 				return err
 			case asJSON:
-				return a.json(images)
+				return a.JSON(images)
 			case quiet:
 				for _, i := range images {
-					if err := a.line(i.ID); err != nil {
+					if err := a.Line(i.ID); err != nil {
 						return err
 					}
 				}
@@ -46,10 +47,10 @@ func newImageList(a *app) *cobra.Command {
 			}
 			t := show.NewTable("NAME", "ID", "OS", "SIZE", "USED", "CREATED", "VMS")
 			for _, i := range images {
-				t.Row(i.Name, short(i.ID), i.OS, show.Size(i.SizeBytes), show.Size(i.UsedBytes),
-					show.Age(a.now().Sub(i.CreatedAt))+" ago", strconv.Itoa(len(i.VMs)))
+				t.Row(i.Name, show.Short(i.ID), i.OS, show.Size(i.SizeBytes), show.Size(i.UsedBytes),
+					show.Age(a.Now().Sub(i.CreatedAt))+" ago", strconv.Itoa(len(i.VMs)))
 			}
-			return t.Write(a.out)
+			return t.Write(a.Out)
 		},
 	}
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "IDs only")
@@ -57,14 +58,14 @@ func newImageList(a *app) *cobra.Command {
 	return cmd
 }
 
-func newImageInspect(a *app) *cobra.Command {
+func newImageInspect(a *app.App) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "inspect IMAGE",
 		Short: "Show an image in full",
 		Args:  takes(1, 1, "the image's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.client()
+			c, err := a.Client()
 			if err != nil {
 				return err
 			}
@@ -73,9 +74,9 @@ func newImageInspect(a *app) *cobra.Command {
 			case err != nil:
 				return err
 			case asJSON:
-				return a.json(i)
+				return a.JSON(i)
 			}
-			return show.Fields(a.out, "Name", i.Name, "ID", i.ID, "OS", i.OS, "User", i.User,
+			return show.Fields(a.Out, "Name", i.Name, "ID", i.ID, "OS", i.OS, "User", i.User,
 				"Size", show.Size(i.SizeBytes), "Used", show.Size(i.UsedBytes),
 				"Created", i.CreatedAt.Local().Format("2006-01-02 15:04:05"), "Recipe", i.Recipe, "VMs", strings.Join(i.VMs, ", "))
 		},
@@ -84,25 +85,26 @@ func newImageInspect(a *app) *cobra.Command {
 	return cmd
 }
 
-func newImageDelete(a *app) *cobra.Command {
-	var quiet bool
+func newImageDelete(a *app.App) *cobra.Command {
+	var how app.Waiting
 	cmd := &cobra.Command{
-		Use:     "rm IMAGE…",
+		Use:     "rm [flags] IMAGE…",
 		Aliases: []string{"delete"},
 		Short:   "Remove images that no VM stands on",
 		Args:    takes(1, -1, "the image's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.each(cmd, args, false, quiet, func(ctx context.Context, c *client.Client, image string) (api.Operation, error) {
+			return a.Each(cmd, args, app.Action{How: how}, func(ctx context.Context, c *client.Client, image string) (api.Operation, error) {
 				return c.ImageDelete(ctx, api.ImageDeleteRequest{Image: image})
 			})
 		},
 	}
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "no progress")
+	how.Register(cmd, "no progress")
+	how.RegisterTimeout(cmd)
 	return cmd
 }
 
-func newImageBootstrap(a *app) *cobra.Command {
-	var quiet, wait bool
+func newImageBootstrap(a *app.App) *cobra.Command {
+	var how app.Waiting
 	cmd := &cobra.Command{
 		Use:   "bootstrap [flags] [NAME]",
 		Short: "Make an image from this host's package sources (default debian)",
@@ -112,20 +114,13 @@ func newImageBootstrap(a *app) *cobra.Command {
 			if len(args) > 0 {
 				name = args[0]
 			}
-			begin := func(ctx context.Context, c *client.Client) (api.Operation, error) {
+			act := app.Action{Cancel: true, How: how, Begin: func(ctx context.Context, c *client.Client) (api.Operation, error) {
 				return c.ImageBootstrapBegin(ctx, api.ImageBootstrapRequest{Name: name})
-			}
-			if !wait {
-				return a.beginOnly(cmd.Context(), begin)
-			}
-			op, err := a.operate(cmd.Context(), action{begin: begin, cancel: true, quiet: quiet})
-			if err != nil {
-				return err
-			}
-			return a.made(op, quiet)
+			}}
+			return a.Do(cmd.Context(), act, func(op api.Operation) error { return made(a, op, how.Quiet) })
 		},
 	}
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print the image's ID only, and no progress")
-	cmd.Flags().BoolVar(&wait, "wait", true, "wait until it is made; otherwise print the operation's ID")
+	how.Register(cmd, "print the image's ID only, and no progress")
+	how.RegisterTimeout(cmd)
 	return cmd
 }

@@ -7,21 +7,23 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
+	"github.com/banger-vm/banger/internal/cli/app"
 )
 
-func newKill(a *app) *cobra.Command {
-	var quiet bool
+func newKill(a *app.App) *cobra.Command {
+	var how app.Waiting
 	cmd := &cobra.Command{
-		Use:   "kill VM…",
+		Use:   "kill [flags] VM…",
 		Short: "End VMs at once, as pulling the plug does",
 		Args:  takes(1, -1, "the VM's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.each(cmd, args, false, quiet, func(ctx context.Context, c *client.Client, vm string) (api.Operation, error) {
+			return a.Each(cmd, args, app.Action{How: how}, func(ctx context.Context, c *client.Client, vm string) (api.Operation, error) {
 				return c.VMKill(ctx, api.VMActionRequest{VM: vm})
 			})
 		},
-		ValidArgsFunction: a.completeVMs,
+		ValidArgsFunction: completeVMs(a),
 	}
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "no progress")
+	how.Register(cmd, "no progress")
+	how.RegisterTimeout(cmd)
 	return cmd
 }

@@ -2,12 +2,14 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/banger-vm/banger/internal/cli/app"
 	"github.com/banger-vm/banger/internal/cli/show"
 	"github.com/banger-vm/banger/internal/version"
 )
@@ -19,18 +21,19 @@ const (
 
 // newRoot builds the commands: nouns with verbs, and the short forms that
 // fingers know.
-func newRoot(a *app) *cobra.Command {
+func newRoot(a *app.App) *cobra.Command {
 	root := group("banger", "Real Linux virtual machines that feel like processes")
 	root.Version = version.Version
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetVersionTemplate("banger {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommand(newHelp(root))
 	f := root.PersistentFlags()
 	f.SortFlags = false
-	f.StringVar(&a.flags.StateDir, "state-dir", "", "where VMs and images are kept (BANGER_STATE_DIR)")
-	f.StringVar(&a.flags.RuntimeDir, "runtime-dir", "", "where the daemon's socket lies (BANGER_RUNTIME_DIR)")
-	f.StringVar(&a.flags.Socket, "socket", "", "the daemon's socket (BANGER_SOCKET)")
+	f.StringVar(&a.Flags.StateDir, "state-dir", "", "where VMs and images are kept (BANGER_STATE_DIR)")
+	f.StringVar(&a.Flags.RuntimeDir, "runtime-dir", "", "where the daemon's socket lies (BANGER_RUNTIME_DIR)")
+	f.StringVar(&a.Flags.Socket, "socket", "", "the daemon's socket (BANGER_SOCKET)")
 
 	root.AddGroup(&cobra.Group{ID: groupEvery, Title: "Every day:"}, &cobra.Group{ID: groupNouns, Title: "All of it:"})
 	for _, cmd := range []*cobra.Command{
@@ -46,7 +49,7 @@ func newRoot(a *app) *cobra.Command {
 	return root
 }
 
-func newVM(a *app) *cobra.Command {
+func newVM(a *app.App) *cobra.Command {
 	vm := group("vm", "Make and use virtual machines")
 	vm.AddCommand(newCreate(a), newRun(a), newExec(a), newStart(a), newStop(a), newKill(a), newDelete(a), newList(a), newInspect(a))
 	return vm
@@ -62,12 +65,36 @@ func group(use, short string) *cobra.Command {
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			msg := fmt.Sprintf("%q is no command of %s", show.Safe(args[0]), cmd.CommandPath())
-			cmd.SuggestionsMinimumDistance = 2
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				msg += "; did you mean " + strings.Join(near, " or ") + "?"
+			return unknown(cmd, args[0])
+		},
+	}
+}
+
+// unknown names the command that was meant, perhaps.
+func unknown(cmd *cobra.Command, word string) error {
+	msg := fmt.Sprintf("%q is no command of %s", show.Safe(word), cmd.CommandPath())
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(word); len(near) > 0 {
+		msg += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return app.Usagef("%s", msg)
+}
+
+// newHelp is cobra's help command, but for a command that is not there.
+func newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Show how a command is used",
+		GroupID: groupNouns,
+		RunE: func(_ *cobra.Command, args []string) error {
+			of, rest, err := root.Find(args)
+			switch {
+			case err != nil:
+				return err
+			case len(rest) > 0:
+				return unknown(of, rest[0])
 			}
-			return usagef("%s", msg)
+			return of.Help()
 		},
 	}
 }
@@ -77,9 +104,11 @@ func takes(least, most int, what string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		switch {
 		case len(args) < least:
-			return usagef("%s is missing", what)
+			return app.Usagef("%s is missing", what)
 		case most >= 0 && len(args) > most:
-			return usagef("%q is one argument too many", show.Safe(args[most]))
+			return app.Usagef("%q is one argument too many", show.Safe(args[most]))
+		case slices.Contains(args[:least], ""):
+			return app.Usagef("%s is empty", what)
 		}
 		return nil
 	}
@@ -94,7 +123,7 @@ func flagError(cmd *cobra.Command, err error) error {
 			msg += "; did you mean " + strings.Join(near, " or ") + "?"
 		}
 	}
-	return usagef("%s", msg)
+	return app.Usagef("%s", msg)
 }
 
 func nearFlags(cmd *cobra.Command, name string) []string {

@@ -1,22 +1,24 @@
 package cli
 
 import (
-	_ "embed" // for the schema
+	_ "embed"
 
 	"github.com/spf13/cobra"
+
+	"github.com/banger-vm/banger/internal/cli/app"
 )
 
 //go:embed rpc.json
 var rpcSchema []byte
 
-func newRPC(a *app) *cobra.Command {
+func newRPC(a *app.App) *cobra.Command {
 	rpc := group("rpc", "Describe the protocol, for other programs")
 	rpc.AddCommand(&cobra.Command{
 		Use:   "schema",
 		Short: "Print methods, types and errors as JSON",
 		Args:  takes(0, 0, ""),
 		RunE: func(*cobra.Command, []string) error {
-			_, err := a.out.Write(rpcSchema)
+			_, err := a.Out.Write(rpcSchema)
 			return err
 		},
 	})

@@ -12,13 +12,15 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
+	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/session"
 )
 
 // cleanUp is how long the removal of a VM is waited for after a signal.
 const cleanUp = 2 * time.Minute
 
-func newRun(a *app) *cobra.Command {
-	r := runner{app: a}
+func newRun(a *app.App) *cobra.Command {
+	r := runner{App: a}
 	cmd := &cobra.Command{
 		Use:   "run [flags] IMAGE [--] [COMMAND…]",
 		Short: "Make a VM, start it, and run a command in it; without one, a login shell",
@@ -27,7 +29,7 @@ The exit code is the command's. The VM runs on afterwards, unless --rm is given:
 then it is removed, whatever happens.`,
 		Args:        takes(1, -1, "the image"),
 		RunE:        func(cmd *cobra.Command, args []string) error { return r.run(cmd, args) },
-		Annotations: map[string]string{guestCode: "yes"},
+		Annotations: map[string]string{app.GuestCode: "yes"},
 	}
 	r.vm.register(cmd)
 	r.exec.register(cmd)
@@ -37,7 +39,7 @@ then it is removed, whatever happens.`,
 }
 
 type runner struct {
-	*app
+	*app.App
 	vm            specFlags
 	exec          execFlags
 	remove, quiet bool
@@ -54,30 +56,32 @@ func (r *runner) run(cmd *cobra.Command, args []string) (err error) {
 	argv := command(args[1:])
 	switch {
 	case r.remove && r.exec.detach:
-		return usagef("with -d the VM runs on: -d and --rm exclude each other")
+		return app.Usagef("with -d the VM runs on: -d and --rm exclude each other")
 	case r.exec.detach && len(argv) == 0:
 		return r.start(cmd.Context(), spec)
 	}
-	what, err := r.exec.spec(r.app, argv)
+	what, err := r.exec.spec(r.App, argv)
 	if err != nil {
 		return err
 	}
 	spec.AutoRemove = r.remove
 	return r.make(cmd.Context(), spec, func(op api.Operation, id string) error {
-		code, _, err := r.guest(cmd.Context(), id, what, r.exec)
+		code, _, err := session.Run(cmd.Context(), r.App, id, what, r.exec.options())
 		switch {
 		case err != nil:
 			return err
 		case r.exec.detach:
-			return r.made(op, r.quiet)
+			if err := made(r.App, op, r.quiet); err != nil {
+				return err
+			}
 		}
-		return codeError(code)
+		return app.CodeError(code)
 	})
 }
 
 // start makes a VM without a command.
 func (r *runner) start(ctx context.Context, spec api.VMSpec) error {
-	return r.make(ctx, spec, func(op api.Operation, _ string) error { return r.made(op, r.quiet) })
+	return r.make(ctx, spec, func(op api.Operation, _ string) error { return made(r.App, op, r.quiet) })
 }
 
 // make makes and starts the VM, uses it, and removes it if that is wanted.
@@ -87,10 +91,10 @@ func (r *runner) make(ctx context.Context, spec api.VMSpec, use func(op api.Oper
 	signal.Notify(guard, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(guard)
 	req := api.VMCreateRequest{Spec: spec, Start: true}
-	op, err := r.operate(ctx, action{
-		begin:  func(ctx context.Context, c *client.Client) (api.Operation, error) { return c.VMCreateBegin(ctx, req) },
-		cancel: true,
-		quiet:  r.quiet,
+	op, err := r.Operate(ctx, app.Action{
+		Begin:  func(ctx context.Context, c *client.Client) (api.Operation, error) { return c.VMCreateBegin(ctx, req) },
+		Cancel: true,
+		How:    app.Waiting{Quiet: r.quiet},
 	})
 	if err != nil {
 		return err
@@ -99,18 +103,18 @@ func (r *runner) make(ctx context.Context, spec api.VMSpec, use func(op api.Oper
 	if err != nil {
 		return err
 	}
-	if !r.remove && !r.interrupted {
+	if !r.remove && !r.Interrupted {
 		return use(op, id)
 	}
-	if r.interrupted { // too late for the create to be cancelled
-		err = errInterrupted
+	if r.Interrupted { // too late for the create to be cancelled
+		err = app.ErrInterrupted
 	} else {
 		err = use(op, id)
 	}
 	if rmErr := r.discard(ctx, id); rmErr != nil {
-		r.tell(rmErr, "Remove it with: banger rm -f "+op.Name)
-		if err == codeError(exitOK) {
-			err = codeError(exitBanger)
+		r.Tell(rmErr, "Remove it with: banger rm -f "+op.Name)
+		if err == app.CodeError(app.ExitOK) {
+			err = app.CodeError(app.ExitBanger)
 		}
 	}
 	return err
@@ -120,16 +124,20 @@ func (r *runner) make(ctx context.Context, spec api.VMSpec, use func(op api.Oper
 func (r *runner) discard(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, cleanUp)
 	defer cancel()
-	_, err := r.operate(ctx, action{
-		begin: func(ctx context.Context, c *client.Client) (api.Operation, error) {
+	_, err := r.Operate(ctx, app.Action{
+		Begin: func(ctx context.Context, c *client.Client) (api.Operation, error) {
 			return c.VMDelete(ctx, api.VMDeleteRequest{VM: id, Force: true})
 		},
-		quiet: true,
+		How: app.Waiting{Quiet: true},
 	})
 	var e *api.Error
 	if errors.As(err, &e) && e.Kind == api.KindBusy && e.Operation != "" {
 		// The VM has stopped by itself, so the daemon removes it.
-		_, err = r.conn.WaitOperation(ctx, e.Operation, nil)
+		c, clientErr := r.Client()
+		if clientErr != nil {
+			return clientErr
+		}
+		_, err = c.WaitOperation(ctx, e.Operation, nil)
 	}
 	if api.KindOf(err) == api.KindNotFound {
 		return nil

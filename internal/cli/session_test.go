@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/cli/app"
 )
 
 // prepare prepares a run of banger against a fake daemon.
@@ -75,8 +76,8 @@ func TestInterruptedCreateIsTakenBack(t *testing.T) {
 			}
 			f.begun(t, "vm.create x")
 			cmd.Process.Signal(syscall.SIGINT)
-			if code := exitCode(t, cmd.Wait()); code != exitInterrupted {
-				t.Errorf("exit code %d, want %d; %s", code, exitInterrupted, &errOut)
+			if code := exitCode(t, cmd.Wait()); code != app.ExitInterrupted {
+				t.Errorf("exit code %d, want %d; %s", code, app.ExitInterrupted, &errOut)
 			}
 			f.begun(t, "cancel x")
 			if f.vms["x"] != nil {
@@ -95,14 +96,14 @@ func TestInterruptedStopGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.begun(t, "vm.stop slow")
-	ticks := time.NewTicker(100 * time.Millisecond) // a signal before banger knows the operation is not enough
+	ticks := time.NewTicker(100 * time.Millisecond) // a signal before banger knows the operation is not 3
 	go func() {
 		for range ticks.C {
 			cmd.Process.Signal(syscall.SIGTERM)
 		}
 	}()
 	defer ticks.Stop()
-	if code := exitCode(t, cmd.Wait()); code != exitInterrupted || !strings.Contains(errOut.String(), "banger op show 0p") {
+	if code := exitCode(t, cmd.Wait()); code != app.ExitInterrupted || !strings.Contains(errOut.String(), "banger op show 0p") {
 		t.Errorf("exit code %d, stderr %q", code, &errOut)
 	}
 	if f.ops[0].State.Final() {
@@ -141,14 +142,14 @@ func TestSignalsReachTheCommand(t *testing.T) {
 
 func TestThirdSignalGivesUp(t *testing.T) {
 	cmd, f, r := started(t, "run", "--rm", "-n", "x", "debian", "deaf")
-	for range enough - 1 {
+	for range 3 - 1 {
 		cmd.Process.Signal(syscall.SIGINT)
 		if line, _ := r.ReadString('\n'); line != "signal 2\n" {
 			t.Fatalf("the command got %q", line)
 		}
 	}
 	cmd.Process.Signal(syscall.SIGINT)
-	if code := exitCode(t, cmd.Wait()); code != exitInterrupted {
+	if code := exitCode(t, cmd.Wait()); code != app.ExitInterrupted {
 		t.Errorf("exit code %d", code)
 	}
 	f.begun(t, "vm.delete x")

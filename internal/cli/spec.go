@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/cli/app"
 	"github.com/banger-vm/banger/internal/cli/show"
 )
 
@@ -37,9 +38,9 @@ func (f *specFlags) resolve(cmd *cobra.Command) (api.VMSpec, error) {
 	given := cmd.Flags().Changed
 	switch {
 	case given("name") && f.spec.Name == "":
-		return f.spec, usagef("the name is empty")
+		return f.spec, app.Usagef("the name is empty")
 	case given("cpus") && f.spec.CPUs < 1:
-		return f.spec, usagef("a VM cannot have %d CPUs", f.spec.CPUs)
+		return f.spec, app.Usagef("a VM cannot have %d CPUs", f.spec.CPUs)
 	}
 	for _, s := range []struct {
 		flag, text string
@@ -50,10 +51,10 @@ func (f *specFlags) resolve(cmd *cobra.Command) (api.VMSpec, error) {
 		}
 		n, err := show.ParseSize(s.text)
 		if err != nil {
-			return f.spec, usagef("--%s: %w", s.flag, err)
+			return f.spec, app.Usagef("--%s: %w", s.flag, err)
 		}
 		if n == 0 {
-			return f.spec, usagef("--%s: a VM cannot have none", s.flag)
+			return f.spec, app.Usagef("--%s: a VM cannot have none", s.flag)
 		}
 		*s.to = n
 	}
@@ -63,7 +64,7 @@ func (f *specFlags) resolve(cmd *cobra.Command) (api.VMSpec, error) {
 	for _, l := range f.labels {
 		key, value, ok := strings.Cut(l, "=")
 		if !ok || key == "" {
-			return f.spec, usagef("the label %q is not KEY=VALUE", show.Safe(l))
+			return f.spec, app.Usagef("the label %q is not KEY=VALUE", show.Safe(l))
 		}
 		if f.spec.Labels == nil {
 			f.spec.Labels = map[string]string{}
@@ -79,7 +80,7 @@ func environment(given []string) ([]string, error) {
 	for _, e := range given {
 		key, _, ok := strings.Cut(e, "=")
 		if key == "" {
-			return nil, usagef("the variable %q is not KEY=VALUE", show.Safe(e))
+			return nil, app.Usagef("the variable %q is not KEY=VALUE", show.Safe(e))
 		}
 		if !ok {
 			value, set := os.LookupEnv(key)

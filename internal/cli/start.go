@@ -7,21 +7,23 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
+	"github.com/banger-vm/banger/internal/cli/app"
 )
 
-func newStart(a *app) *cobra.Command {
-	var quiet bool
+func newStart(a *app.App) *cobra.Command {
+	var how app.Waiting
 	cmd := &cobra.Command{
-		Use:   "start VM…",
+		Use:   "start [flags] VM…",
 		Short: "Start VMs; running ones stay as they are",
 		Args:  takes(1, -1, "the VM's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.each(cmd, args, true, quiet, func(ctx context.Context, c *client.Client, vm string) (api.Operation, error) {
+			return a.Each(cmd, args, app.Action{Cancel: true, How: how}, func(ctx context.Context, c *client.Client, vm string) (api.Operation, error) {
 				return c.VMStart(ctx, api.VMActionRequest{VM: vm})
 			})
 		},
-		ValidArgsFunction: a.completeVMs,
+		ValidArgsFunction: completeVMs(a),
 	}
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "no progress")
+	how.Register(cmd, "no progress")
+	how.RegisterTimeout(cmd)
 	return cmd
 }

@@ -68,3 +68,6 @@ func Fields(w io.Writer, pairs ...string) error {
 	}
 	return out.Flush()
 }
+
+// Short is the part of an ID that people see.
+func Short(id string) string { return id[:min(len(id), 12)] }

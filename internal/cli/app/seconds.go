@@ -1,6 +1,7 @@
-package cli
+package app
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -8,10 +9,10 @@ import (
 	"github.com/banger-vm/banger/internal/cli/show"
 )
 
-// seconds is a duration flag; a bare number is seconds, as Docker's are.
-type seconds time.Duration
+// Seconds is a duration flag; a bare number is seconds, as Docker's are.
+type Seconds time.Duration
 
-func (s *seconds) String() string {
+func (s *Seconds) String() string {
 	if *s == 0 {
 		return ""
 	}
@@ -19,10 +20,10 @@ func (s *seconds) String() string {
 }
 
 // Type implements pflag.Value.
-func (s *seconds) Type() string { return "duration" }
+func (s *Seconds) Type() string { return "duration" }
 
 // Set implements pflag.Value.
-func (s *seconds) Set(text string) error {
+func (s *Seconds) Set(text string) error {
 	d, err := time.ParseDuration(text)
 	if n, numErr := strconv.ParseUint(text, 10, 31); numErr == nil {
 		d, err = time.Duration(n)*time.Second, nil
@@ -30,6 +31,9 @@ func (s *seconds) Set(text string) error {
 	if err != nil || d < 0 {
 		return fmt.Errorf("%q is not a duration; write for instance 30s or 2m", show.Safe(text))
 	}
-	*s = seconds(d)
+	if d == 0 {
+		return errors.New("it must be longer than 0")
+	}
+	*s = Seconds(d)
 	return nil
 }

@@ -1,0 +1,38 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/client"
+)
+
+// Each carries out an action for every name, and prints the names of those
+// that succeeded. It goes on after a failure; the first one decides the exit
+// code. act has all but Begin.
+func (a *App) Each(cmd *cobra.Command, names []string, act Action, begin func(context.Context, *client.Client, string) (api.Operation, error)) error {
+	var first error
+	for _, name := range names {
+		act.Begin = func(ctx context.Context, c *client.Client) (api.Operation, error) { return begin(ctx, c, name) }
+		err := a.Do(cmd.Context(), act, func(api.Operation) error { return a.Line(name) })
+		if errors.Is(err, ErrInterrupted) {
+			return err
+		}
+		if err == nil {
+			continue
+		}
+		if first == nil {
+			first = err
+		}
+		if len(names) > 1 {
+			code := a.Report(cmd, err)
+			if first == err {
+				first = CodeError(code)
+			}
+		}
+	}
+	return first
+}

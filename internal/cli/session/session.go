@@ -1,0 +1,250 @@
+// Package session runs one command in a guest with this process's terminal,
+// streams and signals.
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/client"
+	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/show"
+)
+
+const (
+	// A command that ignores its signals is given up with the third.
+	enough = 3
+	// killAfter is how long a command has to end after its time is up.
+	killAfter = 5 * time.Second
+	// startGrace is how long a detached command may take to turn out not to be
+	// there: its exit comes right behind the start.
+	startGrace = 200 * time.Millisecond
+)
+
+// Options say how the command is attended.
+type Options struct {
+	Interactive bool          // forward a terminal's input
+	Timeout     time.Duration // 0: none
+}
+
+type session struct {
+	*app.App
+	c    *client.Client
+	opts Options
+	spec api.ExecSpec
+
+	signals chan os.Signal
+	exec    *client.Exec
+}
+
+// Run runs a command in a VM and returns its exit code, and its ID. A detached
+// command's code is 0 once it runs.
+func Run(ctx context.Context, a *app.App, vm string, spec api.ExecSpec, opts Options) (code int, id string, err error) {
+	c, err := a.Client()
+	if err != nil {
+		return 0, "", err
+	}
+	s := session{App: a, c: c, opts: opts, spec: spec}
+	if code, err = s.run(ctx, vm); err != nil {
+		return 0, "", err
+	}
+	return code, s.exec.ID(), nil
+}
+
+func (s *session) run(ctx context.Context, vm string) (int, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	signal.Ignore(syscall.SIGPIPE) // the guest's command is told of a closed pipe, not this one
+	defer signal.Reset(syscall.SIGPIPE)
+	s.signals = make(chan os.Signal, 16)
+	signal.Notify(s.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGWINCH)
+	defer signal.Stop(s.signals)
+	if s.spec.TTY {
+		s.prepare()
+	}
+	if err := s.start(ctx, cancel, vm); err != nil {
+		return 0, err
+	}
+	if s.spec.Detached {
+		return s.leave()
+	}
+	if s.spec.TTY {
+		restore, err := s.raw()
+		if err != nil {
+			return 0, err
+		}
+		defer restore()
+	}
+	return s.wait()
+}
+
+// prepare completes the description of a command that gets a terminal.
+func (s *session) prepare() {
+	if cols, rows, err := term.GetSize(int(s.Out.Fd())); err == nil {
+		s.spec.Rows, s.spec.Cols = uint16(rows), uint16(cols)
+	}
+	if t := os.Getenv("TERM"); t != "" {
+		s.spec.Env = append([]string{"TERM=" + t}, s.spec.Env...)
+	}
+}
+
+// start starts the command; until it runs, a signal is for banger.
+func (s *session) start(ctx context.Context, cancel func(), vm string) error {
+	started := make(chan error, 1)
+	cfg := client.ExecConfig{Stdin: s.stdin(), Stdout: s.Out, Stderr: s.Err}
+	if s.spec.Detached {
+		cfg = client.ExecConfig{} // its output stays in the guest
+	}
+	go func() {
+		var err error
+		s.exec, err = s.c.Exec(ctx, vm, s.spec, cfg)
+		started <- err
+	}()
+	for {
+		select {
+		case err := <-started:
+			return err
+		case sig := <-s.signals:
+			if sig != syscall.SIGWINCH {
+				cancel()
+				<-started
+				return app.ErrInterrupted
+			}
+		}
+	}
+}
+
+// stdin is what the command reads: nothing where nobody asked for the
+// terminal's input. nil spares a round trip.
+func (s *session) stdin() io.Reader {
+	info, err := s.In.Stat()
+	if err != nil {
+		return nil
+	}
+	if null, err := os.Stat(os.DevNull); err == nil && os.SameFile(info, null) {
+		return nil
+	}
+	if term.IsTerminal(int(s.In.Fd())) && !s.opts.Interactive {
+		return nil
+	}
+	return s.In
+}
+
+func (s *session) raw() (restore func(), err error) {
+	old, err := term.MakeRaw(int(s.In.Fd()))
+	if err != nil {
+		return nil, fmt.Errorf("preparing the terminal: %w", err)
+	}
+	return func() {
+		if err := term.Restore(int(s.In.Fd()), old); err != nil {
+			s.Say("banger: the terminal could not be restored: %v; try: reset", err)
+		}
+	}, nil
+}
+
+// ended is how the command ended.
+type ended struct {
+	exit api.ExecExit
+	err  error
+}
+
+// done tells how the command ended.
+func (s *session) done() <-chan ended {
+	done := make(chan ended, 1)
+	go func() {
+		exit, err := s.exec.Wait()
+		done <- ended{exit, err}
+	}()
+	return done
+}
+
+// leave lets the command run on, if it runs.
+func (s *session) leave() (int, error) {
+	select {
+	case e := <-s.done():
+		if e.err != nil || e.exit.Error != "" {
+			return s.code(e)
+		}
+		return app.ExitOK, nil
+	case <-time.After(startGrace):
+		return app.ExitOK, s.exec.Close()
+	}
+}
+
+func (s *session) limit() <-chan time.Time {
+	if s.opts.Timeout == 0 {
+		return nil
+	}
+	return time.After(s.opts.Timeout)
+}
+
+// wait passes signals on until the command has ended.
+func (s *session) wait() (int, error) {
+	done := s.done()
+	limit, asked, timedOut := s.limit(), 0, false
+	for {
+		select {
+		case e := <-done:
+			if timedOut {
+				s.Say("\rbanger: the command was ended after %v", s.opts.Timeout)
+				return app.ExitTimeout, nil
+			}
+			return s.code(e)
+		case sig := <-s.signals:
+			if sig == syscall.SIGWINCH {
+				s.resize()
+				continue
+			}
+			if asked++; asked == enough {
+				return app.ExitInterrupted, s.exec.Close()
+			}
+			s.forward(sig.(syscall.Signal))
+		case <-limit:
+			if timedOut {
+				s.forward(syscall.SIGKILL)
+				limit = nil
+				continue
+			}
+			timedOut, limit = true, time.After(killAfter)
+			s.forward(syscall.SIGTERM)
+		}
+	}
+}
+
+func (s *session) forward(sig syscall.Signal) {
+	if err := s.exec.Signal(int(sig)); err != nil {
+		s.Tell(fmt.Errorf("the signal was not passed on: %w", err), "")
+	}
+}
+
+func (s *session) resize() {
+	if !s.spec.TTY {
+		return
+	}
+	cols, rows, err := term.GetSize(int(s.Out.Fd()))
+	if err == nil {
+		err = s.exec.Resize(uint16(rows), uint16(cols))
+	}
+	if err != nil {
+		s.Say("\rbanger: the terminal's new size was not passed on: %v\r", err)
+	}
+}
+
+func (s *session) code(e ended) (int, error) {
+	if e.err != nil && !errors.Is(e.err, syscall.EPIPE) {
+		return 0, e.err
+	}
+	if e.exit.Error != "" {
+		s.Say("\rbanger: %s", show.Safe(e.exit.Error))
+	}
+	return e.exit.Code, nil
+}

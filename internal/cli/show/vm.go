@@ -1,0 +1,92 @@
+package show
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/banger-vm/banger/api"
+)
+
+// VMs writes a table of VMs.
+func VMs(w io.Writer, now time.Time, vms []api.VM) error {
+	t := NewTable("NAME", "ID", "IMAGE", "CPUS", "MEMORY", "CREATED", "STATE")
+	for _, vm := range vms {
+		state := string(vm.State)
+		if vm.Reason != "" {
+			state += " (" + clip(vm.Reason, 60) + ")"
+		}
+		t.Row(vm.Name, Short(vm.ID), vm.Spec.Image, strconv.Itoa(vm.Spec.CPUs), Size(vm.Spec.MemoryBytes),
+			Age(now.Sub(vm.CreatedAt))+" ago", state)
+	}
+	return t.Write(w)
+}
+
+// clip shortens what would not fit a table.
+func clip(s string, most int) string {
+	if r := []rune(s); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s
+}
+
+// VM writes a VM in full.
+func VM(w io.Writer, vm api.VM) error {
+	labels := make([]string, 0, len(vm.Spec.Labels))
+	for k, v := range vm.Spec.Labels {
+		labels = append(labels, k+"="+v)
+	}
+	slices.Sort(labels)
+	disk := Size(vm.Spec.DiskBytes)
+	if vm.Spec.DiskDriver != "" {
+		disk += " for work, root by " + vm.Spec.DiskDriver
+	}
+	fields := []string{
+		"Name", vm.Name, "ID", vm.ID, "State", string(vm.State), "Reason", vm.Reason, "Operation", vm.Operation,
+		"Image", strings.TrimSpace(vm.Spec.Image + " " + Short(vm.ImageID)), "Kernel", vm.KernelID, "User", vm.User,
+		"CPUs", strconv.Itoa(vm.Spec.CPUs), "Memory", Size(vm.Spec.MemoryBytes), "Disk", disk,
+		"Network", vm.Spec.Network, "Labels", strings.Join(labels, ", "),
+		"Created", vm.CreatedAt.Local().Format("2006-01-02 15:04:05"), "Directory", vm.Dir,
+	}
+	if vm.Boot != nil {
+		fields = append(fields, bootFields(*vm.Boot)...)
+	}
+	for _, r := range vm.Reduced {
+		fields = append(fields, "Reduced", r)
+	}
+	return Fields(w, fields...)
+}
+
+func bootFields(b api.Boot) []string {
+	phases := []string{}
+	for _, p := range []struct {
+		name string
+		ms   float64
+	}{
+		{"disk", b.Timings.DiskMS},
+		{"spawn", b.Timings.SpawnMS},
+		{"kernel", b.Timings.KernelMS},
+		{"init", b.Timings.InitMS},
+		{"agent ready", b.Timings.AgentReadyMS},
+		{"system ready", b.Timings.SystemReadyMS},
+	} {
+		if p.ms > 0 {
+			phases = append(phases, p.name+" "+Millis(p.ms))
+		}
+	}
+	fields := []string{
+		"VMM", strings.TrimSpace(b.VMM + " " + b.VMMVersion), "Acceleration", b.Accel, "Boot", b.ID,
+		"Guest boot", b.GuestBoot, "Guest kernel", b.Kernel, "Started", b.StartedAt.Local().Format("2006-01-02 15:04:05"),
+		"Timings", strings.Join(phases, ", "),
+	}
+	if b.VMMPID > 0 {
+		fields = append(fields, "Processes", fmt.Sprintf("VMM %d, monitor %d", b.VMMPID, b.MonitorPID))
+	}
+	if !b.EndedAt.IsZero() {
+		fields = append(fields, "Ended", b.EndedAt.Local().Format("2006-01-02 15:04:05"), "Ended because", b.ExitReason)
+	}
+	return fields
+}
