@@ -108,7 +108,7 @@ func (d *Daemon) wire(ctx context.Context) (*parts, error) {
 		}
 	}
 	p.ops = operation.New(db, claims, p.events, d.log, operation.Config{Planners: planners})
-	if err := errors.Join(p.vms.Start(ctx, p.ops), p.ops.Recover(ctx)); err != nil {
+	if err := errors.Join(p.vms.Start(ctx, p.ops), p.ops.Recover(ctx), p.vms.CleanUp(ctx)); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
 	return p, nil

@@ -139,7 +139,7 @@ func (u *run) giveUp(err error) {
 func (u *run) backward() error {
 	var errs []error
 	dirty := false
-	for i := len(u.plan.Steps) - 1; i >= 0 && !u.shutdown(); i-- {
+	for i := len(u.plan.Steps) - 1; i >= u.kept() && !u.shutdown(); i-- {
 		step, state := u.plan.Steps[i], u.stepState(i)
 		if !undoable(step, state) {
 			continue
@@ -169,9 +169,20 @@ func undoable(step Step, state StepState) bool {
 	return step.Undo != nil && (state == StepStarted || state == StepDone || state == StepFailed)
 }
 
+// kept is the number of steps at the beginning that stay done.
+func (u *run) kept() int {
+	for i := len(u.plan.Steps) - 1; i >= 0; i-- {
+		if u.plan.Steps[i].Keep && u.stepState(i) == StepDone {
+			return i + 1
+		}
+	}
+	return 0
+}
+
 func (u *run) anyUndo() bool {
+	kept := u.kept()
 	for i, step := range u.plan.Steps {
-		if undoable(step, u.stepState(i)) {
+		if i >= kept && undoable(step, u.stepState(i)) {
 			return true
 		}
 	}

@@ -25,6 +25,12 @@ type Step struct {
 	// where there is nothing to take back. Its context is not cancelled with
 	// the operation's.
 	Undo func(ctx context.Context) error
+	// Keep: once this step is done, it and those before it stay, whatever
+	// comes after; a failure or a cancel takes back only what came later.
+	Keep bool
+	// Final: from this step on the operation only goes forward; a cancel is
+	// refused, because what the step destroys cannot be brought back.
+	Final bool
 }
 
 // Report publishes progress; it never blocks.

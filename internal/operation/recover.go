@@ -11,20 +11,26 @@ import (
 // Recover takes up what an earlier daemon left behind: an interrupted
 // operation is resumed, or rolled back where its plan says so; one that was
 // being undone goes on being undone. It returns once all of them hold their
-// claims again; they run on after that.
+// claims again; they run on after that. One that cannot be taken up ends as
+// failed: it must not keep the daemon, and all other VMs, from running.
 func (r *Registry) Recover(ctx context.Context) error {
 	left, err := r.journal.Operations(ctx, false)
 	if err != nil {
 		return fmt.Errorf("the interrupted operations could not be read: %w", err)
 	}
 	slices.Reverse(left) // oldest first
-	var errs []error
 	for _, rec := range left {
-		if err := r.takeUp(ctx, rec); err != nil {
-			errs = append(errs, fmt.Errorf("operation %s (%s %s): %w", rec.ID, rec.Kind, rec.Name, err))
+		err := r.takeUp(ctx, rec)
+		if err == nil {
+			continue
+		}
+		r.log.Error("an interrupted operation cannot be taken up", "op", rec.ID, "kind", rec.Kind, "target", rec.Target, "err", err)
+		rec.State, rec.Error, rec.EndedAt = Failed, stored(err, rec.ID), r.cfg.Now()
+		if err := r.journal.UpdateOperation(ctx, rec); err != nil {
+			return fmt.Errorf("the end of operation %s could not be stored: %w", rec.ID, err)
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 func (r *Registry) takeUp(ctx context.Context, rec Record) error {

@@ -337,3 +337,40 @@ func TestListShowsLiveProgress(t *testing.T) {
 		r.end(t, rec.ID)
 	})
 }
+
+// What a Keep step made stays: only what came after it is taken back.
+func TestKeep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tr trace
+		kept := tr.step("b", nil)
+		kept.Keep = true
+		r := newRig(t, newJournal(), map[string]Plan{"k": {
+			Steps: []Step{tr.step("a", nil), kept, tr.step("c", nil), tr.step("d", fail)},
+		}})
+		end := r.end(t, r.begin(t, Request{Kind: "k", Target: "x"}).ID)
+		if end.State != Failed || tr.String() != "+a +b +c +d -d -c" {
+			t.Fatalf("%s: %s", end.State, &tr)
+		}
+		if s := end.Steps; s[0].State != StepDone || s[1].State != StepDone || s[2].State != StepUndone {
+			t.Fatalf("%+v", s)
+		}
+	})
+}
+
+// From a Final step on a cancel is refused and the operation goes on.
+func TestFinal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tr trace
+		final := tr.step("b", sleep)
+		final.Final = true
+		r := newRig(t, newJournal(), map[string]Plan{"k": {Steps: []Step{tr.step("a", nil), final, tr.step("c", nil)}}})
+		id := r.begin(t, Request{Kind: "k", Target: "x"}).ID
+		synctest.Wait()
+		if _, err := r.Cancel(t.Context(), id); fault.KindOf(err) != fault.Precondition {
+			t.Errorf("a cancel in a step of no return: %v", err)
+		}
+		if end := r.end(t, id); end.State != Succeeded || tr.String() != "+a +b +c" {
+			t.Fatalf("%s: %s", end.State, &tr)
+		}
+	})
+}

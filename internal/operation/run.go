@@ -86,13 +86,19 @@ func (u *run) report(p Progress) { u.update(func(rec *Record) { rec.Progress = p
 
 // requestCancel stores that the operation is to be undone, and interrupts it.
 func (u *run) requestCancel() (Record, error) {
-	var asked bool
+	var asked, final bool
 	u.update(func(rec *Record) {
-		if asked = rec.State == Running; asked {
+		final = rec.State == Running && u.isFinal(rec)
+		if asked = rec.State == Running && !final; asked {
 			rec.State = Canceling
 			rec.Error = &fault.Error{Kind: fault.Canceled, Message: rec.Kind + " was cancelled", Operation: rec.ID}
 		}
 	})
+	if final {
+		rec := u.snapshot()
+		return rec, fault.New(fault.Precondition, "Wait for it with: banger op show "+rec.ID+".",
+			"%s has gone too far to be cancelled", rec.Kind)
+	}
 	if !asked {
 		return u.snapshot(), nil
 	}
@@ -100,6 +106,16 @@ func (u *run) requestCancel() (Record, error) {
 	u.cancel(errCanceled)
 	err := u.save()
 	return u.snapshot(), err
+}
+
+// isFinal reports whether a step of no return has begun.
+func (u *run) isFinal(rec *Record) bool {
+	for i, step := range u.plan.Steps {
+		if step.Final && i < len(rec.Steps) && (rec.Steps[i].State == StepStarted || rec.Steps[i].State == StepDone) {
+			return true
+		}
+	}
+	return false
 }
 
 // end decides how the operation ends, unless a cancel came first.

@@ -89,14 +89,28 @@ func (m *Manager) planCreate(op operation.Record) (operation.Plan, error) {
 				Do:   func(ctx context.Context, _ operation.Report) error { return m.reserve(ctx, p) },
 				Undo: func(ctx context.Context) error { return m.Store.DeleteVM(ctx, p.ID) },
 			},
-			{Name: "find the image", Do: func(ctx context.Context, r operation.Report) error { return m.bindImage(ctx, p, r) }},
-			{Name: "find the kernel", Do: func(ctx context.Context, r operation.Report) error { return m.bindKernel(ctx, p, r) }},
+			{
+				Name: "find the image",
+				Done: m.recorded(p.ID, func(r Record) bool { return r.ImageID != "" }),
+				Do:   func(ctx context.Context, r operation.Report) error { return m.bindImage(ctx, p, r) },
+			},
+			{
+				Name: "find the kernel",
+				Done: m.recorded(p.ID, func(r Record) bool { return r.KernelID != "" }),
+				Do:   func(ctx context.Context, r operation.Report) error { return m.bindKernel(ctx, p, r) },
+			},
 			{
 				Name: "make the disks",
 				Do:   func(ctx context.Context, r operation.Report) error { return m.makeDisks(ctx, p, r) },
 				Undo: func(context.Context) error { return m.removeDir(p.ID) },
 			},
-			{Name: "record it", Do: func(ctx context.Context, _ operation.Report) error { return m.setMade(ctx, p.ID) }},
+			{
+				// From here on it is a VM, whose disks hold somebody's work: a
+				// start that fails does not take it away again.
+				Name: "record it", Keep: true,
+				Done: m.recorded(p.ID, func(r Record) bool { return r.Made }),
+				Do:   func(ctx context.Context, _ operation.Report) error { return m.setMade(ctx, p.ID) },
+			},
 		},
 		Result: func() any { return map[string]string{"id": p.ID} },
 	}
@@ -104,6 +118,17 @@ func (m *Manager) planCreate(op operation.Record) (operation.Plan, error) {
 		plan.Steps = append(plan.Steps, m.startSteps(startParams{ID: p.ID, BootID: p.BootID})...)
 	}
 	return plan, nil
+}
+
+// recorded makes a check of what the store knows of a VM.
+func (m *Manager) recorded(id string, known func(Record) bool) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (bool, error) {
+		r, err := m.Store.VM(ctx, id)
+		if err != nil {
+			return false, ignoreMissing(err)
+		}
+		return known(r), nil
+	}
 }
 
 // reserve stores the VM's record; a record of this very VM is its own.

@@ -97,7 +97,7 @@ func (m *Manager) planDelete(op operation.Record) (operation.Plan, error) {
 	return operation.Plan{Steps: []operation.Step{
 		{Name: "end the VMM", Do: func(ctx context.Context, r operation.Report) error { return m.endForDelete(ctx, p, r) }},
 		{Name: "release the network", Do: func(ctx context.Context, _ operation.Report) error { return m.detach(ctx, p.ID) }},
-		{Name: "remove the files", Do: func(_ context.Context, r operation.Report) error {
+		{Name: "remove the files", Final: true, Do: func(_ context.Context, r operation.Report) error {
 			phase(r, "removing the files")
 			return m.removeDir(p.ID)
 		}},
@@ -150,5 +150,5 @@ func (m *Manager) settle(ctx context.Context, id string) error {
 	if err != nil || r.Boot == nil {
 		return ignoreMissing(err)
 	}
-	return m.ended(ctx, id, r.Boot.ID)
+	return m.ended(ctx, id, r.Boot.ID, nil)
 }

@@ -111,8 +111,9 @@ type Manager struct {
 
 // liveVM is a VM that runs, as its monitor last told.
 type liveVM struct {
-	status machine.Status
-	gone   chan struct{} // closed when the watcher has stored the exit
+	status  machine.Status // only its watcher changes it
+	changed chan struct{}  // closed and replaced with every change
+	gone    chan struct{}  // closed when the watcher has stored the exit
 }
 
 // New makes a Manager. Its planners (Planners) go into the registry that is
@@ -131,6 +132,10 @@ func New(parts Parts, cfg Config) *Manager {
 	return &Manager{Parts: parts, cfg: cfg, ctx: ctx, cancel: cancel, live: make(map[string]*liveVM)}
 }
 
+// joinWait bounds how long a VM whose monitor does not answer keeps the others
+// waiting; it is joined when it does.
+const joinWait = 3 * time.Second
+
 // Start looks at every VM of the store, joins those that run, and puts those
 // that ended meanwhile right. Call it before operations are recovered.
 func (m *Manager) Start(ctx context.Context, ops Operations) error {
@@ -139,32 +144,63 @@ func (m *Manager) Start(ctx context.Context, ops Operations) error {
 	if err != nil {
 		return err
 	}
-	var wg sync.WaitGroup
+	var joining sync.WaitGroup
 	for _, r := range records {
 		if !r.Made || r.Boot == nil || r.Boot.Exit != nil {
 			continue
 		}
-		wg.Go(func() {
-			if err := m.join(ctx, r); err != nil {
-				m.Log.Error("joining a VM failed", "vm", r.ID, "name", r.Spec.Name, "err", err)
-			}
-		})
+		joining.Add(1)
+		m.watchers.Go(func() { m.join(r, joining.Done) })
 	}
-	wg.Wait()
+	done := make(chan struct{})
+	go func() { joining.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(joinWait):
+		m.Log.Warn("some monitors do not answer yet")
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	return nil
 }
 
-// join finds out what became of a boot that the store believes to run.
-func (m *Manager) join(ctx context.Context, r Record) error {
-	s, err := m.Runtime.Status(ctx, m.dir(r.ID))
-	switch {
-	case errors.Is(err, machine.ErrNotRunning):
-		return m.ended(ctx, r.ID, r.Boot.ID)
-	case err != nil:
+// CleanUp begins to delete VMs that were made to be thrown away and ended
+// while no daemon was there. Call it after operations are recovered.
+func (m *Manager) CleanUp(ctx context.Context) error {
+	records, err := m.Store.VMs(ctx)
+	if err != nil {
 		return err
 	}
-	m.watch(r.ID, s)
+	for _, r := range records {
+		if r.Made && r.Spec.AutoRemove && r.Boot != nil && r.Boot.Exit != nil {
+			m.watchers.Go(func() { m.afterEnd(r.ID) })
+		}
+	}
 	return nil
+}
+
+// join finds out what became of a boot that the store believes to run, however
+// long that takes; first is told after the first try.
+func (m *Manager) join(r Record, first func()) {
+	first = sync.OnceFunc(first)
+	defer first()
+	for pause := 100 * time.Millisecond; m.ctx.Err() == nil; pause = min(2*pause, 10*time.Second) {
+		s, err := m.Runtime.Status(m.ctx, m.dir(r.ID))
+		if errors.Is(err, machine.ErrNotRunning) {
+			err = m.ended(m.ctx, r.ID, r.Boot.ID, nil)
+		} else if err == nil {
+			m.watch(r.ID, s)
+		}
+		if err == nil || m.ctx.Err() != nil {
+			return
+		}
+		m.Log.Error("joining a VM failed, trying again", "vm", r.ID, "name", r.Spec.Name, "err", err)
+		first()
+		select {
+		case <-m.ctx.Done():
+		case <-time.After(pause):
+		}
+	}
 }
 
 // Close stops watching; the VMs run on.
@@ -225,10 +261,12 @@ func (m *Manager) Connect(ctx context.Context, ref string) (View, error) {
 			"Start it with: banger start "+v.Spec.Name, "the VM %s is %s", v.Spec.Name, v.State)
 	}
 	// A monitor that was killed comes back here before the client needs it.
-	if _, err := m.Runtime.Status(ctx, v.Dir); err != nil && !errors.Is(err, machine.ErrNotRunning) {
-		return View{}, err
+	_, err = m.Runtime.Status(ctx, v.Dir)
+	if errors.Is(err, machine.ErrNotRunning) {
+		return View{}, fault.New(fault.Precondition,
+			"See why with: banger inspect "+v.Spec.Name, "the VM %s has just ended", v.Spec.Name)
 	}
-	return v, nil
+	return v, err
 }
 
 // ImageUsers names the VMs that stand on an image.

@@ -131,7 +131,7 @@ func (m *Manager) launch(ctx context.Context, p startParams, report operation.Re
 	s, err := m.Runtime.Launch(ctx, dir, l)
 	if err != nil {
 		// Without this a failed start would look like a running VM.
-		return errors.Join(err, m.ended(context.WithoutCancel(ctx), p.ID, p.BootID))
+		return errors.Join(err, m.ended(context.WithoutCancel(ctx), p.ID, p.BootID, nil))
 	}
 	m.watch(p.ID, s)
 	return nil
@@ -141,7 +141,7 @@ func (m *Manager) launch(ctx context.Context, p startParams, report operation.Re
 func (m *Manager) unlaunch(ctx context.Context, p startParams) error {
 	s, err := m.Runtime.Status(ctx, m.dir(p.ID))
 	if errors.Is(err, machine.ErrNotRunning) {
-		return m.ended(ctx, p.ID, p.BootID)
+		return m.ended(ctx, p.ID, p.BootID, nil)
 	}
 	if err == nil && s.BootID != p.BootID {
 		return nil
@@ -152,45 +152,49 @@ func (m *Manager) unlaunch(ctx context.Context, p startParams) error {
 	if err := m.waitGone(ctx, p.ID); err != nil {
 		return err
 	}
-	return m.ended(ctx, p.ID, p.BootID)
+	return m.ended(ctx, p.ID, p.BootID, nil)
 }
 
 // awaitReady waits until the agent has its identity: exec works then.
 func (m *Manager) awaitReady(ctx context.Context, p startParams, report operation.Report) error {
 	phase(report, "booting the guest")
-	var after uint64
 	for {
-		s, err := m.Runtime.Watch(ctx, m.dir(p.ID), after)
-		switch {
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case errors.Is(err, machine.ErrNotRunning):
-			return m.bootFailed(p, nil)
-		case err != nil:
-			return err
-		case s.Phase == machine.PhaseExited:
-			return m.bootFailed(p, s.Exit)
-		case s.ReadyMS > 0:
-			m.watch(p.ID, s)
+		m.mu.Lock()
+		l := m.live[p.ID]
+		if l == nil {
+			m.mu.Unlock()
+			return m.bootFailed(ctx, p)
+		}
+		s, changed := l.status, l.changed
+		m.mu.Unlock()
+		if s.ReadyMS > 0 {
 			return nil
-		case s.Phase == machine.PhasePaused:
+		}
+		if s.Phase == machine.PhasePaused {
 			phase(report, s.Reason)
 		}
-		after = s.Version
+		select {
+		case <-changed:
+		case <-l.gone:
+			return m.bootFailed(ctx, p)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 }
 
 // bootFailed says how a boot ended before the guest was ready, with the last
 // words of its console.
-func (m *Manager) bootFailed(p startParams, exit *machine.Exit) error {
-	if exit == nil {
-		last, err := m.Runtime.LastExit(m.dir(p.ID))
-		if err != nil {
-			last = machine.Exit{Reason: machine.ExitCrashed}
-		}
-		exit = &last
+func (m *Manager) bootFailed(ctx context.Context, p startParams) error {
+	r, err := m.Store.VM(ctx, p.ID)
+	if err != nil {
+		return err
 	}
-	text := "the guest did not start: " + ExitSentence(*exit)
+	exit := machine.Exit{Reason: machine.ExitCrashed}
+	if r.Boot != nil && r.Boot.Exit != nil {
+		exit = *r.Boot.Exit
+	}
+	text := "the guest did not start: " + ExitSentence(exit)
 	if exit.Console != "" {
 		text += "; its console ends with:\n" + exit.Console
 	}

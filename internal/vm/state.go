@@ -55,6 +55,9 @@ func derive(r Record, live *machine.Status, opKind string) (State, string) {
 	if r.Boot == nil {
 		return Stopped, ""
 	}
+	if r.Boot.Exit == nil && opKind == "" {
+		return Running, "its monitor does not answer" // yet: it is being joined
+	}
 	return exitState(r.Boot.Exit)
 }
 

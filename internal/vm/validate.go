@@ -58,6 +58,7 @@ func (s Spec) withDefaults() Spec {
 	if s.MemoryBytes == 0 {
 		s.MemoryBytes = defaultMemory
 	}
+	s.MemoryBytes = (s.MemoryBytes + 1<<20 - 1) &^ (1<<20 - 1) // VMMs count whole MiB
 	if s.DiskBytes == 0 {
 		s.DiskBytes = defaultDisk
 	}

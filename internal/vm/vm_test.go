@@ -239,3 +239,38 @@ func TestIdempotencyKey(t *testing.T) {
 		t.Errorf("the same key made %s and %s (%s)", a.ID, b.ID, b.State)
 	}
 }
+
+// Once a VM is made its disks hold somebody's work: a start that fails or is
+// cancelled in the same operation does not take it away.
+func TestFailedFirstStartKeepsTheVM(t *testing.T) {
+	r := newRig(t)
+	r.host.LaunchHook = func(context.Context, machine.Launch) error { return errors.New("QEMU fell over") }
+	rec := r.done(r.create(vm.Spec{Name: "dev"}, true))
+	if rec.State != operation.Failed || !strings.Contains(rec.Error.Message, "QEMU fell over") {
+		t.Fatalf("%s %v", rec.State, rec.Error)
+	}
+	if _, err := os.Stat(r.vmDir("dev") + "/work.img"); err != nil {
+		t.Errorf("the work disk: %v", err)
+	}
+	r.host.LaunchHook = nil
+	r.ok(r.vms.Boot(t.Context(), "dev", ""))
+	if s, _ := r.state("dev"); s != vm.Running {
+		t.Errorf("started again: %s", s)
+	}
+}
+
+// A VM that was made to be thrown away and ends while no daemon is there goes
+// when the next one comes.
+func TestAutoRemoveAfterADaemonRestart(t *testing.T) {
+	r := newRig(t)
+	r.ok(r.create(vm.Spec{Name: "tmp", AutoRemove: true}, true))
+	dir := r.vmDir("tmp")
+	r.close()
+	r.host.End(dir, machine.ExitPoweroff)
+	r.open()
+	r.await("the VM to be gone", func() bool {
+		_, err := r.vms.Inspect(t.Context(), "tmp")
+		return fault.KindOf(err) == fault.NotFound
+	})
+	r.empty()
+}

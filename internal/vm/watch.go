@@ -12,23 +12,22 @@ import (
 	"github.com/banger-vm/banger/internal/operation"
 )
 
-// watch takes a machine into the set of the living and follows it to its end.
-// Watching a boot that is watched already only refreshes what is known.
+// watch takes a machine into the set of the living and follows it to its end,
+// unless that boot is followed already.
 func (m *Manager) watch(id string, s machine.Status) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if l := m.live[id]; l != nil && l.status.BootID == s.BootID {
-		if s.Version > l.status.Version || s.MonitorPID != l.status.MonitorPID {
-			l.status = s
-		}
+	if l := m.live[id]; l != nil && l.status.BootID == s.BootID || m.ctx.Err() != nil {
 		return
 	}
-	if m.ctx.Err() != nil {
-		return
-	}
-	l := &liveVM{status: s, gone: make(chan struct{})}
+	// As one that has only begun: what it has reached is then told as news.
+	begun := machine.Status{VMID: s.VMID, BootID: s.BootID, MonitorPID: s.MonitorPID, Phase: machine.PhaseStarting, Reboots: s.Reboots}
+	l := &liveVM{status: begun, changed: make(chan struct{}), gone: make(chan struct{})}
 	m.live[id] = l
-	m.watchers.Go(func() { m.follow(id, l, s) })
+	m.watchers.Go(func() {
+		m.changed(id, l, s)
+		m.follow(id, l, s)
+	})
 }
 
 // follow long-polls one machine until it is gone.
@@ -43,7 +42,7 @@ func (m *Manager) follow(id string, l *liveVM, s machine.Status) {
 		case errors.Is(err, machine.ErrNotRunning),
 			err == nil && (next.Phase == machine.PhaseExited || next.BootID != s.BootID):
 			m.leave(id, l)
-			if err := m.ended(m.ctx, id, s.BootID); err != nil {
+			if err := m.ended(m.ctx, id, s.BootID, next.Exit); err != nil {
 				log.Error("storing the end of a boot failed", "err", err)
 			}
 			close(l.gone)
@@ -78,6 +77,8 @@ func (m *Manager) changed(id string, l *liveVM, next machine.Status) {
 	m.mu.Lock()
 	old := l.status
 	l.status = next
+	close(l.changed)
+	l.changed = make(chan struct{})
 	m.mu.Unlock()
 	if old.MonitorPID != next.MonitorPID {
 		m.publish(id, "vm.adopted", "a new monitor took the running VM over")
@@ -116,15 +117,18 @@ func (m *Manager) storeStatus(id string, s machine.Status) error {
 	return m.Store.UpdateVM(m.ctx, r)
 }
 
-// ended stores how a boot ended, if it is still the VM's last one.
-func (m *Manager) ended(ctx context.Context, id, bootID string) error {
+// ended stores how a boot ended, if it is still the VM's last one. told is the
+// monitor's own word, nil without one.
+func (m *Manager) ended(ctx context.Context, id, bootID string, told *machine.Exit) error {
 	r, err := m.Store.VM(ctx, id)
 	if err != nil || r.Boot == nil || r.Boot.ID != bootID || r.Boot.Exit != nil {
 		return ignoreMissing(err)
 	}
-	exit, err := m.Runtime.LastExit(m.dir(id))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	var exit machine.Exit
+	if told != nil {
+		exit = *told
+	} else if exit, err = m.Runtime.LastExit(m.dir(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		m.Log.Warn("how a boot ended cannot be read", "vm", id, "err", err)
 	}
 	if exit.BootID != bootID {
 		exit = machine.Exit{

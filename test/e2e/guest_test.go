@@ -83,11 +83,7 @@ func TestGuestNeverAnswers(t *testing.T) {
 func TestMissingKernel(t *testing.T) {
 	e := private(t)
 	e.ok(t, "vm", "create", "-n", "bare")
-	kernels, err := filepath.Glob(filepath.Join(e.state(), "kernels/*/vmlinux"))
-	if err != nil || len(kernels) != 1 {
-		t.Fatalf("kernels: %v %v", kernels, err)
-	}
-	if err := os.Remove(kernels[0]); err != nil {
+	if err := os.Remove(filepath.Join(e.state(), "kernels/default/vmlinux")); err != nil {
 		t.Fatal(err)
 	}
 	r := e.banger(t, "start", "bare")
@@ -140,7 +136,7 @@ func TestBadInput(t *testing.T) {
 	e.ok(t, "vm", "create", "-n", "taken")
 	t.Cleanup(func() { e.banger(t, "rm", "-f", "taken") })
 	e.refused(t, 4, []string{"taken"}, "vm", "create", "-n", "taken")
-	if out := e.ok(t, "ls", "-a"); strings.Contains(out, "bad") {
+	if out := e.ok(t, "ls", "-a"); strings.Contains(out, "\nbad ") {
 		t.Errorf("a refused VM is there: %s", out)
 	}
 }

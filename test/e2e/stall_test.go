@@ -19,7 +19,6 @@ func (e *env) stall(t *testing.T, vm string, n int) {
 	c := client.New(client.Config{Socket: e.socket()})
 	t.Cleanup(func() { c.Close() })
 	stop := make(chan struct{})
-	t.Cleanup(func() { close(stop) })
 	var wg sync.WaitGroup
 	gate := make(chan struct{}, 16)
 	for i := range 2 * n {
@@ -41,6 +40,7 @@ func (e *env) stall(t *testing.T, vm string, n int) {
 		})
 	}
 	wg.Wait()
+	t.Cleanup(func() { close(stop) }) // before the streams are closed
 	time.Sleep(time.Second) // let windows fill
 }
 
