@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/fault"
@@ -16,9 +17,10 @@ import (
 )
 
 // Exec starts a command, or attaches to one: request is an
-// api.ExecAttachRequest in JSON, which the guest checks. The stream carries the
-// frames that follow. ctx bounds the call, not the stream.
-func (c *Client) Exec(ctx context.Context, request []byte) (io.ReadWriteCloser, *api.ExecAttached, error) {
+// api.ExecAttachRequest in JSON, which the guest checks, and early the frames
+// that came along with it. The stream carries the frames that follow. ctx
+// bounds the call, not the stream.
+func (c *Client) Exec(ctx context.Context, request, early []byte) (io.ReadWriteCloser, *api.ExecAttached, error) {
 	if len(request) > wire.MaxExec {
 		return nil, nil, fault.New(fault.Invalid, "Shorten its arguments or its environment.",
 			"the command's request is longer than %d bytes", wire.MaxExec)
@@ -29,7 +31,7 @@ func (c *Client) Exec(ctx context.Context, request []byte) (io.ReadWriteCloser, 
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := openStream(ctx, conn, request)
+	s, err := openStream(ctx, conn, request, early)
 	if err != nil {
 		return nil, nil, unavailable("the guest's agent did not take the command: %w", err)
 	}
@@ -51,11 +53,11 @@ type agentStream struct {
 
 // openStream begins a call whose first line is request. Its body goes on after
 // ctx has ended.
-func openStream(ctx context.Context, conn *http.ClientConn, request []byte) (*agentStream, error) {
+func openStream(ctx context.Context, conn *http.ClientConn, request, early []byte) (*agentStream, error) {
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	opening := context.AfterFunc(ctx, cancel)
 	body, w := io.Pipe()
-	first := append(append(make([]byte, 0, len(request)+1), request...), '\n')
+	first := slices.Concat(request, []byte("\n"), early) // one write, one waking of the guest
 	go func() {
 		// Fails only when the call does, which tells it.
 		_, _ = w.Write(first)

@@ -137,7 +137,7 @@ func TestAnswersAreBoundedAndChecked(t *testing.T) {
 			if err := c.Watch(ctx, func(wire.Hello) error { return nil }); err == nil || ctx.Err() != nil {
 				t.Errorf("the watch ended in %v", err)
 			}
-			if _, _, err := c.Exec(ctx, []byte(`{}`)); err == nil || ctx.Err() != nil {
+			if _, _, err := c.Exec(ctx, []byte(`{}`), nil); err == nil || ctx.Err() != nil {
 				t.Errorf("exec gave %v", err)
 			}
 		})
@@ -150,7 +150,7 @@ func TestARefusalIsFitToBeShown(t *testing.T) {
 			json.NewEncoder(w).Encode(wire.ExecReply{Error: &wire.ExecFail{Kind: "busy", Message: "\x1b]0;owned\a" + strings.Repeat("x", 5000)}})
 		}))
 	})
-	_, _, err := c.Exec(context.Background(), []byte(`{}`))
+	_, _, err := c.Exec(context.Background(), []byte(`{}`), nil)
 	if fault.KindOf(err) != fault.Busy || len(err.Error()) > 1100 || strings.ContainsAny(err.Error(), "\x1b\a") {
 		t.Errorf("the refusal is %q", err)
 	}
@@ -169,7 +169,7 @@ func TestAFloodEndsItsOwnStreamOnly(t *testing.T) {
 		}
 		serveAgent(port, mux)
 	})
-	s, _, err := c.Exec(context.Background(), []byte(`{}`))
+	s, _, err := c.Exec(context.Background(), []byte(`{}`), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

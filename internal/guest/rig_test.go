@@ -77,7 +77,7 @@ func newRig(t testing.TB, cfg execs.Config) *rig {
 
 // attach is what a monitor does.
 func (r *rig) attach(ctx context.Context, raw json.RawMessage, conn *rpcserver.StreamConn) {
-	s, ok, err := r.guest.Exec(ctx, raw)
+	s, ok, err := r.guest.Exec(ctx, raw, conn.TakeBuffered())
 	if err != nil {
 		conn.Fail(err)
 		return

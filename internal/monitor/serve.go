@@ -59,7 +59,7 @@ func (m *Monitor) handleKill(context.Context, api.Empty) (api.Empty, error) {
 // handleExec hands a client's stream to the agent, unread, once the guest can
 // run commands.
 func (m *Monitor) handleExec(ctx context.Context, raw json.RawMessage, conn *rpcserver.StreamConn) {
-	stream, reply, err := m.openExec(ctx, raw)
+	stream, reply, err := m.openExec(ctx, raw, conn.TakeBuffered())
 	if err != nil {
 		if err := conn.Fail(err); err != nil {
 			m.log.Debug("a refusal did not reach its client", "err", err)
@@ -76,7 +76,7 @@ func (m *Monitor) handleExec(ctx context.Context, raw json.RawMessage, conn *rpc
 	}
 }
 
-func (m *Monitor) openExec(ctx context.Context, raw json.RawMessage) (rwc, *api.ExecAttached, error) {
+func (m *Monitor) openExec(ctx context.Context, raw json.RawMessage, early []byte) (rwc, *api.ExecAttached, error) {
 	s, err := m.board.wait(ctx, func(s machine.Status) bool { return s.ReadyMS > 0 || s.Phase == machine.PhaseExited })
 	if err != nil {
 		return nil, nil, err
@@ -84,7 +84,7 @@ func (m *Monitor) openExec(ctx context.Context, raw json.RawMessage) (rwc, *api.
 	if s.Phase == machine.PhaseExited {
 		return nil, nil, fault.New(fault.Precondition, "See why with: banger inspect.", "the VM has ended")
 	}
-	stream, reply, err := m.agent.Exec(ctx, raw)
+	stream, reply, err := m.agent.Exec(ctx, raw, early)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reaching the guest's agent: %w", err)
 	}

@@ -109,6 +109,14 @@ func (c *LineConn) WriteLine(msg []byte) error {
 // of a stream.
 func (c *LineConn) Read(p []byte) (int, error) { return c.r.Read(p) }
 
+// TakeBuffered returns what came in along with the last line.
+func (c *LineConn) TakeBuffered() []byte {
+	b, _ := c.r.Peek(c.r.Buffered()) // of what is there, which cannot fail
+	b = bytes.Clone(b)
+	_, _ = c.r.Discard(len(b))
+	return b
+}
+
 // CloseWrite ends this side's writing where the connection can.
 func (c *LineConn) CloseWrite() error {
 	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {

@@ -4,7 +4,12 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 )
+
+// linger is how long an agent holds the ends of the outputs back for the exit,
+// which mostly comes at once: each write wakes the host, and the guest too.
+const linger = 20 * time.Millisecond
 
 // batch is how many bytes of frames go into one write.
 const batch = 64 << 10
@@ -138,6 +143,9 @@ func (e *End) Serve(conn io.ReadWriteCloser) error {
 func (e *End) write(conn io.Writer, broken chan error) error {
 	var buf []byte
 	for {
+		if err := e.awaitExit(broken); err != nil {
+			return err
+		}
 		var done bool
 		e.mu.Lock()
 		buf, done = e.collect(buf[:0])
@@ -167,6 +175,45 @@ func (e *End) write(conn io.Writer, broken chan error) error {
 			return err
 		}
 	}
+}
+
+// awaitExit waits a moment for the exit where nothing but the end of an output
+// is to be sent. It puts the reader's result back.
+func (e *End) awaitExit(broken chan error) error {
+	var limit <-chan time.Time
+	for e.onlyEnds() {
+		if limit == nil {
+			limit = time.After(linger)
+		}
+		select {
+		case <-e.wake:
+		case <-limit:
+			return nil
+		case err := <-broken:
+			broken <- err
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *End) onlyEnds() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.agent || e.hasExit || e.err != nil || e.in[Stdin].due || e.seqDue {
+		return false
+	}
+	ends := false
+	for _, s := range e.out {
+		if s == nil {
+			continue
+		}
+		if s.ring.end != s.next {
+			return false
+		}
+		ends = ends || s.eof && !s.eofSent
+	}
+	return ends
 }
 
 // collect appends the frames to send next, fairly among the streams; done

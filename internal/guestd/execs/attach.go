@@ -18,7 +18,9 @@ type attachment struct {
 // attach serves a client until its connection ends. It takes the place of the
 // client before it.
 func (x *execution) attach(c *conn, req api.ExecAttachRequest) {
-	<-x.ready
+	if x.spec.Detached {
+		<-x.ready // its output is in files that start makes
+	}
 	a := &attachment{conn: c, gone: make(chan struct{})}
 	if old := x.enter(a); old != nil {
 		old.conn.Close() // it only makes the old one's reads and writes end

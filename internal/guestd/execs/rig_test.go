@@ -72,7 +72,7 @@ func (r *rig) dial(ctx context.Context) (net.Conn, error) {
 			return
 		}
 		reply := map[string]any{"jsonrpc": "2.0", "id": 1}
-		s, ok, err := r.guest.Exec(ctx, req.Params)
+		s, ok, err := r.guest.Exec(ctx, req.Params, nil)
 		if err != nil {
 			reply["error"] = map[string]any{"code": 1, "message": err.Error(), "data": api.NewError(api.KindNotFound, err.Error(), "")}
 		} else {

@@ -143,7 +143,7 @@ func (s *Server) find(line []byte) (*execution, api.ExecAttachRequest, *wire.Exe
 	}
 	x, isNew, fail := s.add(req.ID, *req.Start)
 	if isNew {
-		x.start(plan)
+		go x.start(plan) // while its client hears of it
 	}
 	return x, req, fail
 }
