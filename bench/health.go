@@ -22,8 +22,7 @@ import (
 	"github.com/banger-vm/banger/internal/vmm/qemu"
 )
 
-// health measures a call of the agent that does next to nothing, against a
-// line that the floor's guest sends back.
+// health measures a call of the agent that does nothing, against a line that the floor's guest sends back.
 func health(ctx context.Context, b *bench) (err error) {
 	line, err := b.floor.boot(ctx)
 	if err != nil {
@@ -35,22 +34,21 @@ func health(ctx context.Context, b *bench) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, agent.Close(), m.Kill(context.WithoutCancel(ctx)), m.Close()) }()
-	var echo, calls samples
-	for i := range b.rounds(300) + warmUp {
-		start := time.Now()
-		if err := line.ping([]byte("are you there?\n")); err != nil {
-			return err
-		}
-		middle := time.Now()
-		if _, err := agent.Health(ctx); err != nil {
-			return err
-		}
-		if i >= warmUp {
-			echo.add(middle.Sub(start))
-			calls.add(time.Since(middle))
-		}
+	var echo, hello, health samples
+	err = inTurns(b.rounds(500),
+		turn{&echo, func() error { return line.ping([]byte("are you there?\n")) }},
+		turn{&hello, func() error { return second(agent.Hello(ctx)) }},
+	)
+	if err != nil {
+		return err
 	}
-	b.add(row{"a call of the agent that does nothing", "GET /v1/health", "ms", echo, calls, 4})
+	if err := inTurns(b.rounds(100), turn{&health, func() error { return second(agent.Health(ctx)) }}); err != nil {
+		return err
+	}
+	b.add(
+		row{"a call of the agent that does nothing", "GET /v1/hello", "ms", echo, hello, 4},
+		row{"the guest's health: load, memory, free space", "GET /v1/health", "ms", nil, health, 0},
+	)
 	return nil
 }
 

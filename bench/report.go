@@ -32,7 +32,8 @@ Made by `+"`%s`"+` on %s; do not edit.
 
 The floor is a bare QEMU with the machine flags, kernel, kernel modules and base disk that a running banger VM has,
 and an init of its own that does nothing but insert the modules, mount root and home and run the commands that come
-on a line (`+"`bench/floor`"+`). Its disks are made by hand in the same measurement. Both sides take turns in one run.
+on a line (`+"`bench/floor`"+`). Its disks are made by hand in the same measurement. Both sides take turns in one run, with
+short measurements ten to a turn.
 Figures are min / **median** / p95; ratios and limits are of medians.
 
 `, commandOf(), time.Now().UTC().Format(time.DateOnly))

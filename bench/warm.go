@@ -21,32 +21,20 @@ func warm(ctx context.Context, b *bench) (err error) {
 	defer func() { err = errors.Join(err, vm.end()) }()
 	var floor, through samples
 	const command = "/bin/true"
-	for i := range b.rounds(120) + warmUp {
-		start := time.Now()
-		if _, err := vm.run(command); err != nil {
-			return err
-		}
-		middle := time.Now()
-		if _, err := b.rig.exec(ctx, b.vm, command); err != nil {
-			return err
-		}
-		if i >= warmUp {
-			floor.add(middle.Sub(start))
-			through.add(time.Since(middle))
-		}
+	err = inTurns(b.rounds(150),
+		turn{&floor, func() error { return second(vm.run(command)) }},
+		turn{&through, func() error { return second(b.rig.exec(ctx, b.vm, command)) }},
+	)
+	if err != nil {
+		return err
 	}
 	var again, process samples
-	for range b.rounds(40) {
-		start := time.Now()
-		if _, err := b.rig.exec(ctx, b.vm, "true"); err != nil {
-			return err
-		}
-		middle := time.Now()
-		if _, err := b.rig.run(ctx, "exec", b.vm, "--", "true"); err != nil {
-			return err
-		}
-		again.add(middle.Sub(start))
-		process.add(time.Since(middle))
+	err = inTurns(b.rounds(50),
+		turn{&again, func() error { return second(b.rig.exec(ctx, b.vm, "true")) }},
+		turn{&process, func() error { return second(b.rig.run(ctx, "exec", b.vm, "--", "true")) }},
+	)
+	if err != nil {
+		return err
 	}
 	b.add(
 		row{"exec in a running VM, client", command, "ms", floor, through, 1.3},
@@ -54,9 +42,6 @@ func warm(ctx context.Context, b *bench) (err error) {
 	)
 	return nil
 }
-
-// warmUp is how many of the first measurements do not count.
-const warmUp = 3
 
 // throughput moves 100 MB through an exec, each way.
 func throughput(ctx context.Context, b *bench) error {
