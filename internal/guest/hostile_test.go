@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/banger-vm/banger/internal/fault"
@@ -184,4 +185,30 @@ func TestAFloodEndsItsOwnStreamOnly(t *testing.T) {
 	if err := <-ended; err == nil || !strings.Contains(err.Error(), "more than its stream's window") {
 		t.Errorf("the stream ended in %v", err)
 	}
+}
+
+// A guest may answer pings and yet take nothing of a command's input; its
+// client's end must be noticed all the same.
+func TestAClientThatLeavesIsNoticedWhileItsGuestTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, monitor := net.Pipe()
+		agent, guestEnd := net.Pipe() // nobody reads or writes guestEnd
+		defer guestEnd.Close()
+		ended := make(chan error, 1)
+		go func() { ended <- guest.Pass(context.Background(), monitor, agent) }()
+		if _, err := client.Write(make([]byte, 64<<10)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // the write to the agent is blocked
+		left := time.Now()
+		client.Close()
+		select {
+		case <-ended:
+		case <-time.After(time.Minute):
+			t.Fatal("the stream lives on without its client")
+		}
+		if took := time.Since(left); took > 10*time.Second {
+			t.Errorf("it took %s to end the stream", took)
+		}
+	})
 }

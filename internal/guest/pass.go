@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// passBuffer takes all that an agent may have under way, with room for the
+	// passBuffer takes all that an end may have under way, with room for the
 	// frames that carry no data, so that a client which reads nothing leaves
 	// no byte in the windows that all streams share.
 	passBuffer = 2*stream.MaxBuffered + 64<<10
@@ -22,69 +22,69 @@ const (
 	smallChunk, bigChunk = 2 << 10, 32 << 10
 )
 
-// errFlood is a guest that sends more than it was given credit for.
-var errFlood = errors.New("the guest sent more than its stream's window")
+// errFlood is an end that sends more than it was given credit for.
+var errFlood = errors.New("more than its stream's window")
 
 // Pass copies between a client and an agent's stream, both ways and unread,
-// until both have ended or ctx has. It closes both.
+// until both have ended or ctx has. It closes both. What comes is read at once,
+// so the end of either is noticed whatever the other does.
 func Pass(ctx context.Context, client, agent io.ReadWriteCloser) error {
 	closeBoth := sync.OnceValue(func() error { return errors.Join(client.Close(), agent.Close()) })
 	defer context.AfterFunc(ctx, func() { closeBoth() })()
-
-	q := newQueue(passBuffer)
+	linger := sync.OnceValue(func() *time.Timer {
+		return time.AfterFunc(passLinger, func() { agent.Close() })
+	})
+	in, out := newQueue(passBuffer), newQueue(passBuffer)
 	var wg sync.WaitGroup
-	var fromAgent error
-	wg.Go(func() { fromAgent = fill(q, agent) })
+	var fromAgent, toAgent error
+	wg.Go(func() { fromAgent = fill(out, agent) })
 	wg.Go(func() {
-		if q.drainTo(client) == nil {
+		if out.drainTo(client) == nil {
 			client.Close() // all is written: ends the other direction's read
 		}
 	})
-	err := copyInput(agent, client)
-	linger := time.AfterFunc(passLinger, func() { agent.Close() })
-	if w, ok := agent.(interface{ CloseWrite() error }); ok && err == nil {
-		err = w.CloseWrite()
-	}
+	wg.Go(func() {
+		// An error is the agent's end: its own direction tells why.
+		if in.drainTo(agent) == nil {
+			toAgent = closeWrite(agent)
+		}
+		linger()
+	})
+	fromClient := fill(in, client)
+	linger() // also for an agent that takes nothing
 	wg.Wait()
-	linger.Stop()
+	linger().Stop()
 	closeBoth() // mostly closed by now
-	return errors.Join(fromAgent, err)
-}
-
-// fill reads all of the agent's stream into the queue.
-func fill(q *queue, agent io.ReadWriteCloser) error {
-	buf := make([]byte, smallChunk)
-	for {
-		n, err := agent.Read(buf)
-		if !q.put(buf[:n]) {
-			q.close()
-			return errors.Join(fmt.Errorf("%w: %d bytes", errFlood, passBuffer), agent.Close())
-		}
-		if err != nil {
-			q.close()
-			if errors.Is(err, io.EOF) {
-				err = nil
-			}
-			return err
-		}
-		if n == len(buf) && n < bigChunk {
-			buf = make([]byte, bigChunk)
-		}
+	if fromAgent != nil {
+		fromAgent = fmt.Errorf("from the guest: %w", fromAgent)
 	}
+	if !errors.Is(fromClient, errFlood) {
+		fromClient = nil // the client has left, however it did
+	}
+	return errors.Join(fromAgent, fromClient, toAgent)
 }
 
-// copyInput passes a client's bytes to the agent until the client ends.
-func copyInput(agent io.Writer, client io.Reader) error {
+func closeWrite(w io.Writer) error {
+	if w, ok := w.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return nil
+}
+
+// fill reads all of one end into the queue.
+func fill(q *queue, from io.ReadCloser) error {
+	defer q.close()
 	buf := make([]byte, smallChunk)
 	for {
-		n, err := client.Read(buf)
-		if n > 0 {
-			if _, err := agent.Write(buf[:n]); err != nil {
-				return nil // the agent has ended: its own direction tells why
-			}
+		n, err := from.Read(buf)
+		if !q.put(buf[:n]) {
+			return errors.Join(fmt.Errorf("%w of %d bytes", errFlood, q.limit), from.Close())
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
 		}
 		if err != nil {
-			return nil // the client has left, however it did
+			return err
 		}
 		if n == len(buf) && n < bigChunk {
 			buf = make([]byte, bigChunk)
