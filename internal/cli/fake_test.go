@@ -85,8 +85,9 @@ func (f *fake) find(ref string) (*api.VM, error) {
 
 // begin adds an operation; do is what it does.
 func (f *fake) begin(kind, name string, slow bool, do func() (id string)) api.Operation {
+	noun, _, _ := strings.Cut(kind, ".")
 	op := &api.Operation{
-		ID: fmt.Sprintf("0p%014x", len(f.ops)), Kind: kind, Target: "vm/" + name, Name: name, State: api.OpRunning,
+		ID: fmt.Sprintf("0p%014x", len(f.ops)), Kind: kind, Target: noun + "/" + name, Name: name, State: api.OpRunning,
 		Progress: api.Progress{Phase: "working", Done: 1, Total: 4, Unit: "steps"}, StartedAt: time.Now(),
 		Steps: []api.OpStep{{Name: "disks", State: "done", MS: 12}},
 	}

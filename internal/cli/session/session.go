@@ -25,8 +25,9 @@ const (
 	enough = 3
 	// killAfter is how long a command has to end after its time is up.
 	killAfter = 5 * time.Second
-	// startGrace is how long a detached command may take to turn out not to be
-	// there: its exit comes right behind the start.
+	// startGrace is how long a start that a signal came into may still take,
+	// and a detached command to turn out not to be there: its exit comes right
+	// behind the start.
 	startGrace = 200 * time.Millisecond
 )
 
@@ -44,6 +45,18 @@ type session struct {
 
 	signals chan os.Signal
 	exec    *client.Exec
+	ready   chan struct{} // closed when the terminal is raw
+}
+
+// gate holds output back until the terminal is ready for it.
+type gate struct {
+	io.Writer
+	open <-chan struct{}
+}
+
+func (g gate) Write(b []byte) (int, error) {
+	<-g.open
+	return g.Writer.Write(b)
 }
 
 // Run runs a command in a VM and returns its exit code, and its ID. A detached
@@ -79,6 +92,7 @@ func (s *session) run(ctx context.Context, vm string) (int, error) {
 	}
 	if s.spec.TTY {
 		restore, err := s.raw()
+		close(s.ready)
 		if err != nil {
 			return 0, err
 		}
@@ -101,8 +115,12 @@ func (s *session) prepare() {
 func (s *session) start(ctx context.Context, cancel func(), vm string) error {
 	started := make(chan error, 1)
 	cfg := client.ExecConfig{Stdin: s.stdin(), Stdout: s.Out, Stderr: s.Err}
-	if s.spec.Detached {
+	switch {
+	case s.spec.Detached:
 		cfg = client.ExecConfig{} // its output stays in the guest
+	case s.spec.TTY:
+		s.ready = make(chan struct{})
+		cfg.Stdout = gate{s.Out, s.ready}
 	}
 	go func() {
 		var err error
@@ -115,11 +133,28 @@ func (s *session) start(ctx context.Context, cancel func(), vm string) error {
 			return err
 		case sig := <-s.signals:
 			if sig != syscall.SIGWINCH {
-				cancel()
-				<-started
-				return app.ErrInterrupted
+				return s.interrupted(sig, started, cancel)
 			}
 		}
+	}
+}
+
+// interrupted gives a start up that a signal came into, unless the command is
+// about to run: then the signal is the command's.
+func (s *session) interrupted(sig os.Signal, started <-chan error, cancel func()) error {
+	select {
+	case err := <-started:
+		if err == nil {
+			select {
+			case s.signals <- sig:
+			default: // others came meanwhile
+			}
+		}
+		return err
+	case <-time.After(startGrace):
+		cancel()
+		<-started
+		return app.ErrInterrupted
 	}
 }
 
