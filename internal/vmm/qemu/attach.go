@@ -107,6 +107,9 @@ func (m *machine) foundPaused(ctx context.Context, status string) error {
 	return nil
 }
 
+// endingLag is how much later than its connections a QEMU that dies may end.
+const endingLag = 500 * time.Millisecond
+
 // errEnded says that QEMU ended by itself while it was started.
 var errEnded = errors.New("QEMU did not start")
 
@@ -116,7 +119,7 @@ func (m *machine) explain(ctx context.Context, err error) error {
 	case <-m.ended:
 	case <-ctx.Done():
 		return err
-	case <-time.After(500 * time.Millisecond): // its connections end before it does
+	case <-time.After(endingLag):
 		return err
 	}
 	m.mu.Lock()

@@ -37,7 +37,7 @@ func (d *Driver) Connect(ctx context.Context, spec vmm.Spec) (vmm.Machine, error
 		select {
 		case <-proc.Done():
 			err = vmm.ErrNotRunning
-		default:
+		case <-time.After(endingLag):
 		}
 		return nil, errors.Join(fmt.Errorf("connecting to QEMU of %s: %w", spec.Name, err), m.Close())
 	}

@@ -79,7 +79,7 @@ func (m *machine) heardIOError(e qmp.Event) {
 	if !m.decode(e, &data) || data.Action != "stop" {
 		return
 	}
-	m.log.Warn("a drive's file failed; the guest is stopped", "vm", m.name, "drive", data.Node, "reason", data.Reason)
+	m.log.Warn("a drive's file failed; the guest is stopped", "name", m.name, "drive", data.Node, "reason", data.Reason)
 	reason := pauseIOError
 	if data.NoSpace {
 		reason = pauseNoSpace
@@ -103,7 +103,7 @@ func (m *machine) setPaused(reason string) {
 func (m *machine) decode(e qmp.Event, into any) bool {
 	err := json.Unmarshal(e.Data, into)
 	if err != nil {
-		m.log.Warn("an event of QEMU is not understood", "vm", m.name, "event", e.Name, "err", err)
+		m.log.Warn("an event of QEMU is not understood", "name", m.name, "event", e.Name, "err", err)
 	}
 	return err == nil
 }

@@ -96,3 +96,27 @@ func TestStartOfABrokenVMM(t *testing.T) {
 		t.Errorf("Connect = %v", err)
 	}
 }
+
+// A VMM closes its sockets before it is gone: whoever connects in between is
+// told that none runs, not that a connection failed.
+func TestConnectToADyingVMM(t *testing.T) {
+	spec := preparedSpec(t)
+	dying := filepath.Join(spec.Dir, "dying")
+	if err := os.WriteFile(dying, []byte("#!/bin/sh\nexec 4>&-\nsleep 0.2\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	d := New(hostexec.Host{}, slog.New(slog.DiscardHandler), Config{Binary: dying})
+	files, err := openFiles(spec.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, proc, err := d.spawn(t.Context(), spec, vmm.AccelKVM, files)
+	files.close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proc.Kill()
+	if _, err := d.Connect(t.Context(), spec); !errors.Is(err, vmm.ErrNotRunning) {
+		t.Errorf("Connect = %v", err)
+	}
+}
