@@ -45,8 +45,15 @@ func (e *env) fill(t *testing.T, leave int64) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := syscall.Fallocate(int(f.Fd()), 0, 0, int64(fs.Bavail)*fs.Bsize-leave<<20); err != nil {
+	size := int64(fs.Bavail)*fs.Bsize - max(leave, 1)<<20
+	if err := syscall.Fallocate(int(f.Fd()), 0, 0, size); err != nil {
 		t.Fatal(err)
+	}
+	block := make([]byte, 4096)
+	for at := size; leave == 0; at += int64(len(block)) { // the last megabyte, to the last block
+		if _, err := f.WriteAt(block, at); err != nil {
+			break
+		}
 	}
 	return path
 }

@@ -42,7 +42,9 @@ func exitOf(e *api.Error) int {
 			return exitUnreachable
 		}
 	case api.KindDeadlineExceeded:
-		return ExitTimeout
+		if e.Operation == "" { // otherwise it is not our limit that has passed
+			return ExitTimeout
+		}
 	}
 	return exitFailure
 }
