@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -70,6 +71,10 @@ const (
 )
 
 func runAgent(version string) error {
+	// What an exec leaves to collect is much beside the little that lives, and
+	// a collection takes milliseconds of an emulated CPU.
+	debug.SetGCPercent(400)
+	debug.SetMemoryLimit(48 << 20)
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {

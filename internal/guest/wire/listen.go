@@ -59,7 +59,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		err := l.handshake()
 		if err == nil {
-			return &guestConn{l: l, ended: make(chan struct{})}, nil
+			return newGuestConn(l), nil
 		}
 		select {
 		case <-l.closed:
@@ -155,11 +155,17 @@ func (l *Listener) readSync() error {
 	return err
 }
 
+func newGuestConn(l *Listener) *guestConn {
+	c := &guestConn{l: l, ended: make(chan struct{})}
+	c.out.init(l.port)
+	return c
+}
+
 // guestConn is a connection; it has the listener's turn until it is closed.
 type guestConn struct {
 	l     *Listener
-	rmu   sync.Mutex // serialise the users of the port, of which Close is the last
-	wmu   sync.Mutex
+	rmu   sync.Mutex // serialises the readers of the port, of which Close is the last
+	out   outbox     // likewise its writers
 	in    matcher
 	mark  bool // the prefix was just read: stuffing or a Sync follows
 	ended chan struct{}
@@ -210,26 +216,19 @@ func (c *guestConn) afterPrefix() error {
 	}
 }
 
-func (c *guestConn) Write(p []byte) (int, error) {
-	c.wmu.Lock()
-	defer c.wmu.Unlock()
-	if c.isEnded() {
-		return 0, net.ErrClosed
-	}
-	return c.l.port.Write(p)
-}
+func (c *guestConn) Write(p []byte) (int, error) { return c.out.write(p) }
 
 // Close ends the connection and leaves the port to the next one.
 func (c *guestConn) Close() error {
 	var err error
 	c.once.Do(func() {
+		c.out.flush(lastWords)
 		close(c.ended)
 		past := time.Unix(1, 0)
 		err = errors.Join(c.l.port.SetReadDeadline(past), c.l.port.SetWriteDeadline(past))
 		c.rmu.Lock() // whoever was in there has left now
 		defer c.rmu.Unlock()
-		c.wmu.Lock()
-		defer c.wmu.Unlock()
+		c.out.close()
 		err = errors.Join(err, c.l.port.SetReadDeadline(time.Time{}), c.l.port.SetWriteDeadline(time.Time{}))
 		c.l.turn <- struct{}{}
 	})
