@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
 
-	"github.com/banger-vm/banger/internal/telemetry"
+	"github.com/banger-vm/banger/internal/places"
 )
 
 // Settings are config.toml. Unknown keys are errors.
@@ -20,10 +21,8 @@ type Settings struct {
 	Log struct {
 		Level  string `toml:"level"`  // debug, info, warn, error
 		Format string `toml:"format"` // text, json
-		File   string `toml:"file"`   // default: bangerd.log in the state directory
+		File   string `toml:"file"`   // "-": standard error; default: bangerd.log in the state directory
 	} `toml:"log"`
-	// Group may use this daemon too: its socket is 0660 and of this group.
-	Group string `toml:"group"`
 	// BootTimeout bounds the wait for a guest's agent, StopTimeout a graceful stop.
 	BootTimeout Duration `toml:"boot_timeout"`
 	StopTimeout Duration `toml:"stop_timeout"`
@@ -63,9 +62,14 @@ func ReadSettings(path string) (Settings, error) {
 	return s, nil
 }
 
-func (s Settings) logging(file string) telemetry.Config {
-	if s.Log.File != "" {
-		file = s.Log.File
+// logFile is where the log goes; a relative path is one in the state directory.
+func (s Settings) logFile(p places.Places) string {
+	switch file := s.Log.File; {
+	case file == "":
+		return p.LogFile
+	case file == "-" || filepath.IsAbs(file):
+		return file
+	default:
+		return filepath.Join(p.StateDir, file)
 	}
-	return telemetry.Config{Level: s.Log.Level, Format: s.Log.Format, File: file}
 }

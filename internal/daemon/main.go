@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -14,19 +13,18 @@ import (
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/monitor"
 	"github.com/banger-vm/banger/internal/places"
-	"github.com/banger-vm/banger/internal/telemetry"
 	"github.com/banger-vm/banger/internal/version"
 )
 
 // Main runs bangerd's command line and returns its exit code.
-func Main(args []string, stderr io.Writer) int {
+func Main(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	run, title := mainDaemon, "bangerd"
 	if len(args) > 0 && args[0] == "monitor" {
 		run, title, args = mainMonitor, "bangerd monitor", args[1:]
 	}
-	err := run(ctx, args, stderr)
+	err := run(ctx, args, stdout, stderr)
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return 0
 	}
@@ -38,7 +36,7 @@ func Main(args []string, stderr io.Writer) int {
 	return 1
 }
 
-func mainDaemon(ctx context.Context, args []string, stderr io.Writer) error {
+func mainDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("bangerd", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	var f places.Flags
@@ -50,8 +48,8 @@ func mainDaemon(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	}
 	if *show {
-		fmt.Fprintln(os.Stdout, "bangerd", version.Version)
-		return nil
+		_, err := fmt.Fprintln(stdout, "bangerd", version.Version)
+		return err
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("%q is not understood; see bangerd -h", flags.Arg(0))
@@ -65,7 +63,7 @@ func mainDaemon(ctx context.Context, args []string, stderr io.Writer) error {
 
 // mainMonitor ignores SIGINT and SIGTERM for the VM: the monitor goes, the VM
 // stays. Its name and directory on the command line are for people's ps.
-func mainMonitor(ctx context.Context, args []string, stderr io.Writer) error {
+func mainMonitor(ctx context.Context, args []string, _, stderr io.Writer) error {
 	flags := flag.NewFlagSet("bangerd monitor", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.String("name", "", "the VM's name")
@@ -74,11 +72,11 @@ func mainMonitor(ctx context.Context, args []string, stderr io.Writer) error {
 	flags.BoolVar(&o.Adopt, "adopt", false, "take the running VM over")
 	flags.IntVar(&o.ListenFD, "listen-fd", 0, "a listening socket that was handed over")
 	cacheDir := flags.String("cache-dir", "", "where verdicts about this host are kept")
-	level := flags.String("log-level", "info", "debug, info, warn or error")
+	flags.StringVar(&o.Log.Level, "log-level", "info", "debug, info, warn or error")
+	flags.StringVar(&o.Log.Format, "log-format", "text", "text or json")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	o.Log = telemetry.Config{Level: *level}
 	o.Drivers = Drivers(*cacheDir)
 	o.Writable = []string{filepath.Join(*cacheDir, verdicts)}
 	return monitor.Main(ctx, o)

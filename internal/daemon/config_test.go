@@ -1,0 +1,68 @@
+package daemon
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/banger-vm/banger/internal/places"
+)
+
+func TestReadSettings(t *testing.T) {
+	for _, tc := range []struct {
+		name, text, refusal string
+	}{
+		{"empty", "", ""},
+		{"all", "vmm = \"qemu\"\nboot_timeout = \"90s\"\n[log]\nlevel = \"debug\"\nformat = \"json\"\nfile = \"x\"\n", ""},
+		{"unknown key", "vmn = \"qemu\"\n", "vmn"},
+		{"unknown key in a table", "[log]\ncolour = true\n", "colour"},
+		{"no duration", "stop_timeout = \"soon\"\n", `"soon" is not a positive duration`},
+		{"a negative duration", "boot_timeout = \"-1s\"\n", `"-1s" is not a positive duration`},
+		{"a wrong type", "vmm = 1\n", "cannot be read"},
+		{"no TOML", "vmm", "cannot be read"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "config.toml")
+			if err := os.WriteFile(path, []byte(tc.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := ReadSettings(path)
+			if tc.refusal == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), tc.refusal) || !strings.Contains(err.Error(), path) {
+				t.Errorf("the error is %v; it must name the file and %q", err, tc.refusal)
+			}
+		})
+	}
+}
+
+func TestSettingsAreTaken(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.toml")
+	if s, err := ReadSettings(path); err != nil || s != (Settings{}) {
+		t.Errorf("without a file: %+v, %v", s, err)
+	}
+	if err := os.WriteFile(path, []byte("vmm = \"qemu\"\nboot_timeout = \"90s\"\n[log]\nformat = \"json\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := ReadSettings(path)
+	if err != nil || s.VMM != "qemu" || time.Duration(s.BootTimeout) != 90*time.Second || s.Log.Format != "json" {
+		t.Errorf("the settings are %+v, %v", s, err)
+	}
+}
+
+func TestLogFile(t *testing.T) {
+	p := places.Places{StateDir: "/state", LogFile: "/state/bangerd.log"}
+	for given, want := range map[string]string{"": "/state/bangerd.log", "-": "-", "/var/log/b": "/var/log/b", "logs/b": "/state/logs/b"} {
+		var s Settings
+		s.Log.File = given
+		if got := s.logFile(p); got != want {
+			t.Errorf("%q is %q, not %q", given, got, want)
+		}
+	}
+}
