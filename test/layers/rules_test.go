@@ -1,0 +1,118 @@
+package layers
+
+import "strings"
+
+const module = "github.com/banger-vm/banger/"
+
+// A pattern names packages of this module: "a/b" is that package alone, "a/b/*"
+// all that is below it and not itself, "a/b/..." both.
+type pattern string
+
+func (p pattern) match(pkg string) bool {
+	if parent, ok := strings.CutSuffix(string(p), "/*"); ok {
+		return strings.HasPrefix(pkg, parent+"/")
+	}
+	if root, ok := strings.CutSuffix(string(p), "/..."); ok {
+		return pkg == root || strings.HasPrefix(pkg, root+"/")
+	}
+	return pkg == string(p)
+}
+
+type patterns []pattern
+
+func (ps patterns) match(pkg string) bool {
+	for _, p := range ps {
+		if p.match(pkg) {
+			return true
+		}
+	}
+	return false
+}
+
+// with returns the patterns and more.
+func (ps patterns) with(more ...pattern) patterns { return append(more, ps...) }
+
+// leaves know nothing of VMs, and all above them may import them.
+var leaves = patterns{
+	"internal/claim", "internal/event", "internal/fault", "internal/hostexec", "internal/places", "internal/telemetry",
+	"internal/version",
+}
+
+// mayImport says what of this module the packages from may import. It is the
+// table of ARCHITECTURE.md; a package to which no rule applies is an error, and
+// all that apply count.
+var mayImport = []struct {
+	from   pattern
+	allow  patterns
+	reason string
+}{
+	{"cmd/banger", patterns{"internal/cli"}, "a main is a few lines"},
+	{"cmd/bangerd", patterns{"internal/daemon"}, "a main is a few lines"},
+	{"cmd/banger-guest", patterns{"internal/guestd"}, "a main is a few lines"},
+	{"api", nil, "api is for every program"},
+	{"client/...", patterns{"api", "client/...", "internal/rpc", "internal/stream"}, "client is what other programs import"},
+	{"internal/cli/...", patterns{"client/...", "api", "internal/places", "internal/version", "internal/cli/*"}, "cli sees only client and api"},
+
+	{"internal/daemon", leaves.with("api", "internal/*"), "daemon wires what is below it"},
+	{"internal/service", leaves.with("api", "internal/rpc/...", "internal/vm", "internal/image", "internal/operation", "internal/machine", "internal/vmm"), "service calls use cases"},
+	{"internal/store", leaves.with("internal/vm", "internal/image", "internal/operation"), "store implements its consumers' interfaces"},
+	{"internal/vm", leaves.with("internal/operation", "internal/machine", "internal/vmm", "internal/disk", "internal/network", "internal/guest/wire"), "vm sees contracts only"},
+	{"internal/image", leaves.with("internal/operation"), "image knows no VMs"},
+	{"internal/image/*", leaves.with("internal/image", "internal/operation"), "children import their parent and what it may"},
+	{"internal/kernel", leaves, "kernel knows no images and no VMs"},
+	{"internal/kernel/*", leaves.with("internal/kernel"), "children import their parent and what it may"},
+	{"internal/operation", leaves, "operation knows no VMs"},
+
+	{"internal/monitor/...", leaves.with("api", "internal/monitor/*", "internal/machine", "internal/vmm", "internal/guest", "internal/guest/wire", "internal/rpc/..."), "a monitor is given its drivers"},
+	{"internal/monitor/control", leaves.with("api", "internal/machine", "internal/rpc", "internal/monitor/sandbox"), "control is the daemon's end: no guest, no VMM"},
+	{"internal/machine", patterns{"internal/vmm", "internal/guest/wire"}, "a contract"},
+	{"internal/machine/*", patterns{"internal/machine", "internal/vmm", "internal/guest/wire"}, "children import their parent and what it may"},
+	{"internal/vmm", patterns{"internal/disk", "internal/network"}, "a contract"},
+	{"internal/vmm/fake", leaves.with("internal/vmm", "internal/disk", "internal/network", "internal/guest/wire"), "a driver imports contracts"},
+	{"internal/vmm/qemu/...", leaves.with("internal/vmm", "internal/vmm/qemu/*", "internal/disk", "internal/network", "internal/guest/wire"), "a driver imports contracts"},
+	{"internal/vmm/vmmtest/...", leaves.with("internal/vmm", "internal/vmm/vmmtest/*", "internal/disk", "internal/network"), "a conformance suite imports its contract"},
+	{"internal/disk", leaves, "a contract"},
+	{"internal/disk/*", leaves.with("internal/disk"), "children import their parent and leaves"},
+	{"internal/network", leaves, "a contract"},
+	{"internal/network/*", leaves.with("internal/network"), "children import their parent and leaves"},
+
+	{"internal/guest", leaves.with("api", "internal/guest/wire", "internal/stream"), "guest knows one agent, and no VMs"},
+	{"internal/guest/wire", nil, "wire is what both ends share"},
+	{"internal/guestd/...", patterns{"api", "internal/guest/wire", "internal/stream", "internal/version", "internal/guestd/*", "internal/disk"}, "guestd runs in the guest"},
+	{"internal/stream", nil, "stream is a leaf"},
+	{"internal/rpc", leaves.with("api"), "rpc knows no VMs"},
+	{"internal/rpc/*", leaves.with("api", "internal/rpc/..."), "rpc knows no VMs"},
+
+	{"internal/claim", patterns{"internal/fault"}, "a leaf"},
+	{"internal/event", nil, "a leaf"},
+	{"internal/fault", nil, "a leaf"},
+	{"internal/hostexec", nil, "a leaf"},
+	{"internal/places", nil, "a leaf"},
+	{"internal/telemetry", nil, "a leaf"},
+	{"internal/version", nil, "a leaf"},
+
+	{"bench/...", patterns{"api", "client", "internal/*"}, "benchmarks import anything"},
+	{"test/...", patterns{"api", "client", "internal/*"}, "tests import anything"},
+}
+
+var drivers = patterns{
+	"internal/vmm/qemu", "internal/disk/guestcow", "internal/disk/copy", "internal/network/user", "internal/network/none",
+	"internal/image/bootstrap", "internal/kernel/debian",
+}
+
+// importedBy says who alone may import a package; benchmarks and tests may too.
+var importedBy = []struct {
+	what   patterns
+	by     patterns
+	reason string
+}{
+	{drivers, patterns{"internal/daemon"}, "only daemon wires"},
+	{patterns{"internal/daemon"}, patterns{"cmd/bangerd"}, "daemon is the top"},
+	{patterns{"internal/monitor"}, patterns{"internal/daemon"}, "a monitor is a program"},
+	{patterns{"internal/monitor/*"}, patterns{"internal/daemon", "internal/monitor/..."}, "parts of the monitor"},
+	{patterns{"internal/service", "internal/store"}, patterns{"internal/daemon"}, "only daemon wires"},
+	{patterns{"internal/guest"}, patterns{"internal/monitor/..."}, "a guest's bytes are checked in its monitor"},
+	{patterns{"internal/guestd/..."}, patterns{"cmd/banger-guest", "internal/guestd/..."}, "guestd runs in the guest"},
+	{patterns{"internal/cli/..."}, patterns{"cmd/banger", "internal/cli/..."}, "cli is the top"},
+	{patterns{"os/exec"}, patterns{"internal/hostexec", "internal/cli/...", "client/...", "internal/guestd/...", "internal/disk/disktest"}, "only hostexec starts processes"},
+}
