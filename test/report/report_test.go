@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func line(action, test string, more string) string {
+	return fmt.Sprintf(`{"Action":%q,"Package":"github.com/banger-vm/banger/internal/x","Test":%q%s}`, action, test, more)
+}
+
+func TestReport(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		lines []string
+		skips string
+		err   string
+		last  string
+		has   []string
+	}{
+		{
+			name:  "all is well",
+			lines: []string{line("pass", "TestA", `,"Elapsed":0.5`), line("pass", "TestB", ""), line("pass", "", "")},
+			last:  "2 passed, 0 failed, 0 skipped",
+			has:   []string{"slow:   0.50 s internal/x TestA\n"},
+		},
+		{
+			name:  "a failure is printed whole",
+			lines: []string{line("output", "TestA", `,"Output":"one\n"`), line("output", "TestA", `,"Output":"two\n"`), line("fail", "TestA", ""), line("pass", "TestB", "")},
+			err:   "1 failed",
+			last:  "1 passed, 1 failed, 0 skipped",
+			has:   []string{"--- FAIL internal/x TestA\none\ntwo\n"},
+		},
+		{
+			name:  "a package that fails without a test",
+			lines: []string{line("pass", "TestA", ""), line("output", "", `,"Output":"panic\n"`), line("fail", "", "")},
+			err:   "1 failed",
+			last:  "1 passed, 1 failed, 0 skipped",
+			has:   []string{"--- FAIL internal/x\npanic\n"},
+		},
+		{
+			name: "a package that does not compile",
+			lines: []string{
+				`{"ImportPath":"internal/y","Action":"build-output","Output":"no such name\n"}`,
+				`{"ImportPath":"internal/y","Action":"build-fail"}`, line("pass", "TestA", ""),
+			},
+			err:  "1 failed",
+			last: "1 passed, 1 failed, 0 skipped",
+			has:  []string{"--- FAIL internal/y\nno such name\n"},
+		},
+		{
+			name:  "a permitted skip",
+			lines: []string{line("pass", "TestA", ""), line("skip", "TestB", "")},
+			skips: "# a comment\ninternal/x TestB not here today\n",
+			last:  "1 passed, 0 failed, 1 skipped",
+			has:   []string{"skipped: internal/x TestB (not here today)\n"},
+		},
+		{
+			name:  "a subtest of a permitted skip is not permitted",
+			lines: []string{line("pass", "TestB", ""), line("skip", "TestB/sub", "")},
+			skips: "internal/x TestB not here today\n",
+			err:   "1 failed",
+			last:  "1 passed, 1 failed, 1 skipped",
+			has:   []string{"skipped: internal/x TestB/sub (NOT PERMITTED"},
+		},
+		{
+			name:  "a subtest with a row of its own",
+			lines: []string{line("pass", "TestB", ""), line("skip", "TestB/sub", "")},
+			skips: "internal/x TestB/sub not here today\n",
+			last:  "1 passed, 0 failed, 1 skipped",
+		},
+		{
+			name:  "no test",
+			lines: []string{line("skip", "", ""), "go: no such package"},
+			err:   "no test ran",
+			last:  "0 passed, 0 failed, 0 skipped",
+			has:   []string{"go: no such package\n"},
+		},
+		{name: "a row without a reason", skips: "internal/x TestB\n", err: "has no reason"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := t.TempDir()
+			events, skips := filepath.Join(dir, "events"), filepath.Join(dir, "skips")
+			for path, text := range map[string]string{events: strings.Join(tc.lines, "\n"), skips: tc.skips} {
+				if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var out strings.Builder
+			err := run(&out, events, skips)
+			if (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
+				t.Errorf("the error is %v, not %q", err, tc.err)
+			}
+			printed := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+			if last := printed[len(printed)-1]; last != tc.last {
+				t.Errorf("the last line is %q, not %q", last, tc.last)
+			}
+			for _, part := range tc.has {
+				if !strings.Contains(out.String(), part) {
+					t.Errorf("%q is not in:\n%s", part, out.String())
+				}
+			}
+		})
+	}
+}
+
+func TestTheSlowestTenAreTold(t *testing.T) {
+	var lines []string
+	for i := range 20 {
+		lines = append(lines, line("pass", fmt.Sprintf("Test%02d", i), fmt.Sprintf(`,"Elapsed":%d`, i+1)))
+	}
+	lines = append(lines, line("pass", "Test19/sub", `,"Elapsed":100`)) // is part of Test19
+	r, err := read(strings.NewReader(strings.Join(lines, "\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := r.slowest(slowest)
+	if len(slow) != 10 || slow[0].key != "internal/x Test19" || slow[9].key != "internal/x Test10" {
+		t.Errorf("the slowest are %v", slow)
+	}
+}
