@@ -130,7 +130,7 @@ func unreachable(socket string, err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return rpc.AsAPI(err)
 	case nobody(err):
-		return api.NewError(api.KindUnavailable, "no daemon answers on "+socket, "Start one with: bangerd")
+		return api.NewError(api.KindUnavailable, "no daemon answers on "+socket, "The next command that needs one starts it, for instance: banger ls")
 	case errors.Is(err, fs.ErrPermission):
 		return api.NewError(api.KindUnavailable, "the daemon's socket "+socket+" is another user's", "")
 	}

@@ -14,6 +14,7 @@ import (
 type Holder struct {
 	Operation string // its ID
 	Kind      string // for instance "vm.start"
+	Name      string // the target's, for people; may be empty
 	// Cancel asks the holder to give up; it may be called more than once. Nil
 	// if it cannot.
 	Cancel func()
@@ -85,6 +86,9 @@ func (t *Table) Preempt(ctx context.Context, target string, h Holder) (release f
 
 // Busy is the fault that says that h is in the way on target.
 func Busy(target string, h Holder) *fault.Error {
+	if h.Name != "" {
+		target = h.Name
+	}
 	err := fault.New(fault.Busy,
 		"Wait for it (banger op show "+h.Operation+") or cancel it (banger op cancel "+h.Operation+").",
 		"%s is under way on %s", h.Kind, target)

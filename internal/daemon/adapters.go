@@ -104,7 +104,7 @@ func (v vmms) Choose(ctx context.Context, name string) (string, error) {
 
 func (v vmms) Reduced(driver string, s machine.Status) []string {
 	if driver == "qemu" && s.VMM.Accel == vmm.AccelTCG {
-		return []string{"The guest runs under QEMU's TCG: slower than KVM, and QEMU makes no security promise for it"}
+		return []string{"The guest runs under QEMU's TCG: slower than KVM, and QEMU makes no security promise for it."}
 	}
 	return nil
 }

@@ -153,7 +153,7 @@ func (r *Registry) planOf(rec Record) (plan Plan, err error) {
 }
 
 func (r *Registry) claim(ctx context.Context, u *run, preempt bool) (func(), error) {
-	h := claim.Holder{Operation: u.rec.ID, Kind: u.rec.Kind, Cancel: func() {
+	h := claim.Holder{Operation: u.rec.ID, Kind: u.rec.Kind, Name: u.rec.Name, Cancel: func() {
 		if _, err := u.requestCancel(); err != nil {
 			u.log.Error("a cancel could not be stored", "err", err)
 		}

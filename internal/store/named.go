@@ -127,7 +127,8 @@ func (n *named[T]) taken(name string) error {
 }
 
 func (n *named[T]) missing(ref string) error {
-	return fault.New(fault.NotFound, "", "there is no %s %q", n.what, ref)
+	hint := map[string]string{"VM": "See which there are with: banger ls", "image": "See which there are with: banger image ls"}[n.what]
+	return fault.New(fault.NotFound, hint, "there is no %s %q", n.what, ref)
 }
 
 // scan decodes the records of a query whose only column they are.

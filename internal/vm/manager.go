@@ -257,8 +257,11 @@ func (m *Manager) Connect(ctx context.Context, ref string) (View, error) {
 		return View{}, err
 	}
 	if v.Live == nil {
-		return View{}, fault.New(fault.Precondition,
-			"Start it with: banger start "+v.Spec.Name, "the VM %s is %s", v.Spec.Name, v.State)
+		hint := "Start it with: banger start " + v.Spec.Name
+		if v.Operation != "" {
+			hint = "See how far it is with: banger op show " + v.Operation
+		}
+		return View{}, fault.New(fault.Precondition, hint, "the VM %s is %s", v.Spec.Name, v.State)
 	}
 	// A monitor that was killed comes back here before the client needs it.
 	_, err = m.Runtime.Status(ctx, v.Dir)

@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 
@@ -65,6 +66,16 @@ func (s Spec) withDefaults() Spec {
 	return s
 }
 
+// size writes bytes as a person would give them to a flag.
+func size(bytes int64) string {
+	units := [...]string{"", "K", "M", "G", "T", "P"}
+	i := 0
+	for ; i < len(units)-1 && bytes != 0 && bytes%1024 == 0; i++ {
+		bytes /= 1024
+	}
+	return fmt.Sprintf("%d%s", bytes, units[i])
+}
+
 // check refuses what no host could run; drivers check what this one cannot.
 func (s Spec) check() error {
 	if err := CheckName(s.Name); err != nil {
@@ -75,10 +86,10 @@ func (s Spec) check() error {
 		return fault.New(fault.Invalid, "Use -c with 1 to 64.", "a VM cannot have %d vCPUs", s.CPUs)
 	case s.MemoryBytes < MinMemory || s.MemoryBytes > MaxMemory:
 		return fault.New(fault.Invalid, "Use -m with 128M to 1T, for instance 2G.",
-			"a VM cannot have %d MiB of memory", s.MemoryBytes>>20)
+			"a VM cannot have %s of memory", size(s.MemoryBytes))
 	case s.DiskBytes < MinDisk || s.DiskBytes > MaxDisk:
 		return fault.New(fault.Invalid, "Use --disk with 32M to 16T, for instance 20G.",
-			"a work disk cannot have %d MiB", s.DiskBytes>>20)
+			"a work disk cannot have %s", size(s.DiskBytes))
 	case len(s.Labels) > maxLabels:
 		return fault.New(fault.Invalid, "Use at most 64 labels.", "a VM cannot have %d labels", len(s.Labels))
 	}

@@ -41,7 +41,7 @@ func (e *env) stall(t *testing.T, vm string, n int) {
 	}
 	wg.Wait()
 	t.Cleanup(func() { close(stop) }) // before the streams are closed
-	time.Sleep(time.Second) // let windows fill
+	time.Sleep(time.Second)           // let windows fill
 }
 
 func (e *env) socket() string { return filepath.Join(e.dir, "run", "bangerd.sock") }
