@@ -9,7 +9,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/machine"
-	"github.com/banger-vm/banger/internal/monitor/control"
+	"github.com/banger-vm/banger/internal/vmm"
 )
 
 type rwc = io.ReadWriteCloser
@@ -39,22 +39,26 @@ func (m *Monitor) heard(ctx context.Context, h wire.Hello, begin time.Time) erro
 		return err
 	}
 	m.mu.Lock()
+	again := m.hello.Phase == wire.PhaseHalted // its end is under way already
 	m.hello = h
 	mach := m.machine
 	m.mu.Unlock()
-	if h.Phase == wire.PhaseHalted && mach != nil {
-		time.AfterFunc(haltGrace, func() {
-			if ctx.Err() == nil {
-				m.log.Info("ending the VMM of a halted guest")
-				_ = mach.Kill(ctx)
-			}
-		})
+	if h.Phase == wire.PhaseHalted && mach != nil && !again {
+		time.AfterFunc(haltGrace, func() { m.endHalted(ctx, mach) })
 	}
-	s := m.board.update(func(s *machine.Status) { follow(s, h, ms(time.Since(begin))) })
-	if err := control.WriteFile(m.launch.Spec.Dir, statusFile, s); err != nil {
-		m.log.Warn("keeping the boot's timings failed", "err", err)
-	}
+	m.keepStatus(m.board.update(func(s *machine.Status) { follow(s, h, ms(time.Since(begin))) }))
 	return nil
+}
+
+// endHalted ends a VMM that its halted guest did not.
+func (m *Monitor) endHalted(ctx context.Context, mach vmm.Machine) {
+	if ctx.Err() != nil {
+		return
+	}
+	m.log.Info("ending the VMM of a halted guest")
+	if err := mach.Kill(ctx); err != nil && ctx.Err() == nil {
+		m.log.Error("ending the VMM of a halted guest failed", "err", err)
+	}
 }
 
 // follow brings a status up to what the agent says.

@@ -8,6 +8,9 @@ import (
 	"github.com/banger-vm/banger/internal/machine"
 )
 
+// versionGap is more changes than a monitor makes without writing its status down.
+const versionGap = 1 << 20
+
 // board is the status that everybody in the monitor writes and reads.
 type board struct {
 	mu      sync.Mutex // guards the following
@@ -15,10 +18,10 @@ type board struct {
 	changed chan struct{} // closed and replaced with every change
 }
 
-// newBoard starts numbering at the clock, so that the versions of a later
+// newBoard numbers on from s and the clock, so that the versions of a later
 // monitor of the same VM are greater than all of this one's.
 func newBoard(s machine.Status) *board {
-	s.Version = uint64(time.Now().UnixMicro())
+	s.Version = max(s.Version+versionGap, uint64(time.Now().UnixMicro()))
 	return &board{status: s, changed: make(chan struct{})}
 }
 

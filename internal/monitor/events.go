@@ -15,9 +15,6 @@ const resumeRoom = 64 << 20
 
 // keepEvents follows what the VMM reports until it ends.
 func (m *Monitor) keepEvents(ctx context.Context, mach vmm.Machine) {
-	if f := mach.Facts(); f.Paused {
-		m.paused(ctx, mach, "no_space") // found so by a monitor that took over
-	}
 	for e := range mach.Events() {
 		m.log.Info("the VMM reports", "event", e.Type, "reason", e.Reason)
 		switch e.Type {
@@ -51,8 +48,11 @@ func (m *Monitor) paused(ctx context.Context, mach vmm.Machine, reason string) {
 		text = "the host's disk is full; make room and the VM goes on by itself, with nothing lost"
 	}
 	m.board.update(func(s *machine.Status) { s.Phase, s.Reason = machine.PhasePaused, text })
-	if reason == "no_space" {
-		go m.resumeWithRoom(ctx, mach)
+	if reason == "no_space" && !m.resuming.Swap(true) {
+		go func() {
+			defer m.resuming.Store(false)
+			m.resumeWithRoom(ctx, mach)
+		}()
 	}
 }
 

@@ -63,6 +63,9 @@ func Main(ctx context.Context, o Options) error {
 		return err
 	}
 	defer held.Close()
+	if err := sign(o.Dir); err != nil {
+		return err
+	}
 	return serve(ctx, o, l, log)
 }
 
@@ -107,7 +110,7 @@ func serve(ctx context.Context, o Options, l machine.Launch, log *slog.Logger) e
 
 // live runs the VM and writes down how it ended, before anybody is told.
 func (m *Monitor) live(ctx context.Context, adopt bool) error {
-	exit, err := m.run(ctx, adopt)
+	exit, err := m.runToEnd(ctx, adopt)
 	switch {
 	case ctx.Err() != nil:
 		return nil // the monitor was told to go; the VM lives on
@@ -121,6 +124,9 @@ func (m *Monitor) live(ctx context.Context, adopt bool) error {
 		exit.At = time.Now().UTC()
 	}
 	werr := control.WriteFile(m.launch.Spec.Dir, control.ExitFile, exit)
+	if werr != nil { // the farewell still tells it
+		m.log.Error("writing down how the VM ended failed", "err", werr)
+	}
 	m.board.update(func(s *machine.Status) {
 		s.Phase, s.Exit, s.Reason = machine.PhaseExited, &exit, ""
 	})

@@ -33,9 +33,10 @@ type Monitor struct {
 	asked   string // why we end the VMM, "" while we do not
 	hello   wire.Hello
 
-	confine func() error    // before a VMM is started, or after one was taken over
-	life    context.Context // of the process; set before anything is served
-	stop    atomic.Bool     // a graceful stop was asked for
+	confine  func() error    // before a VMM is started, or after one was taken over
+	life     context.Context // of the process; set before anything is served
+	stop     atomic.Bool     // a graceful stop was asked for
+	resuming atomic.Bool     // somebody waits for room on the disk
 	// dismissed is closed by dismiss: nobody needs this monitor once its VM has ended.
 	dismissed chan struct{}
 	dismiss   func()
@@ -77,11 +78,12 @@ func (m *Monitor) run(ctx context.Context, adopt bool) (machine.Exit, error) {
 		}
 		m.log.Info("the guest reboots")
 		adopt = false
-		m.board.update(func(s *machine.Status) {
+		s := m.board.update(func(s *machine.Status) {
 			s.Reboots++
 			s.Phase, s.Reason, s.Guest = machine.PhaseStarting, "", wire.Hello{}
 			s.ReadyMS, s.SystemMS = 0, 0
 		})
+		m.keepStatus(s) // a later monitor must not take the last boot for this one
 	}
 }
 
@@ -96,6 +98,8 @@ func (m *Monitor) runOnce(ctx context.Context, adopt bool, mark int64, begin tim
 	}
 	if !adopt {
 		m.spawned(mach, time.Since(begin))
+	} else if started := mach.Facts().Started; !started.IsZero() {
+		begin = started // the guest's boot did not begin with this monitor
 	}
 	return m.keep(ctx, mach, mark, begin)
 }
@@ -108,6 +112,9 @@ func (m *Monitor) postMortem(ctx context.Context) (ending, error) {
 		return ending{}, machine.ErrNotRunning
 	}
 	exit, err := pm.LastExit(ctx, m.launch.Spec)
+	if errors.Is(err, vmm.ErrRunning) {
+		return ending{}, fmt.Errorf("%w: %w", errAlive, err)
+	}
 	if err != nil {
 		return ending{}, errors.Join(machine.ErrNotRunning, err)
 	}
@@ -121,7 +128,11 @@ func (m *Monitor) begin(ctx context.Context, adopt bool) (vmm.Machine, error) {
 		if err := m.confineOnce(); err != nil {
 			return nil, err
 		}
-		return m.driver.Start(ctx, m.launch.Spec)
+		mach, err := m.driver.Start(ctx, m.launch.Spec)
+		if errors.Is(err, vmm.ErrRunning) {
+			err = fmt.Errorf("%w: %w", errAlive, err)
+		}
+		return mach, err
 	}
 	// A confined process sees nothing of one that another confined.
 	mach, err := m.driver.Connect(ctx, m.launch.Spec)
@@ -129,10 +140,17 @@ func (m *Monitor) begin(ctx context.Context, adopt bool) (vmm.Machine, error) {
 		return nil, machine.ErrNotRunning
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errAlive, err)
 	}
 	m.board.update(func(s *machine.Status) { s.VMM = mach.Facts() })
-	return mach, m.confineOnce()
+	if err := m.confineOnce(); err != nil {
+		// The VMM runs, and its starter confined it: it must not be let go for this.
+		m.log.Error("the monitor could not be confined", "err", err)
+		m.board.update(func(s *machine.Status) {
+			s.Reduced = append(s.Reduced, "Its monitor may open all files of this user: "+err.Error()+".")
+		})
+	}
+	return mach, nil
 }
 
 // confineOnce confines this process for good.
@@ -165,9 +183,9 @@ func (m *Monitor) keep(ctx context.Context, mach vmm.Machine, mark int64, begin 
 	parts.Go(func() { m.keepConsole(ctx, mach) })
 	parts.Go(func() { m.keepAgent(ctx, begin) })
 	parts.Go(func() { m.keepEvents(ctx, mach) })
-	parts.Go(func() { m.keepDeadline(ctx, mach) })
+	parts.Go(func() { m.keepDeadline(ctx, mach, begin) })
 
-	exit, err := mach.Wait(ctx)
+	exit, err := m.awaitEnd(ctx, mach)
 	if err != nil {
 		cancel()
 		return ending{}, fmt.Errorf("waiting for the VMM: %w", err)
@@ -197,21 +215,6 @@ func (m *Monitor) keepConsole(ctx context.Context, mach vmm.Machine) {
 	stop := context.AfterFunc(ctx, func() { rw.Close() })
 	defer stop()
 	m.console.copyFrom(rw)
-}
-
-// keepDeadline ends a guest that never answers.
-func (m *Monitor) keepDeadline(ctx context.Context, mach vmm.Machine) {
-	if m.launch.BootTimeoutMS <= 0 {
-		return
-	}
-	bounded, cancel := context.WithTimeout(ctx, time.Duration(m.launch.BootTimeoutMS)*time.Millisecond)
-	defer cancel()
-	_, err := m.board.wait(bounded, func(s machine.Status) bool { return s.ReadyMS > 0 || s.Phase == machine.PhasePaused })
-	if err == nil || ctx.Err() != nil {
-		return
-	}
-	m.log.Warn("the guest did not answer in time, ending its VMM", "after_ms", m.launch.BootTimeoutMS)
-	m.end(ctx, mach, machine.ExitBootTimeout)
 }
 
 // end kills the VMM for a reason; the first reason stays.

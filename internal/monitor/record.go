@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/monitor/control"
 )
@@ -38,10 +39,31 @@ func lock(dir string) (*os.File, error) {
 	}
 }
 
+// sign says which process keeps the VM, for a daemon that gets no answer. The
+// caller holds the lock.
+func sign(dir string) error {
+	id, err := hostexec.Identify(os.Getpid())
+	if err != nil {
+		return err
+	}
+	return control.WriteFile(dir, control.MonitorFile, id)
+}
+
+// keepStatus writes down what the next monitor must know.
+func (m *Monitor) keepStatus(s machine.Status) {
+	if err := control.WriteStatus(m.launch.Spec.Dir, statusFile, s); err != nil {
+		m.log.Warn("keeping the boot's timings failed", "err", err)
+	}
+}
+
 // restore takes over what an earlier monitor of the same boot knew.
 func restore(dir string, s *machine.Status) {
 	var old machine.Status
-	if err := control.ReadFile(dir, statusFile, &old); err != nil || old.BootID != s.BootID {
+	if err := control.ReadFile(dir, statusFile, &old); err != nil {
+		return
+	}
+	s.Version = old.Version // a clock that was set back must not hide what follows
+	if old.BootID != s.BootID {
 		return // nothing is known: timings stay 0
 	}
 	s.SpawnMS, s.ReadyMS, s.SystemMS, s.Reboots = old.SpawnMS, old.ReadyMS, old.SystemMS, old.Reboots

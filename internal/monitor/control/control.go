@@ -39,10 +39,21 @@ const (
 	ExitFile   = "exit.json"   // monitor → daemon: how the boot ended
 	SocketFile = "monitor.sock"
 	LogFile    = "monitor.log"
+	// MonitorFile names the monitor's process (hostexec.ID).
+	MonitorFile = "monitor.json"
 )
 
 // poll is how long one long poll lasts.
 const poll = 30 * time.Second
+
+// patience is how long a monitor may take to answer, beyond what it is asked to wait.
+const patience = 5 * time.Second
+
+// maxRevivals bounds how often one call brings a dead monitor back.
+const maxRevivals = 3
+
+// errSilent says that a monitor took a call and did not answer it in time.
+var errSilent error = api.NewError(api.KindUnavailable, "the VM's monitor does not answer in time", "End it with: banger kill.")
 
 // Config says how to spawn a monitor.
 type Config struct {
@@ -78,7 +89,7 @@ func (r *Runtime) Launch(ctx context.Context, dir string, l machine.Launch) (mac
 	if err := r.spawn(ctx, dir, l.Spec.Name, false); err != nil {
 		return machine.Status{}, err
 	}
-	for {
+	for tries := 0; ; tries++ {
 		s, err := r.call(ctx, dir, StatusRequest{}, MethodStatus)
 		for err == nil && s.SpawnMS == 0 && s.Phase == machine.PhaseStarting {
 			s, err = r.call(ctx, dir, StatusRequest{After: s.Version, WaitMS: poll.Milliseconds()}, MethodStatus)
@@ -91,6 +102,15 @@ func (r *Runtime) Launch(ctx context.Context, dir string, l machine.Launch) (mac
 		}
 		if exit, xerr := r.LastExit(dir); xerr == nil && exit.BootID == l.BootID {
 			return machine.Status{}, startError(exit)
+		}
+		if err == nil && s.Exit != nil { // exit.json could not be written
+			return machine.Status{}, startError(*s.Exit)
+		}
+		if tries == maxRevivals || silent(err) {
+			return machine.Status{}, errors.Join(r.gaveUp(dir, err), r.Kill(ctx, dir))
+		}
+		if err := pause(ctx, tries); err != nil {
+			continue // the next round ends it
 		}
 		if err := r.revive(ctx, dir); err != nil { // the monitor was killed under us
 			return machine.Status{}, err
@@ -135,14 +155,19 @@ func (r *Runtime) Watch(ctx context.Context, dir string, after uint64) (machine.
 func (r *Runtime) ask(ctx context.Context, dir string, req StatusRequest) (machine.Status, error) {
 	for tries := 0; ; tries++ {
 		s, err := r.call(ctx, dir, req, MethodStatus)
-		if err == nil || ctx.Err() != nil || api.KindOf(err) != api.KindUnavailable {
+		if err == nil || ctx.Err() != nil || api.KindOf(err) != api.KindUnavailable || silent(err) {
 			return s, err
 		}
 		if ended(dir) {
 			return machine.Status{}, machine.ErrNotRunning
 		}
-		if tries == 3 {
-			return machine.Status{}, fmt.Errorf("the monitor does not stay up (see %s): %w", LogFile, err)
+		if tries == maxRevivals {
+			return machine.Status{}, r.gaveUp(dir, err)
+		}
+		if tries > 0 {
+			if err := pause(ctx, tries); err != nil {
+				return machine.Status{}, err
+			}
 		}
 		if err := r.revive(ctx, dir); err != nil {
 			return machine.Status{}, err
@@ -152,7 +177,12 @@ func (r *Runtime) ask(ctx context.Context, dir string, req StatusRequest) (machi
 
 // Stop asks the guest to shut down and follows it to the end.
 func (r *Runtime) Stop(ctx context.Context, dir string) (machine.Exit, error) {
-	for {
+	for round := 0; ; round++ {
+		if round > 0 {
+			if err := pause(ctx, round); err != nil {
+				return machine.Exit{}, err
+			}
+		}
 		s, err := r.Status(ctx, dir)
 		if err != nil {
 			return machine.Exit{}, err
@@ -177,38 +207,33 @@ func (r *Runtime) Stop(ctx context.Context, dir string) (machine.Exit, error) {
 
 // Kill ends VMM and monitor and waits until both processes are gone.
 func (r *Runtime) Kill(ctx context.Context, dir string) error {
-	for {
+	for round := 0; ; round++ {
+		if round > 0 {
+			if err := pause(ctx, round); err != nil {
+				return err
+			}
+		}
 		s, err := r.Status(ctx, dir)
 		if errors.Is(err, machine.ErrNotRunning) {
 			return nil
 		}
-		if err != nil {
-			return err
-		}
-		monitor, err := hold(s.MonitorPID)
-		if errors.Is(err, os.ErrProcessDone) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		_, err = r.call(ctx, dir, api.Empty{}, MethodKill)
 		if err == nil {
-			_, err = monitor.Wait(ctx)
+			err = r.killThrough(ctx, dir, s.MonitorPID)
 		}
-		if err := errors.Join(err, monitor.Close()); err != nil && ctx.Err() != nil {
+		if silent(err) { // a new monitor takes the VMM over, and is asked
+			r.log.Warn("the monitor does not answer, ending it", "dir", dir)
+			err = r.endMonitor(ctx, dir)
+		}
+		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if err != nil && api.KindOf(err) != api.KindUnavailable {
+			return err
+		}
+		if err != nil && round >= maxRevivals {
+			return err
+		}
 	}
-}
-
-// hold takes hold of a monitor's process, whoever spawned it.
-func hold(pid int) (*hostexec.Process, error) {
-	id, err := hostexec.Identify(pid)
-	if err != nil {
-		return nil, err
-	}
-	return hostexec.Open(id)
 }
 
 // LastExit reads how the last boot ended.
@@ -236,8 +261,18 @@ func (r *Runtime) call(ctx context.Context, dir string, params any, method strin
 	}
 	c := rpc.NewClient(conn)
 	defer c.Close()
+	bound := patience
+	if req, ok := params.(StatusRequest); ok {
+		bound += time.Duration(req.WaitMS) * time.Millisecond
+	}
+	bounded, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
 	var s machine.Status
-	return s, c.Call(ctx, method, params, &s)
+	err = c.Call(bounded, method, params, &s)
+	if err != nil && ctx.Err() == nil && bounded.Err() != nil {
+		err = errSilent
+	}
+	return s, err
 }
 
 // revive spawns a monitor that takes the running VMM over.
