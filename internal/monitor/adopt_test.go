@@ -1,0 +1,76 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/monitor/control"
+	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/fake"
+)
+
+// A VMM that cannot be connected to lives: its end is not written down, a kill
+// asked for meanwhile ends it as soon as there is a hold of it.
+func TestUnreachableVMMIsNotTakenForEnded(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		host := fake.NewHost()
+		driver, tries := fake.New(host), 0
+		spec := vmm.Spec{Name: "a", Dir: dir}
+		if _, err := driver.Start(t.Context(), spec); err != nil {
+			t.Fatal(err)
+		}
+		l := machine.Launch{VMID: "1", BootID: "b", Spec: spec}
+		m, err := newMonitor(l, driver, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.console.Close()
+		host.Hook = func(_ context.Context, at fake.Point, _ vmm.Spec) error {
+			if at != fake.AtConnect || tries == 4 {
+				return nil
+			}
+			var x machine.Exit
+			if err := control.ReadFile(dir, control.ExitFile, &x); err == nil {
+				t.Errorf("a living VMM has an exit: %+v", x)
+			}
+			if tries++; tries == 3 {
+				m.asked = machine.ExitKilled // as handleKill does
+			}
+			if tries <= 3 {
+				return errors.New("no answer")
+			}
+			return nil
+		}
+		if err := m.live(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		s, _ := m.board.get()
+		if tries != 4 || s.Exit == nil || s.Exit.Reason != machine.ExitKilled {
+			t.Errorf("after %d attempts: %+v", tries, s)
+		}
+		if _, err := driver.Connect(t.Context(), spec); !errors.Is(err, vmm.ErrNotRunning) {
+			t.Errorf("the VMM lives: %v", err)
+		}
+		time.Sleep(time.Minute) // the agent's client gives its attempt up
+	})
+}
+
+// A clock that is set back hides nothing.
+func TestVersionsGoOnFromTheLastMonitors(t *testing.T) {
+	const ahead = 1 << 60
+	dir := t.TempDir()
+	if err := control.WriteFile(dir, statusFile, machine.Status{BootID: "b", Version: ahead}); err != nil {
+		t.Fatal(err)
+	}
+	s := machine.Status{BootID: "b"}
+	restore(dir, &s)
+	if got, _ := newBoard(s).get(); got.Version <= ahead {
+		t.Errorf("version %d hides behind %d", got.Version, uint64(ahead))
+	}
+}
