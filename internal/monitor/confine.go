@@ -24,7 +24,7 @@ var system = []sandbox.Rule{
 	{Path: "/etc/localtime", Access: sandbox.Read},
 	{Path: "/etc/resolv.conf", Access: sandbox.Read}, // the user-mode network's DNS
 	{Path: "/etc/hosts", Access: sandbox.Read},
-	{Path: "/proc", Access: sandbox.Write},
+	{Path: "/proc", Access: sandbox.Read},
 	{Path: "/sys", Access: sandbox.Read},
 	{Path: "/dev/null", Access: sandbox.Write},
 	{Path: "/dev/zero", Access: sandbox.Write},

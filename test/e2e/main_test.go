@@ -101,6 +101,10 @@ func (e *env) vm(t *testing.T, name string, flags ...string) {
 	e.ok(t, append([]string{"vm", "create", "-n", name}, flags...)...)
 	e.ok(t, "start", name)
 	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%+v", e.inspect(t, name))
+			e.dump(t)
+		}
 		if r := e.banger(t, "rm", "-f", name); r.code != 0 && r.code != 3 {
 			t.Errorf("removing %s: %s", name, r)
 		}
