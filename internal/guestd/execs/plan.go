@@ -64,7 +64,7 @@ func (p *plan) run(groups *cgroups, id string) (*process, int, error) {
 		sys.Credential = &syscall.Credential{Uid: p.user.uid, Gid: p.user.gid, Groups: p.user.groups}
 	}
 	attr := &os.ProcAttr{Dir: cwd, Env: p.env, Files: files, Sys: sys}
-	proc.proc, err = os.StartProcess(path, argv, attr)
+	proc.proc, err = startProcess(path, argv, attr)
 	for i, f := range files {
 		if i == 0 || f != files[i-1] {
 			_ = f.Close() // the command has its own

@@ -1,9 +1,11 @@
 package execs
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -26,6 +28,20 @@ type process struct {
 
 	mu   sync.Mutex
 	gone bool // the process was waited for
+}
+
+// defaultSlack is the timer slack that Linux gives a process, in ns.
+const defaultSlack = 50_000
+
+// startProcess starts a command with ordinary timers: the agent's threads have
+// their own slack, which the command would inherit from the one that forks.
+func startProcess(path string, argv []string, attr *os.ProcAttr) (*os.Process, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, defaultSlack, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("setting the command's timer slack: %w", err)
+	}
+	return os.StartProcess(path, argv, attr)
 }
 
 // wait waits for the command's own process.
