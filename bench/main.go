@@ -56,6 +56,7 @@ func run(ctx context.Context, write string, quick bool, only string) (missed int
 	if err != nil {
 		return 0, err
 	}
+	b.command = commandOf(quick, only)
 	defer func() { err = errors.Join(err, b.close()) }()
 	if err := b.prepare(ctx); err != nil {
 		return 0, fmt.Errorf("preparing: %w", err)
@@ -77,6 +78,17 @@ func run(ctx context.Context, write string, quick bool, only string) (missed int
 		err = os.WriteFile(write, []byte(report), 0o644)
 	}
 	return missed, err
+}
+
+// commandOf is the command line that makes the same measurements.
+func commandOf(quick bool, only string) string {
+	if only != "" {
+		return "go run ./bench -only " + only
+	}
+	if quick {
+		return "go run ./bench -quick"
+	}
+	return "make bench"
 }
 
 // group is what is measured together.
@@ -124,13 +136,14 @@ func choose(only string) (chosen []group, err error) {
 
 // bench is one run.
 type bench struct {
-	quick bool
-	dir   string
-	rig   *rig
-	vm    string // runs throughout, its init has finished starting
-	facts facts
-	floor *floor
-	rows  []row
+	quick   bool
+	command string // that makes this report
+	dir     string
+	rig     *rig
+	vm      string // runs throughout, its init has finished starting
+	facts   facts
+	floor   *floor
+	rows    []row
 }
 
 func newBench(quick bool) (*bench, error) {

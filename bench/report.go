@@ -36,7 +36,7 @@ on a line (`+"`bench/floor`"+`). Its disks are made by hand in the same measurem
 short measurements ten to a turn.
 Figures are min / **median** / p95; ratios and limits are of medians.
 
-`, commandOf(), time.Now().UTC().Format(time.DateOnly))
+`, b.command, time.Now().UTC().Format(time.DateOnly))
 	for _, f := range b.machine(ctx) {
 		fmt.Fprintf(&s, "- %s: %s\n", f[0], f[1])
 	}
@@ -51,11 +51,6 @@ Figures are min / **median** / p95; ratios and limits are of medians.
 	}
 	s.WriteString("\nThe floor of the whole process of an exec is the same exec through `client` in a running program.\n")
 	return s.String()
-}
-
-func commandOf() string {
-	args := []string{"go run ./bench"}
-	return strings.Join(append(args, os.Args[1:]...), " ")
 }
 
 func (b *bench) machine(ctx context.Context) [][2]string {
