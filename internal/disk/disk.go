@@ -2,7 +2,11 @@
 // devices. A guest always sees the same slots, whatever the driver.
 package disk
 
-import "context"
+import (
+	"context"
+	"errors"
+	"io/fs"
+)
 
 // Slot is the place of a drive in the guest.
 type Slot string
@@ -71,4 +75,17 @@ type Driver interface {
 	// Delete removes the root's files; none is no error.
 	Delete(ctx context.Context, dir string) error
 	Usage(dir string) (Usage, error)
+}
+
+// CreateOnce is the Create of a driver whose Reset makes a root where there is
+// none: one that is there is left as it is.
+func CreateOnce(ctx context.Context, d Driver, dir string, base Base) (Root, error) {
+	root, err := d.Open(dir, base)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return root, err
+	}
+	if err := d.Reset(ctx, dir, base); err != nil {
+		return Root{}, err
+	}
+	return d.Open(dir, base)
 }

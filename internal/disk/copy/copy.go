@@ -5,9 +5,7 @@ package copy
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -34,14 +32,7 @@ func (Driver) Check(ctx context.Context, dir string) error {
 
 // Create copies the base.
 func (d Driver) Create(ctx context.Context, dir string, base disk.Base) (disk.Root, error) {
-	root, err := d.Open(dir, base)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return root, err
-	}
-	if err := d.Reset(ctx, dir, base); err != nil {
-		return disk.Root{}, err
-	}
-	return d.Open(dir, base)
+	return disk.CreateOnce(ctx, d, dir, base)
 }
 
 // Open describes the root.

@@ -6,9 +6,7 @@ package guestcow
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -53,14 +51,7 @@ func (Driver) Check(ctx context.Context, dir string) error {
 
 // Create makes an empty layer.
 func (d Driver) Create(ctx context.Context, dir string, base disk.Base) (disk.Root, error) {
-	root, err := d.Open(dir, base)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return root, err
-	}
-	if err := d.Reset(ctx, dir, base); err != nil {
-		return disk.Root{}, err
-	}
-	return d.Open(dir, base)
+	return disk.CreateOnce(ctx, d, dir, base)
 }
 
 // Open describes the joined root.

@@ -74,16 +74,8 @@ type hostConn struct {
 func (c *hostConn) awaitAnswer() error {
 	var m matcher
 	for {
-		if _, err := c.in.Peek(1); err != nil {
+		if err := m.skip(c.in); err != nil {
 			return err
-		}
-		p, _ := c.in.Peek(c.in.Buffered())
-		n, found := m.next(p)
-		if _, err := c.in.Discard(n); err != nil {
-			return err
-		}
-		if !found {
-			continue
 		}
 		rest := frameSize - len(prefix)
 		p, err := c.in.Peek(rest)

@@ -113,16 +113,8 @@ func (l *Listener) handshake() error {
 func (l *Listener) scan() error {
 	var m matcher
 	for {
-		if _, err := l.in.Peek(1); err != nil {
+		if err := m.skip(l.in); err != nil {
 			return err
-		}
-		p, _ := l.in.Peek(l.in.Buffered())
-		n, found := m.next(p)
-		if _, err := l.in.Discard(n); err != nil {
-			return err
-		}
-		if !found {
-			continue
 		}
 		b, err := l.in.Peek(1)
 		if err != nil {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
@@ -70,6 +71,23 @@ func parseTail(kind byte, tail []byte) (Nonce, bool) {
 
 // matcher finds the prefix in a stream that comes in pieces.
 type matcher struct{ matched int } // bytes of prefix that the stream ends with
+
+// skip reads up to the end of the next prefix.
+func (m *matcher) skip(in *bufio.Reader) error {
+	for {
+		if _, err := in.Peek(1); err != nil {
+			return err
+		}
+		p, _ := in.Peek(in.Buffered())
+		n, found := m.next(p)
+		if _, err := in.Discard(n); err != nil {
+			return err
+		}
+		if found {
+			return nil
+		}
+	}
+}
 
 // next returns how many bytes of p lead up to and including the end of the
 // next prefix, and whether there is one; without one it is all of p. All bytes
