@@ -24,6 +24,8 @@ type console struct {
 	mu   sync.Mutex // guards the following; held across writes of the file, which is the leaf here
 	file *os.File
 	size int64
+	// begin is the number of bytes that went to files before this one.
+	begin int64
 }
 
 func openConsole(dir string) (*console, error) {
@@ -72,6 +74,7 @@ func (c *console) rotate() error {
 }
 
 func (c *console) rotateLocked() error {
+	c.begin += c.size
 	return errors.Join(os.Rename(c.path, c.path+".1"), c.file.Close(), c.open())
 }
 
@@ -90,31 +93,50 @@ func (c *console) copyFrom(r io.Reader) {
 	}
 }
 
-// mark returns a position from which since reads on.
+// mark returns the position of the next byte, for tail.
 func (c *console) mark() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.size
+	return c.begin + c.size
 }
 
 // tail returns the last lines, at most tailBytes, of what came after mark.
 func (c *console) tail(mark int64) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	from := max(c.size-tailBytes, 0)
-	if mark <= c.size {
-		from = max(from, mark)
+	from := max(c.begin+c.size-tailBytes, mark, 0)
+	var older []byte
+	if from < c.begin { // it was rotated since
+		older = lastBytes(c.path+".1", c.begin-from)
 	}
-	buf := make([]byte, c.size-from)
-	n, err := c.file.ReadAt(buf, from)
+	buf := make([]byte, c.begin+c.size-max(from, c.begin))
+	n, err := c.file.ReadAt(buf, max(from-c.begin, 0))
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, fs.ErrClosed) {
 		return ""
 	}
-	text := strings.ReplaceAll(string(buf[:n]), "\r", "")
+	text := strings.ReplaceAll(string(older)+string(buf[:n]), "\r", "")
 	if _, after, ok := strings.Cut(text, "\n"); ok && from > mark {
 		text = after // the first line is cut
 	}
 	return strings.TrimSpace(text)
+}
+
+// lastBytes reads the end of a file; what cannot be read is not there.
+func lastBytes(path string, n int64) []byte {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil
+	}
+	buf := make([]byte, min(n, info.Size()))
+	if _, err := f.ReadAt(buf, info.Size()-int64(len(buf))); err != nil {
+		return nil
+	}
+	return buf
 }
 
 func (c *console) Close() error {
