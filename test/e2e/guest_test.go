@@ -33,13 +33,13 @@ func TestGuestPowersOff(t *testing.T) {
 	for i := range rounds {
 		e.ok(t, "start", "offs")
 		if i > 0 {
-			out := e.ok(t, "exec", "offs", "--", "sh", "-c", "cat ~/n; sudo cat /srv/n")
-			if want := fmt.Sprintf("%d\n%d\n", i-1, i-1); out != want {
+			out := e.ok(t, "exec", "offs", "--", "sh", "-c", "cat ~/n; sudo cat /srv/n; sudo sha256sum -c --quiet ~/sum /srv/sum && echo whole")
+			if want := fmt.Sprintf("%d\n%d\nwhole\n", i-1, i-1); out != want {
 				t.Fatalf("round %d lost what was written: %q", i, out)
 			}
 		}
 		// No sync: the shutdown itself must flush.
-		e.banger(t, "exec", "offs", "--", "sh", "-c", fmt.Sprintf("echo %d >~/n; echo %d | sudo tee /srv/n >/dev/null; until sudo systemctl poweroff 2>/dev/null; do sleep 1; done", i, i))
+		e.banger(t, "exec", "offs", "--", "sh", "-c", fmt.Sprintf("sudo chown dev /srv; for d in ~ /srv; do head -c 4M /dev/urandom >$d/big; sha256sum $d/big >$d/sum; done; echo %d >~/n; echo %d >/srv/n; until sudo systemctl poweroff 2>/dev/null; do sleep 1; done", i, i))
 		await(t, "the VM to be off", func() bool { return e.inspect(t, "offs").State == api.StateStopped })
 		if v := e.inspect(t, "offs"); !strings.Contains(v.Reason, "powered itself off") {
 			t.Fatalf("round %d: the reason is %q", i, v.Reason)
