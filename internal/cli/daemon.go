@@ -120,6 +120,12 @@ func newDaemonLogs(a *app.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			// A daemon that runs knows best where its log is.
+			if c, err := a.Existing(); err == nil {
+				if s, err := c.DaemonStatus(cmd.Context()); err == nil && s.LogFile != "" {
+					p.LogFile = s.LogFile
+				}
+			}
 			f, err := os.Open(p.LogFile)
 			if errors.Is(err, fs.ErrNotExist) {
 				return api.NewError(api.KindNotFound, "there is no log "+p.LogFile, "No daemon has run here yet, or its log is set to go elsewhere.")
