@@ -33,16 +33,16 @@ func TestKilledDuringExec(t *testing.T) {
 		t.Run(who+" in", func(t *testing.T) {
 			v := e.inspect(t, "streams")
 			in, half := newHalfway(data)
-			out := e.under(t, in, func() { <-half; kill(t, e, v) }, "exec", "streams", "--", "sha256sum")
+			out := e.under(t, in, half, func() { kill(t, e, v) }, "exec", "streams", "--", "sha256sum")
 			if !strings.HasPrefix(out, want) {
 				t.Errorf("the guest got other bytes: %s", out)
 			}
 		})
 		t.Run(who+" out", func(t *testing.T) {
-			e.bangerIn(t, string(data), "exec", "streams", "--", "sh", "-c", "cat >/tmp/data")
+			e.bangerIn(t, string(data), "exec", "streams", "--", "sh", "-c", "cat >data")
 			v := e.inspect(t, "streams")
 			sink := &halfway{half: make(chan struct{}), at: len(data) / 2}
-			e.into(t, sink, func() { <-sink.half; kill(t, e, v) }, "exec", "streams", "--", "cat", "/tmp/data")
+			e.into(t, sink, sink.half, func() { kill(t, e, v) }, "exec", "streams", "--", "cat", "data")
 			if got := digest(sink.buf.String()); got != want {
 				t.Errorf("got %d of %d bytes, or others", sink.buf.Len(), len(data))
 			}
@@ -88,19 +88,19 @@ func (h *halfway) Write(p []byte) (int, error) {
 }
 
 // under runs banger with a stdin while something happens to its daemon.
-func (e *env) under(t *testing.T, stdin io.Reader, happens func(), args ...string) string {
+func (e *env) under(t *testing.T, stdin io.Reader, moment <-chan struct{}, happens func(), args ...string) string {
 	t.Helper()
 	var out bytes.Buffer
-	e.during(t, stdin, &out, happens, args...)
+	e.during(t, stdin, &out, moment, happens, args...)
 	return out.String()
 }
 
-func (e *env) into(t *testing.T, out io.Writer, happens func(), args ...string) {
+func (e *env) into(t *testing.T, out io.Writer, moment <-chan struct{}, happens func(), args ...string) {
 	t.Helper()
-	e.during(t, nil, out, happens, args...)
+	e.during(t, nil, out, moment, happens, args...)
 }
 
-func (e *env) during(t *testing.T, stdin io.Reader, out io.Writer, happens func(), args ...string) {
+func (e *env) during(t *testing.T, stdin io.Reader, out io.Writer, moment <-chan struct{}, happens func(), args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
@@ -110,8 +110,15 @@ func (e *env) during(t *testing.T, stdin io.Reader, out io.Writer, happens func(
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	happens()
-	if err := cmd.Wait(); err != nil {
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case <-moment:
+		happens()
+	case err := <-ended:
+		t.Fatalf("banger %s ended too early: %v: %s", strings.Join(args, " "), err, clip(errs.String()))
+	}
+	if err := <-ended; err != nil {
 		t.Errorf("banger %s: %v: %s", strings.Join(args, " "), err, clip(errs.String()))
 	}
 }

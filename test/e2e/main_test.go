@@ -180,6 +180,7 @@ func TestIdentity(t *testing.T) {
 func TestSystemComesUp(t *testing.T) {
 	e := common(t)
 	e.vm(t, "systemd")
+	e.ok(t, "exec", "systemd", "--", "sh", "-c", "echo kept >/tmp/early")
 	await(t, "the system to be ready", func() bool { return e.inspect(t, "systemd").Boot.Timings.SystemReadyMS > 0 })
 	tm := e.inspect(t, "systemd").Boot.Timings
 	if tm.AgentReadyMS >= tm.SystemReadyMS {
@@ -187,6 +188,9 @@ func TestSystemComesUp(t *testing.T) {
 	}
 	if out := e.ok(t, "exec", "systemd", "--", "systemctl", "is-active", "ssh"); out != "active\n" {
 		t.Errorf("sshd: %q", out)
+	}
+	if out := e.ok(t, "exec", "systemd", "--", "cat", "/tmp/early"); out != "kept\n" {
+		t.Errorf("what was written to /tmp before systemd was up: %q", out)
 	}
 	if r := e.banger(t, "exec", "systemd", "--", "systemctl", "--failed", "--plain", "--no-legend"); strings.TrimSpace(r.stdout) != "" {
 		t.Errorf("failed units: %s", r)

@@ -121,6 +121,7 @@ func (b *boot) furnish() error {
 	}
 	b.try(mountModules())
 	b.try(b.mountHome())
+	b.try(tidyTmp())
 	return nil
 }
 
