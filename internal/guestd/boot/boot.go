@@ -6,6 +6,7 @@ package boot
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -164,6 +165,8 @@ func (b *boot) handOver() error {
 		err := syscall.Exec(init, []string{init}, initEnv)
 		b.note("the image's init %s does not run: %v", init, err)
 	}
+	runtime.LockOSThread()
+	b.try(power.HoldAsks())
 	err := syscall.Exec(guestPath, []string{power.InitName}, initEnv)
 	return fmt.Errorf("becoming the guest's init: %w", err)
 }

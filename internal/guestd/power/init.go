@@ -14,11 +14,14 @@ import (
 // InitName is the argv[0] of banger-guest as PID 1.
 const InitName = "banger-init"
 
+// asks are the signals that ask PID 1 for a shutdown.
+var asks = []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPWR}
+
 // RunInit is PID 1 of a guest whose image has no init: it reaps, and ends the
 // guest when asked to. It returns only an error.
 func RunInit() error {
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, unix.SIGCHLD, unix.SIGTERM, unix.SIGINT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPWR)
+	signal.Notify(signals, append(asks, unix.SIGCHLD)...)
 	if err := errors.Join(linkDevices(), upLoopback()); err != nil {
 		fmt.Fprintf(os.Stderr, "banger: %v\n", err)
 	}
@@ -45,7 +48,7 @@ func RunInit() error {
 // program that this process becomes starts without it.
 func PassOn() {
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPWR)
+	signal.Notify(signals, asks...)
 	go func() {
 		for sig := range signals {
 			if err := notify.Send(notify.Asked(actionFor(sig)), reportLimit); err != nil {
@@ -53,6 +56,21 @@ func PassOn() {
 			}
 		}
 	}()
+}
+
+// HoldAsks keeps those signals until RunInit takes them: a Go program that is
+// PID 1 ends at one that comes before, and the kernel panics. The thread that
+// calls it is to become that program.
+func HoldAsks() error {
+	var set unix.Sigset_t
+	for _, sig := range asks {
+		n := uint(sig.(unix.Signal)) - 1
+		set.Val[n/64] |= 1 << (n % 64)
+	}
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &set, nil); err != nil {
+		return fmt.Errorf("holding the signals for the guest's init: %w", err)
+	}
+	return nil
 }
 
 // reap collects all ended children.
