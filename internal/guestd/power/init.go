@@ -11,17 +11,24 @@ import (
 	"github.com/banger-vm/banger/internal/guestd/notify"
 )
 
-// InitName is the argv[0] of banger-guest as PID 1.
-const InitName = "banger-init"
+// initName is PID 1's name once it is the guest's init.
+const initName = "banger-init"
 
 // asks are the signals that ask PID 1 for a shutdown.
 var asks = []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPWR}
 
 // RunInit is PID 1 of a guest whose image has no init: it reaps, and ends the
-// guest when asked to. It returns only an error.
-func RunInit() error {
+// guest when asked to. It returns only an error. It is no program of its own,
+// since Go's ends at a signal that comes before it is taken; stop ends the
+// taking until now.
+func RunInit(stop func()) error {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, append(asks, unix.SIGCHLD)...)
+	if err := os.WriteFile("/proc/self/comm", []byte(initName), 0); err != nil {
+		return fmt.Errorf("taking the name of an init: %w", err)
+	}
+	stop()
+	reap() // what ended before
 	if err := errors.Join(linkDevices(), upLoopback()); err != nil {
 		fmt.Fprintf(os.Stderr, "banger: %v\n", err)
 	}
@@ -45,8 +52,8 @@ func RunInit() error {
 
 // PassOn keeps the signals that ask an init for a shutdown from ending a PID 1
 // that is not that init yet, and has the agent ask the one to come. The next
-// program that this process becomes starts without it.
-func PassOn() {
+// program that this process becomes starts without it; stop ends it before.
+func PassOn() (stop func()) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, asks...)
 	go func() {
@@ -56,21 +63,7 @@ func PassOn() {
 			}
 		}
 	}()
-}
-
-// HoldAsks keeps those signals until RunInit takes them: a Go program that is
-// PID 1 ends at one that comes before, and the kernel panics. The thread that
-// calls it is to become that program.
-func HoldAsks() error {
-	var set unix.Sigset_t
-	for _, sig := range asks {
-		n := uint(sig.(unix.Signal)) - 1
-		set.Val[n/64] |= 1 << (n % 64)
-	}
-	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &set, nil); err != nil {
-		return fmt.Errorf("holding the signals for the guest's init: %w", err)
-	}
-	return nil
+	return func() { signal.Stop(signals) }
 }
 
 // reap collects all ended children.
