@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -35,10 +36,12 @@ type results struct {
 	outputs map[string]string
 	timings []timing
 	noise   []string // lines that are no events
+
+	running map[string]bool
 }
 
 func read(from io.Reader) (*results, error) {
-	r := &results{outputs: make(map[string]string)}
+	r := &results{outputs: make(map[string]string), running: make(map[string]bool)}
 	outputs := make(map[string]*strings.Builder)
 	scan := bufio.NewScanner(from)
 	scan.Buffer(nil, 16<<20)
@@ -56,6 +59,8 @@ func read(from io.Reader) (*results, error) {
 		}
 		r.count(e)
 	}
+	// A run that is cut short (by its time-out, say) ends its package alone.
+	r.failed = append(r.failed, slices.Sorted(maps.Keys(r.running))...)
 	for _, key := range r.failed {
 		if out := outputs[key]; out != nil {
 			r.outputs[key] = out.String()
@@ -65,6 +70,12 @@ func read(from io.Reader) (*results, error) {
 }
 
 func (r *results) count(e event) {
+	switch e.Action {
+	case "run":
+		r.running[e.key()] = true
+	case "pass", "fail", "skip":
+		delete(r.running, e.key())
+	}
 	switch e.Action {
 	case "fail", "build-fail":
 		r.failed = append(r.failed, e.key())

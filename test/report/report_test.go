@@ -42,6 +42,13 @@ func TestReport(t *testing.T) {
 			has:   []string{"--- FAIL internal/x\npanic\n"},
 		},
 		{
+			name:  "a test that a time-out cut short",
+			lines: []string{line("run", "TestA", ""), line("output", "TestA", `,"Output":"goroutine 1\n"`), line("fail", "", "")},
+			err:   "2 failed",
+			last:  "0 passed, 2 failed, 0 skipped",
+			has:   []string{"--- FAIL internal/x TestA\ngoroutine 1\n"},
+		},
+		{
 			name: "a package that does not compile",
 			lines: []string{
 				`{"ImportPath":"internal/y","Action":"build-output","Output":"no such name\n"}`,
