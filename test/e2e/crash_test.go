@@ -215,6 +215,32 @@ func TestDaemonKilledDuringDelete(t *testing.T) {
 	}
 }
 
+func TestMonitorKilledDuringDelete(t *testing.T) {
+	e := private(t)
+	for i, pause := range []time.Duration{0, 3, 20, 80} {
+		name := "left-" + string(rune('a'+i))
+		e.vm(t, name)
+		monitor := e.inspect(t, name).Boot.MonitorPID
+		ctx, cancel := context.WithTimeout(t.Context(), deadline)
+		cmd := e.command(ctx, "rm", "-f", name)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(pause * time.Millisecond)
+		kill9(t, monitor)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("killed after %d ms: rm: %v", pause, err)
+		}
+		cancel()
+		if r := e.banger(t, "inspect", name); r.code != 3 {
+			t.Errorf("killed after %d ms: it is still there: %s", pause, r)
+		}
+	}
+	if left := e.residue(t); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
 func TestVMMKilledFromOutside(t *testing.T) {
 	e := common(t)
 	e.vm(t, "shot")

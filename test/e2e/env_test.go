@@ -77,11 +77,14 @@ func private(t *testing.T, extra ...string) *env {
 	return e
 }
 
+// needVMs skips the test where no VM may be booted. Several run at once:
+// most of a test's time its guest, which has one CPU, boots.
 func needVMs(t *testing.T) {
 	t.Helper()
 	if os.Getenv("BANGER_TEST_VM") == "" {
 		t.Skip("BANGER_TEST_VM is not set: no VM is booted")
 	}
+	t.Parallel()
 }
 
 func root() string {
