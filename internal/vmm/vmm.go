@@ -53,8 +53,16 @@ type Info struct {
 	Name    string           `json:"name"`
 	Version string           `json:"version"`
 	Path    string           `json:"path"`
-	Accels  map[Accel]string `json:"accels"` // "" works, else the reason why not
+	Accels  map[Accel]string `json:"accels"` // "" works, else the reason why not, or NotTried
+	// Isolation is that of a machine with this accelerator, as far as this
+	// host lets it be.
+	Isolation map[Accel]Isolation `json:"isolation"`
+	// Networks are the backends that a machine can be attached to.
+	Networks []network.Backend `json:"networks"`
 }
+
+// NotTried is the reason of an Info that does not know yet.
+const NotTried = "KVM is there, but has not been tried: there is no guest kernel yet"
 
 // Driver runs machines of one VMM.
 type Driver interface {
@@ -110,6 +118,10 @@ type Facts struct {
 	Started time.Time `json:"started"`
 	// Paused is set where the VMM was found paused.
 	Paused bool `json:"paused,omitempty"`
+	// Isolation is what keeps the VMM from the rest of the host, besides the
+	// processor; Reduced says in sentences what of it is missing here.
+	Isolation Isolation `json:"isolation,omitempty"`
+	Reduced   []string  `json:"reduced,omitempty"`
 }
 
 // EventType is a kind of VMM event.

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/vmm"
 )
 
@@ -34,7 +35,9 @@ func (d *Driver) Info(ctx context.Context) (vmm.Info, error) {
 	}
 	return vmm.Info{
 		Name: DriverName, Version: version, Path: path,
-		Accels: map[vmm.Accel]string{vmm.AccelTCG: "", vmm.AccelKVM: kvm},
+		Accels:    map[vmm.Accel]string{vmm.AccelTCG: "", vmm.AccelKVM: kvm},
+		Isolation: map[vmm.Accel]vmm.Isolation{vmm.AccelTCG: isolation(vmm.AccelTCG), vmm.AccelKVM: isolation(vmm.AccelKVM)},
+		Networks:  []network.Backend{network.BackendNone, network.BackendBuiltin},
 	}, nil
 }
 

@@ -29,7 +29,7 @@ func (d *Driver) kvmReason(ctx context.Context, kernel, initramfs string) (strin
 		return reason, nil
 	}
 	if kernel == "" || initramfs == "" {
-		return "KVM is there, but has not been tried: there is no guest kernel yet", nil
+		return vmm.NotTried, nil
 	}
 	binary, err := d.binary()
 	if err != nil {

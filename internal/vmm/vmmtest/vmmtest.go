@@ -37,6 +37,7 @@ const Timeout = 60 * time.Second
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
 	for name, test := range map[string]func(*testing.T, Harness){
+		"Info":              testInfo,
 		"Start":             testStart,
 		"Connect":           testConnect,
 		"NotRunning":        testNotRunning,
