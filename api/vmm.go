@@ -18,7 +18,8 @@ type VMM struct {
 type VMMAccel struct {
 	Name      string `json:"name"` // kvm or tcg
 	Works     bool   `json:"works"`
-	Reason    string `json:"reason,omitempty"`    // why it does not, or that it has not been tried
+	NotTried  bool   `json:"not_tried,omitempty"` // whether it works is not known
+	Reason    string `json:"reason,omitempty"`    // why it does not work, or is not known to
 	Isolation string `json:"isolation,omitempty"` // of a VM that runs so
 	// Default is set on the one that a VM which asks for nothing gets; Why says
 	// why it is that one.

@@ -204,9 +204,9 @@ func (f *fake) change(method, ref string, state api.State) (api.Operation, error
 // vmms are a QEMU with a verdict on KVM once that was tried, and one that is
 // not there.
 func (f *fake) vmms(try bool) api.VMMList {
-	kvm := api.VMMAccel{Name: "kvm", Reason: "KVM has not been tried"}
+	kvm := api.VMMAccel{Name: "kvm", NotTried: true, Reason: "KVM has not been tried"}
 	if try {
-		kvm.Reason = "this host has no /dev/kvm\x1b"
+		kvm.NotTried, kvm.Reason = false, "this host has no /dev/kvm\x1b"
 	}
 	return api.VMMList{VMMs: []api.VMM{
 		{Name: "firecracker", FoundBy: "PATH", Error: api.NewError(api.KindFailedPrecondition, "firecracker is not installed", "Install it.")},

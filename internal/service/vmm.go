@@ -63,11 +63,11 @@ func vmmFrom(v VMM) api.VMM {
 		if !known {
 			continue
 		}
-		a := api.VMMAccel{Name: string(accel), Works: reason == "", Reason: reason}
-		if reason == "" || reason == vmm.NotTried {
+		a := api.VMMAccel{Name: string(accel), Works: reason == "", NotTried: reason == vmm.NotTried, Reason: reason}
+		if a.Works || a.NotTried {
 			a.Isolation = v.Info.Isolation[accel].Describe(v.Name, accel)
 		}
-		if v.Usual != nil && v.Usual.Accel == accel {
+		if a.Works && v.Usual != nil && v.Usual.Accel == accel {
 			a.Default, a.Why = true, strings.TrimPrefix(v.Usual.Why, "chosen: ")
 		}
 		out.Accels = append(out.Accels, a)

@@ -15,8 +15,11 @@ func VMMs(w io.Writer, vmms []api.VMM) error {
 		}
 		for _, a := range v.Accels {
 			works, def, detail := "no", "", a.Reason
-			if a.Works {
+			switch {
+			case a.Works:
 				works = "yes"
+			case a.NotTried:
+				works = "not tried"
 			}
 			if a.Default {
 				def, detail = "yes", a.Why
