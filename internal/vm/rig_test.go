@@ -173,6 +173,7 @@ func (*fakeParts) Create(_ context.Context, dir string, _ disk.Base) (disk.Root,
 func (*fakeParts) Open(string, disk.Base) (disk.Root, error) {
 	return disk.Root{Mode: disk.RootCOW}, nil
 }
+
 func (*fakeParts) Backends() []network.Backend                    { return []network.Backend{network.BackendNone} }
 func (*fakeParts) Reset(context.Context, string, disk.Base) error { return nil }
 func (*fakeParts) Delete(context.Context, string) error           { return nil }
