@@ -13,6 +13,7 @@ import (
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/qemu/qmp"
+	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
 
 // machine is a running QEMU.
@@ -86,7 +87,7 @@ func (m *machine) open(ctx context.Context, name string, slot *net.Conn) (io.Rea
 	if old != nil {
 		_ = old.Close() // its user may have closed it already
 	}
-	conn, err := dial(ctx, m.dir, name)
+	conn, err := rundir.Dial(ctx, m.dir, name)
 	if err != nil {
 		if m.gone() {
 			return nil, fmt.Errorf("%s: %w", m.name, vmm.ErrNotRunning)
