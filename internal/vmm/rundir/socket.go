@@ -35,14 +35,24 @@ func Listen(dir *os.File, name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// Dial connects to the socket name in dir.
+// Dial connects to the socket name in dir: to that file, and to nothing that a
+// link in its place leads to.
 func Dial(ctx context.Context, dir, name string) (net.Conn, error) {
-	d, err := os.Open(dir)
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("opening the VM's directory: %w", err)
 	}
-	defer d.Close()
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", through(d, name))
+	defer unix.Close(fd)
+	sock, err := unix.Openat(fd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", name, err)
+	}
+	defer unix.Close(sock)
+	var st unix.Stat_t
+	if err := unix.Fstat(sock, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		return nil, fmt.Errorf("connecting to %s: %w", name, errors.Join(err, unix.ENOTSOCK))
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d", sock))
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", name, errors.Unwrap(err))
 	}
