@@ -22,6 +22,8 @@ func TestMain(m *testing.M) {
 			os.Exit(Stage(os.Args[2:], os.Stderr))
 		case fakeArg:
 			os.Exit(fakefc.Main(os.Args[2:]))
+		case confinedArg:
+			os.Exit(confinedMain(os.Args[2]))
 		}
 	}
 	os.Exit(m.Run())
