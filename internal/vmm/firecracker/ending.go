@@ -39,6 +39,11 @@ func (m *machine) ending(exit hostexec.Exit, reason string, killed bool) vmm.Exi
 			exit = told
 		}
 	}
+	if exit.Known {
+		m.mu.Lock()
+		m.code = exit.Code
+		m.mu.Unlock()
+	}
 	select { // its last words are in its log
 	case <-m.logged:
 	case <-ctx.Done():

@@ -33,6 +33,7 @@ type machine struct {
 	mu      sync.Mutex
 	rec     record
 	exit    vmm.Exit
+	code    int // that the process ended with, where that is known
 	facts   vmm.Facts
 	version fcapi.Version
 	console *console
