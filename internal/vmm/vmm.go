@@ -84,7 +84,9 @@ type PostMortem interface {
 // Stager is a driver that has something to do for spec before the process that
 // will start or restart it gives up its rights over the host's files.
 type Stager interface {
-	Stage(ctx context.Context, spec Spec) error
+	// Stage may be called again. programs are what that process must still be
+	// allowed to run.
+	Stage(ctx context.Context, spec Spec) (programs []string, err error)
 }
 
 // Pauser is a machine that can be stopped and set going again by its user;

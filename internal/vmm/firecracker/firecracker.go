@@ -51,6 +51,7 @@ type Driver struct {
 	runner hostexec.Runner
 	log    *slog.Logger
 	kvm    *kvmprobe.Prober
+	device func() string // why KVM cannot be opened, "" if it can
 
 	mu      sync.Mutex
 	version map[string]fcapi.Version   // by binary identity
@@ -70,7 +71,7 @@ func New(runner hostexec.Runner, log *slog.Logger, cfg Config) *Driver {
 		cfg.Binary = "firecracker"
 	}
 	d := &Driver{
-		cfg: cfg, runner: runner, log: log,
+		cfg: cfg, runner: runner, log: log, device: kvmprobe.OpenDevice,
 		version: map[string]fcapi.Version{}, warden: map[string]*enclose.Warden{}, reduced: map[string]string{},
 	}
 	d.kvm = kvmprobe.New(DriverName, cfg.CacheDir, log, d.bootProbe)

@@ -12,35 +12,36 @@ import (
 // Stage makes who will start spec's VMM in its enclosure, now and after each
 // reboot of the guest: a process that has confined itself may mount nothing,
 // and so can enclose nothing.
-func (d *Driver) Stage(ctx context.Context, spec vmm.Spec) error {
+func (d *Driver) Stage(ctx context.Context, spec vmm.Spec) (programs []string, err error) {
+	if err := makeRunDir(spec.Dir); err != nil {
+		return nil, err
+	}
+	path, err := d.binary()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.versionOf(ctx, path); err != nil {
+		return nil, err
+	}
+	programs = []string{path}
 	d.mu.Lock()
 	staged := d.warden[spec.Dir] != nil
 	d.mu.Unlock()
 	if staged {
-		return nil
-	}
-	if err := makeRunDir(spec.Dir); err != nil {
-		return err
-	}
-	path, err := d.binary()
-	if err != nil {
-		return err
-	}
-	if _, err := d.versionOf(ctx, path); err != nil {
-		return err
+		return programs, nil
 	}
 	reason, err := d.whyNotEnclosed(ctx, spec, path)
 	if err != nil || reason != "" {
-		return err
+		return programs, err
 	}
 	w, err := enclose.Starter{Stage: d.cfg.Stage}.NewWarden(path, plan(spec))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.warden[spec.Dir] = w
-	return nil
+	return programs, nil
 }
 
 // whyNotEnclosed says why this host does not let us enclose the program at

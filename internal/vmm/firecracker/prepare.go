@@ -16,7 +16,6 @@ import (
 	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/firecracker/fcapi"
-	"github.com/banger-vm/banger/internal/vmm/kvmprobe"
 	"github.com/banger-vm/banger/internal/vmm/precheck"
 )
 
@@ -34,7 +33,7 @@ func (d *Driver) Prepare(ctx context.Context, spec vmm.Spec) error {
 	if _, err := d.versionOf(ctx, path); err != nil {
 		return err
 	}
-	return errors.Join(checkMachine(spec), checkNetwork(spec.Network), precheck.Spec(spec), checkKVM())
+	return errors.Join(checkMachine(spec), checkNetwork(spec.Network), precheck.Spec(spec), d.checkKVM())
 }
 
 func checkMachine(spec vmm.Spec) error {
@@ -58,8 +57,8 @@ func checkNetwork(net network.Attachment) error {
 		"the network backend %q does not work on Firecracker yet: %w", net.Backend, vmm.ErrUnsupported)
 }
 
-func checkKVM() error {
-	if reason := kvmprobe.OpenDevice(); reason != "" {
+func (d *Driver) checkKVM() error {
+	if reason := d.device(); reason != "" {
 		return fault.New(fault.Precondition, "Without KVM use QEMU: --vmm qemu.", "Firecracker needs KVM, but %s", reason)
 	}
 	return nil

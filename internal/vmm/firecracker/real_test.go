@@ -1,4 +1,4 @@
-package firecracker_test
+package firecracker
 
 import (
 	"log/slog"
@@ -7,33 +7,42 @@ import (
 
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm"
-	"github.com/banger-vm/banger/internal/vmm/firecracker"
+	"github.com/banger-vm/banger/internal/vmm/firecracker/fakefc"
 	"github.com/banger-vm/banger/internal/vmm/vmmtest"
 	"github.com/banger-vm/banger/internal/vmm/vmmtest/lab"
 )
 
-// TestMain is also the program that encloses the VMM.
+const fakeArg = "fake-firecracker"
+
+// TestMain is also the program that encloses the VMM, and a fake of it.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == firecracker.StageArg {
-		os.Exit(firecracker.Stage(os.Args[2:], os.Stderr))
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case StageArg:
+			os.Exit(Stage(os.Args[2:], os.Stderr))
+		case fakeArg:
+			os.Exit(fakefc.Main(os.Args[2:]))
+		case confinedArg:
+			os.Exit(confinedMain(os.Args[2]))
+		}
 	}
 	os.Exit(m.Run())
 }
 
-var stage = []string{"/proc/self/exe", firecracker.StageArg}
+var stage = []string{"/proc/self/exe", StageArg}
 
 // realConfig is of the real Firecracker, or skips.
-func realConfig(t *testing.T) firecracker.Config {
+func realConfig(t *testing.T) Config {
 	t.Helper()
 	binary := os.Getenv("BANGER_FIRECRACKER")
 	if binary == "" {
 		t.Skip("there is no Firecracker (BANGER_FIRECRACKER)")
 	}
-	return firecracker.Config{Binary: binary, Stage: stage, CacheDir: t.TempDir()}
+	return Config{Binary: binary, Stage: stage, CacheDir: t.TempDir()}
 }
 
-func newReal(t *testing.T, cfg firecracker.Config) *firecracker.Driver {
-	return firecracker.New(hostexec.Host{}, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})), cfg)
+func newReal(t *testing.T, cfg Config) *Driver {
+	return New(hostexec.Host{}, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})), cfg)
 }
 
 // needGuests skips where no guest of Firecracker makes progress.

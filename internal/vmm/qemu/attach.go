@@ -86,7 +86,7 @@ func (m *machine) consoleConnected(ctx context.Context) (bool, error) {
 
 // foundPaused finds out why the guest was stopped before we came.
 func (m *machine) foundPaused(ctx context.Context, status string) error {
-	reason := pauseStopped
+	reason := pauseAsked
 	if status == "io-error" {
 		reason = pauseIOError
 		var drives []struct {

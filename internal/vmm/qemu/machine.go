@@ -39,13 +39,19 @@ type machine struct {
 	paused   bool
 }
 
-var _ vmm.Machine = (*machine)(nil)
+var (
+	_ vmm.Machine = (*machine)(nil)
+	_ vmm.Pauser  = (*machine)(nil)
+	_ vmm.Meter   = (*machine)(nil)
+)
 
 func newMachine(log *slog.Logger, spec vmm.Spec, rec record, proc *hostexec.Process) *machine {
 	return &machine{
 		dir: spec.Dir, name: spec.Name, log: log, proc: proc, rec: rec,
 		events: make(chan vmm.Event, 32), ended: make(chan struct{}),
-		facts: vmm.Facts{PID: rec.Process.PID, Accel: rec.Accel, Started: rec.Started},
+		facts: vmm.Facts{
+			PID: rec.Process.PID, Accel: rec.Accel, Started: rec.Started, Isolation: vmm.IsolationSandbox,
+		},
 	}
 }
 
@@ -121,6 +127,14 @@ func (m *machine) Resume(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", m.name, vmm.ErrNotRunning)
 	}
 	return m.qmp.Execute(ctx, "cont", nil, nil)
+}
+
+// Pause stops the guest.
+func (m *machine) Pause(ctx context.Context) error {
+	if m.gone() {
+		return fmt.Errorf("%s: %w", m.name, vmm.ErrNotRunning)
+	}
+	return m.qmp.Execute(ctx, "stop", nil, nil)
 }
 
 // Kill ends QEMU at once.
