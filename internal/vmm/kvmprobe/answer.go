@@ -10,12 +10,13 @@ import (
 	"github.com/banger-vm/banger/internal/guest/wire"
 )
 
-// awaitAnswer waits for the guest's answer on its console.
-func awaitAnswer(ctx context.Context, console io.Reader) string {
+// awaitAnswer waits for the guest's answer on its console, slowness times as
+// long as elsewhere.
+func awaitAnswer(ctx context.Context, console io.Reader, slowness time.Duration) string {
 	found := make(chan bool, 1)
 	first := make(chan struct{}, 1)
 	go func() { found <- scanAnswer(console, first) }()
-	quiet := time.After(silence)
+	quiet := time.After(silence * slowness)
 	for {
 		select {
 		case ok := <-found:
@@ -26,9 +27,9 @@ func awaitAnswer(ctx context.Context, console io.Reader) string {
 		case <-first:
 			quiet = nil
 		case <-quiet:
-			return fmt.Sprintf("KVM opens, but a tiny guest printed nothing within %v", silence)
+			return fmt.Sprintf("KVM opens, but a tiny guest printed nothing within %v", silence*slowness)
 		case <-ctx.Done():
-			return fmt.Sprintf("KVM opens, but a tiny guest did not answer within %v", Limit)
+			return fmt.Sprintf("KVM opens, but a tiny guest did not answer within %v", Limit*slowness)
 		}
 	}
 }

@@ -1,10 +1,12 @@
 package kvmprobe
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 )
 
 // Device is the kernel's interface to the processor's virtualisation.
@@ -23,6 +25,19 @@ func OpenDevice() string {
 		return "this user may not open " + Device + "; sudo usermod -aG kvm $USER, then log in again, changes that"
 	}
 	return fmt.Sprintf("%s cannot be opened: %v", Device, err)
+}
+
+const cpuinfo = "/proc/cpuinfo"
+
+// slownessOf is how much longer guests may take than on a real processor: one
+// that QEMU emulates has virtualisation, too, and runs the guest's code at the
+// speed of its own.
+func slownessOf(cpuinfo string) time.Duration {
+	b, err := os.ReadFile(cpuinfo)
+	if err == nil && bytes.Contains(b, []byte("QEMU TCG CPU")) {
+		return 8
+	}
+	return 1
 }
 
 // FileIdentity changes when a file does.

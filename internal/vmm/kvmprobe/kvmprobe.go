@@ -21,7 +21,7 @@ import (
 const (
 	// A guest with KVM prints within a fraction of a second.
 	silence = 4 * time.Second // without a first byte
-	// Limit bounds a probe.
+	// Limit bounds a probe; where the host itself is emulated, a multiple does.
 	Limit = 8 * time.Second
 	// maxOutput bounds what we read of the guest's.
 	maxOutput = 1 << 20
@@ -106,7 +106,8 @@ func (p *Prober) probe(ctx context.Context, key, kernel, initramfs string) (stri
 
 // probeIn runs the guest and says why it failed; "" if it answered.
 func (p *Prober) probeIn(ctx context.Context, spec vmm.Spec) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, Limit)
+	slowness := slownessOf(cpuinfo)
+	ctx, cancel := context.WithTimeout(ctx, Limit*slowness)
 	defer cancel()
 	m, err := p.boot(ctx, spec)
 	if errors.Is(err, ErrRefused) {
@@ -119,7 +120,7 @@ func (p *Prober) probeIn(ctx context.Context, spec vmm.Spec) (string, error) {
 	if err != nil {
 		return "", errors.Join(err, discard(m))
 	}
-	return awaitAnswer(ctx, console), discard(m)
+	return awaitAnswer(ctx, console, slowness), discard(m)
 }
 
 // discard ends the guest, whatever became of the probe's context.

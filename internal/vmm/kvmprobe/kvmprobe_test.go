@@ -45,7 +45,7 @@ func TestProbeAnswer(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), Limit)
 				defer cancel()
 				began := time.Now()
-				got := awaitAnswer(ctx, r)
+				got := awaitAnswer(ctx, r, 1)
 				if took := time.Since(began); took != c.took || (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
 					t.Errorf("%q after %v, want %q after %v", got, took, c.want, c.took)
 				}
@@ -92,5 +92,20 @@ func TestVerdictIsKeptUntilSomethingChanges(t *testing.T) {
 			t.Errorf("the key stays when %s changes (%v)", filepath.Base(f), err)
 		}
 		key = next
+	}
+}
+
+func TestAnEmulatedHostIsGivenTime(t *testing.T) {
+	for model, want := range map[string]time.Duration{"QEMU TCG CPU version 2.5+": 8, "AMD EPYC": 1} {
+		path := filepath.Join(t.TempDir(), "cpuinfo")
+		if err := os.WriteFile(path, []byte("processor\t: 0\nmodel name\t: "+model+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := slownessOf(path); got != want {
+			t.Errorf("%s: %d times as long, want %d", model, got, want)
+		}
+	}
+	if got := slownessOf("/nonexistent"); got != 1 {
+		t.Errorf("an unknown processor: %d", got)
 	}
 }

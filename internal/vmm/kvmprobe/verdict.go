@@ -40,7 +40,7 @@ func verdictKey(binary, kernel string) (string, error) {
 		return "", fmt.Errorf("asking for the host kernel's release: %w", err)
 	}
 	fmt.Fprintln(sum, unix.ByteSliceToString(host.Release[:]), unix.ByteSliceToString(host.Version[:]))
-	cpu, err := os.ReadFile("/proc/cpuinfo")
+	cpu, err := os.ReadFile(cpuinfo)
 	if err != nil {
 		return "", fmt.Errorf("looking at the processor: %w", err)
 	}

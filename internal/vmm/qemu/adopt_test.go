@@ -13,6 +13,7 @@ import (
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/kvmprobe"
 	"github.com/banger-vm/banger/internal/vmm/rundir"
+	"github.com/banger-vm/banger/internal/vmm/vmmtest/lab"
 )
 
 // realSpec is a machine for real QEMU that only ever prints: its kernel finds
@@ -39,8 +40,12 @@ func TestRealAdoptionOfAHalfStartedVMM(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	accel := vmm.AccelTCG
+	if lab.InHost() {
+		accel = vmm.AccelKVM
+	}
 	began := time.Now()
-	rec, proc, err := New(hostexec.Host{}, log, Config{}).spawn(t.Context(), spec, vmm.AccelTCG, files)
+	rec, proc, err := New(hostexec.Host{}, log, Config{}).spawn(t.Context(), spec, accel, files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +61,7 @@ func TestRealAdoptionOfAHalfStartedVMM(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := m.Facts()
-	if f.PID != rec.Process.PID || f.Accel != vmm.AccelTCG || f.Started.Sub(began).Abs() > time.Second {
+	if f.PID != rec.Process.PID || f.Accel != accel || f.Started.Sub(began).Abs() > time.Second {
 		t.Errorf("Facts = %+v, began %v", f, began)
 	}
 	var again record

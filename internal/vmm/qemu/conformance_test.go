@@ -10,14 +10,19 @@ import (
 	"github.com/banger-vm/banger/internal/vmm/vmmtest/lab"
 )
 
-// scriptedSpec is a machine that runs the suite's guest under TCG.
+// scriptedSpec is a machine that runs the suite's guest.
 func scriptedSpec(t *testing.T, dir string, cmdline ...string) vmm.Spec {
 	t.Helper()
-	return tcg(lab.Spec(t, dir, cmdline...))
+	return completed(lab.Spec(t, dir, cmdline...))
 }
 
-func tcg(spec vmm.Spec) vmm.Spec {
+// completed gives a machine a network and its accelerator: TCG, but KVM in the
+// test host, which is emulated itself.
+func completed(spec vmm.Spec) vmm.Spec {
 	spec.Accel = vmm.AccelTCG
+	if lab.InHost() {
+		spec.Accel = vmm.AccelKVM
+	}
 	spec.Network = network.Attachment{Backend: network.BackendBuiltin, MAC: "52:54:00:00:00:01"}
 	return spec
 }
@@ -33,7 +38,7 @@ func TestRealConformance(t *testing.T) {
 	if os.Getuid() == 0 {
 		h.Full = func(t *testing.T) (vmm.Spec, func()) {
 			spec, free := lab.FullHost(t)
-			return tcg(spec), free
+			return completed(spec), free
 		}
 	}
 	vmmtest.Run(t, h)

@@ -27,6 +27,9 @@ func Needs(t *testing.T) (kernel, initramfs string) {
 	return kernel, initramfs
 }
 
+// InHost says whether this is the test host, whose KVM runs guests.
+func InHost() bool { return os.Getenv("BANGER_TEST_HOST") == "1" }
+
 // guestProgram is the suite's guest: BANGER_TEST_GUEST, or built where there
 // is a toolchain.
 var guestProgram = sync.OnceValues(func() ([]byte, error) {
