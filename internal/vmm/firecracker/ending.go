@@ -63,11 +63,10 @@ func classify(dir string, exit hostexec.Exit, end endCounts, asked string) vmm.E
 	out := vmm.Exit{At: time.Now()}
 	clean := exit.Known && exit.Signal == 0 && exit.Code == 0
 	switch {
-	case clean || !exit.Known && end.reset():
+	case end.reset() && (clean || !exit.Known):
 		out.Reason = vmm.ExitReset
-		if clean && !end.reset() {
-			out.Detail = "a vCPU shut down: a triple fault"
-		}
+	case clean:
+		out.Reason, out.Detail = vmm.ExitFault, "a vCPU of the guest shut down: a triple fault"
 	case asked != "" && (exit.Signal == syscall.SIGKILL || !exit.Known):
 		out.Reason = asked
 	default:

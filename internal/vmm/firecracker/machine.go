@@ -202,7 +202,7 @@ func (m *machine) watch() {
 		m.exit = how
 		m.mu.Unlock()
 		switch how.Reason {
-		case vmm.ExitReset:
+		case vmm.ExitReset, vmm.ExitFault:
 			m.emit(vmm.Event{Type: vmm.EventReset})
 		case vmm.ExitPoweroff:
 			m.emit(vmm.Event{Type: vmm.EventPoweroff})
