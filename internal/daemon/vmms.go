@@ -12,6 +12,7 @@ import (
 	"github.com/banger-vm/banger/internal/service"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/choose"
+	"github.com/banger-vm/banger/internal/vmm/firecracker"
 	"github.com/banger-vm/banger/internal/vmm/install"
 	"github.com/banger-vm/banger/internal/vmm/qemu"
 )
@@ -35,12 +36,20 @@ type driver struct {
 // drivers are those of this build, in the order in which they are chosen;
 // monitors use the same.
 var drivers = []driver{
+	{firecracker.DriverName, newFirecracker},
 	{qemu.DriverName, func(log *slog.Logger, cfg driverConfig) vmm.Driver {
 		return qemu.New(hostexec.Host{}, log, qemu.Config{
 			Binary: cfg.binary, CacheDir: cfg.cacheDir,
 			ProbeKernel: cfg.guest.Kernel, ProbeInitramfs: cfg.guest.Initramfs,
 		})
 	}},
+}
+
+func newFirecracker(log *slog.Logger, cfg driverConfig) vmm.Driver {
+	return firecracker.New(hostexec.Host{}, log, firecracker.Config{
+		Binary: cfg.binary, CacheDir: cfg.cacheDir, Stage: []string{"/proc/self/exe", firecracker.StageArg},
+		ProbeKernel: cfg.guest.Kernel, ProbeInitramfs: cfg.guest.Initramfs,
+	})
 }
 
 func driverNames() []string {
@@ -52,7 +61,15 @@ func driverNames() []string {
 }
 
 // products are the VMMs that banger can install.
-func products(*slog.Logger) []install.Product { return nil }
+func products(log *slog.Logger) []install.Product {
+	return []install.Product{{
+		Name: firecracker.DriverName, Programs: []string{firecracker.DriverName, "jailer"},
+		Version: func(ctx context.Context, path string) (string, error) {
+			info, err := newFirecracker(log, driverConfig{binary: path}).Info(ctx)
+			return info.Version, err
+		},
+	}}
+}
 
 // vmms looks at the VMMs of this host.
 type vmms struct {
