@@ -148,7 +148,7 @@ func (v *vmms) List(ctx context.Context, try bool) (list []service.VMM, _ error)
 	for _, name := range v.chooser.Order {
 		found := service.VMM{Name: name}
 		_, found.By = v.finder.Find(name)
-		found.Info, found.Err = v.look(ctx, name, guest)
+		found.Info, found.Err = v.chooser.See(ctx, name, guest)
 		found.Networks = v.chooser.NetworksOf(found.Info)
 		list = append(list, found)
 	}

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"context"
+	"strings"
 
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/machine"
@@ -44,6 +45,24 @@ func (m *Manager) chooseVMM(ctx context.Context, id, name string, report operati
 
 func (m *Manager) bindVMM(ctx context.Context, id string, c choose.Choice) error {
 	return m.update(ctx, id, func(r *Record) { r.Spec.VMM, r.Choice = c.VMM, c })
+}
+
+// checkVMM refuses a start that can come to nothing; name is another VMM that
+// was asked for, if any.
+func (m *Manager) checkVMM(ctx context.Context, r Record, name string) error {
+	if name != "" {
+		return m.VMMs.Check(ctx, want(r.Spec, name))
+	}
+	err := m.VMMs.Check(ctx, want(r.Spec, r.Spec.VMM))
+	if f := fault.From(err); f != nil && f.Kind == fault.Precondition {
+		move := "move it: banger start --vmm auto " + r.Spec.Name
+		if f.Hint != "" {
+			move = strings.TrimSuffix(f.Hint, ".") + ", or " + move
+		}
+		f.Hint = move
+		return f
+	}
+	return err
 }
 
 // changeVMM moves a stopped VM to the VMM that its start asks for.

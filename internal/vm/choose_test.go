@@ -117,6 +117,22 @@ func TestStartThatFailsStaysOnItsVMM(t *testing.T) {
 	}
 }
 
+// A VM whose VMM is gone says so before anything is begun; one that runs does
+// not care.
+func TestStartWithoutItsVMM(t *testing.T) {
+	r := newRig(t)
+	r.ok(r.create(vm.Spec{Name: "dev", VMM: "other"}, true))
+	r.vmms.missing = true
+	r.ok(r.boot("dev", ""))
+	r.ok(r.vms.Kill(t.Context(), "dev", ""))
+	_, err := r.boot("dev", "")
+	if f := fault.From(err); err == nil || f.Kind != fault.Precondition || f.Message != "other is not installed" ||
+		f.Hint != "Install it, or move it: banger start --vmm auto dev" {
+		t.Errorf("a start: %+v", f)
+	}
+	r.ok(r.boot("dev", choose.Auto))
+}
+
 func TestVMMUsers(t *testing.T) {
 	r := newRig(t)
 	r.ok(r.create(vm.Spec{Name: "a", VMM: "other"}, false))

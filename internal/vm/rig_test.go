@@ -188,12 +188,16 @@ func (p *fakeParts) Release(context.Context, network.Request) error {
 	return nil
 }
 
-// fakeVMMs are "fake" and "other", which runs no guest when it is broken.
-type fakeVMMs struct{ broken bool }
+// fakeVMMs are "fake" and "other", which runs no guest when it is broken and
+// may be missing.
+type fakeVMMs struct{ broken, missing bool }
 
 func (f *fakeVMMs) Check(_ context.Context, w choose.Want) error {
 	if w.VMM != "" && w.VMM != choose.Auto && w.VMM != "fake" && w.VMM != "other" {
 		return fault.New(fault.Invalid, "", "there is no VMM %q", w.VMM)
+	}
+	if f.missing && w.VMM == "other" {
+		return fault.New(fault.Precondition, "Install it.", "other is not installed")
 	}
 	return nil
 }

@@ -44,11 +44,13 @@ func (m *Manager) Boot(ctx context.Context, ref, vmm, key string) (operation.Rec
 	}
 	p := startParams{ID: r.ID, BootID: newID(8), VMM: vmm}
 	if vmm != "" {
-		if err := m.VMMs.Check(ctx, want(r.Spec, vmm)); err != nil {
-			return operation.Record{}, err
-		}
 		p.Was = r.Choice
 		p.Was.VMM = r.Spec.VMM // of a VM from before choices were kept
+	}
+	if vmm != "" || m.liveStatus(r.ID) == nil {
+		if err := m.checkVMM(ctx, r, vmm); err != nil {
+			return operation.Record{}, err
+		}
 	}
 	return m.ops.Begin(ctx, operation.Request{
 		Kind: KindStart, Target: target(r.ID), Name: r.Spec.Name, Key: key, Params: p,

@@ -170,6 +170,17 @@ func TestChooseEndsWithItsContext(t *testing.T) {
 	}
 }
 
+func TestSeeNamesWhatIsMissing(t *testing.T) {
+	h := host{err: map[string]error{"small": missing("small"), "big": errors.New("broken")}}
+	_, err := h.chooser("").See(t.Context(), "small", guest)
+	if f := fault.From(err); f.Message != "small is not installed" || f.Hint != "Install it." || !errors.Is(err, hostexec.ErrNotInstalled) {
+		t.Errorf("one that is missing: %+v", f)
+	}
+	if _, err := h.chooser("").See(t.Context(), "big", guest); err == nil || err.Error() != "big does not work here: broken" {
+		t.Errorf("one that is broken: %v", err)
+	}
+}
+
 func TestNetworksOf(t *testing.T) {
 	h := host{}
 	for name, want := range map[string][]string{"small": {"none"}, "big": {"none", "user"}} {

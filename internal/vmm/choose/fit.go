@@ -14,7 +14,7 @@ import (
 // fit chooses the VMM name, if it runs what is wanted with the first of accels
 // that works. Nothing is booted for one that is out of the question anyway.
 func (c *Chooser) fit(ctx context.Context, name, why string, w Want, accels ...vmm.Accel) (Choice, error) {
-	info, err := c.look(ctx, name, Guest{})
+	info, err := c.See(ctx, name, Guest{})
 	if err != nil {
 		return Choice{}, err
 	}
@@ -23,7 +23,7 @@ func (c *Chooser) fit(ctx context.Context, name, why string, w Want, accels ...v
 	}
 	accel, err := accelerator(info, w, accels)
 	if err == nil && info.Accels[accel] == vmm.NotTried && w.Guest != (Guest{}) {
-		if info, err = c.look(ctx, name, w.Guest); err != nil {
+		if info, err = c.See(ctx, name, w.Guest); err != nil {
 			return Choice{}, err
 		}
 		accel, err = accelerator(info, w, accels)
@@ -34,8 +34,9 @@ func (c *Chooser) fit(ctx context.Context, name, why string, w Want, accels ...v
 	return Choice{VMM: name, Why: why, Accel: accel, Isolation: info.Isolation[accel]}, nil
 }
 
-// look names the VMM in the error of one that is not there or does not work.
-func (c *Chooser) look(ctx context.Context, name string, guest Guest) (vmm.Info, error) {
+// See is Look, and names the VMM in the error of one that is not there or does
+// not work.
+func (c *Chooser) See(ctx context.Context, name string, guest Guest) (vmm.Info, error) {
 	info, err := c.Look(ctx, name, guest)
 	if err == nil || ctx.Err() != nil {
 		return info, err
