@@ -37,7 +37,7 @@ func TestSnapshotRounds(t *testing.T) {
 	api := fcapi.New(func(ctx context.Context) (net.Conn, error) { return rundir.Dial(ctx, run, "api.sock") })
 	defer api.Close()
 
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 14*time.Minute)
 	defer cancel()
 	in := &counted{r: rand.NewChaCha8([32]byte{4}), sum: sha256.New(), left: streamed}
 	out := &counted{sum: sha256.New()}
@@ -49,6 +49,7 @@ func TestSnapshotRounds(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
+	flows := time.Now()
 	for i := range rounds {
 		for out.n.Load() < int64(i+1)*roundLeft/2 { // in the middle of it all
 			select {
@@ -65,8 +66,8 @@ func TestSnapshotRounds(t *testing.T) {
 		for out.n.Load() == before && ctx.Err() == nil {
 			time.Sleep(5 * time.Millisecond)
 		}
-		t.Logf("round %d: saved at %d bytes in %v, the stream went on after %v",
-			i+1, before, saved.Sub(began).Round(time.Millisecond), time.Since(saved).Round(time.Millisecond))
+		t.Logf("round %d: %d bytes after %v, saved in %v, the stream went on after %v", i+1, before,
+			began.Sub(flows).Round(time.Millisecond), saved.Sub(began).Round(time.Millisecond), time.Since(saved).Round(time.Millisecond))
 	}
 	if err := <-ended; err != nil {
 		t.Fatalf("the command: %v: %s", err, errs.String())
