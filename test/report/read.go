@@ -67,7 +67,9 @@ func read(from io.Reader) (*results, error) {
 func (r *results) count(e event) {
 	switch e.Action {
 	case "fail", "build-fail":
-		r.failed = append(r.failed, e.key())
+		if !slices.Contains(r.failed, e.key()) {
+			r.failed = append(r.failed, e.key())
+		}
 	case "pass":
 		if e.Test != "" {
 			r.passed++
