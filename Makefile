@@ -40,7 +40,7 @@ test-vm: test-deps build
 bench: deps build ## ratios to a bare QEMU, measured in one run, into docs/benchmarks.md
 	$(GO) run ./bench -write docs/benchmarks.md
 
-faults: deps build ## the long campaigns: for now 50 rounds of write and power-off
+faults: test-deps build ## the long campaigns: for now 50 rounds of write and power-off
 	BANGER_FAULTS=1 scripts/test-vm
 
 lint: ## vet, staticcheck, gofumpt, generated files
