@@ -21,7 +21,7 @@ import (
 )
 
 // deadline bounds every single command of a test.
-const deadline = 2 * time.Minute
+const deadline = 5 * time.Minute
 
 // shared is the environment of all tests that need no daemon of their own.
 var shared *env
