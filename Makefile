@@ -11,7 +11,7 @@ BIN     := build/bin
 RUN_PACKAGES  := qemu-system-x86 mmdebstrap e2fsprogs kmod ca-certificates
 TEST_PACKAGES := busybox-static gcc libc6-dev git
 
-.PHONY: build deps test-deps demo test test-unit test-vm bench lint faults generate clean seed
+.PHONY: build deps test-deps demo test test-unit test-vm bench lint faults matrix generate clean seed
 
 build: ## the binaries, static, into build/bin
 	@mkdir -p $(BIN)
@@ -45,6 +45,9 @@ faults: test-deps build ## the long campaigns: for now 50 rounds of write and po
 
 lint: ## vet, staticcheck, gofumpt, generated files
 	@scripts/lint
+
+matrix: ## docs/matrix.md from the results of the last runs
+	$(GO) run ./test/matrix -write docs/matrix.md build/results/*-results.json
 
 generate: ## docs/rpc.md from api
 	$(GO) generate ./...

@@ -39,7 +39,12 @@ func TestMain(m *testing.M) {
 		defer os.RemoveAll(dir)
 		shared = &env{dir: dir}
 		defer shared.shutdown()
-		return m.Run()
+		code := m.Run()
+		if err := writeVariant(os.Getenv("BANGER_TEST_VARIANT")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return code
 	}()
 	os.Exit(code)
 }
@@ -193,6 +198,7 @@ func (e *env) inspect(t *testing.T, name string) api.VM {
 	if err := json.Unmarshal([]byte(r.stdout), &v); err != nil {
 		t.Fatalf("inspect --json: %v\n%s", err, r.stdout)
 	}
+	saw(v)
 	return v
 }
 
