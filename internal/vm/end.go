@@ -105,14 +105,23 @@ func (m *Manager) planDelete(op operation.Record) (operation.Plan, error) {
 	}}, err
 }
 
-// stop asks the guest, waits, and kills what does not end by itself.
+// stop asks the guest, and again where the asking fails: only one that has had
+// all of its time is killed, for a kill loses what it had not written yet.
 func (m *Manager) stop(ctx context.Context, p endParams, report operation.Report) error {
 	phase(report, "shutting the guest down")
 	bounded, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()
-	_, err := m.Runtime.Stop(bounded, m.dir(p.ID))
+	err := retry(bounded, func() error {
+		_, err := m.Runtime.Stop(bounded, m.dir(p.ID))
+		if errors.Is(err, machine.ErrNotRunning) {
+			return nil
+		}
+		return err
+	}, func(err error) {
+		m.Log.Warn("asking a guest to stop failed, trying again", "vm", p.ID, "err", err)
+	})
 	switch {
-	case err == nil || errors.Is(err, machine.ErrNotRunning):
+	case err == nil:
 		return m.settle(ctx, p.ID)
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

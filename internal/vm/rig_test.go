@@ -132,6 +132,25 @@ func (r *rig) await(what string, ok func() bool) {
 	}
 }
 
+// told counts the events of a type on a VM.
+func (r *rig) told(name, kind string) (n int) {
+	r.t.Helper()
+	v, err := r.vms.Inspect(r.t.Context(), name)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	events, _, _, err := r.events.Since(r.t.Context(), 0, "vm/"+v.ID, 0)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, e := range events {
+		if e.Type == kind {
+			n++
+		}
+	}
+	return n
+}
+
 // fakeParts are image, disks and network in one, with a fault where asked.
 type fakeParts struct {
 	failWork error

@@ -17,6 +17,8 @@ import (
 type Runtime struct {
 	// LaunchHook runs before a machine is launched; an error fails the launch.
 	LaunchHook func(ctx context.Context, l machine.Launch) error
+	// StopHook runs before a machine is stopped; an error fails the stop.
+	StopHook func(ctx context.Context) error
 	// Deaf machines ignore Stop.
 	Deaf bool
 	// Mute machines never become ready.
@@ -98,6 +100,11 @@ func (r *Runtime) Watch(ctx context.Context, dir string, after uint64) (machine.
 
 // Stop implements machine.Runtime.
 func (r *Runtime) Stop(ctx context.Context, dir string) (machine.Exit, error) {
+	if r.StopHook != nil {
+		if err := r.StopHook(ctx); err != nil {
+			return machine.Exit{}, err
+		}
+	}
 	if r.Deaf {
 		<-ctx.Done()
 		return machine.Exit{}, context.Cause(ctx)
