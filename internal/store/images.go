@@ -24,5 +24,10 @@ func (s *Store) Image(ctx context.Context, ref string) (image.Image, error) {
 	return s.images.get(ctx, s, ref)
 }
 
+// ImageByID finds an image by its ID.
+func (s *Store) ImageByID(ctx context.Context, id string) (image.Image, error) {
+	return s.images.byID(ctx, s, id)
+}
+
 // Images returns all images by name.
 func (s *Store) Images(ctx context.Context) ([]image.Image, error) { return s.images.all(ctx, s) }

@@ -63,6 +63,16 @@ func (n *named[T]) delete(ctx context.Context, s *Store, id string) error {
 	return plain(err)
 }
 
+// byID finds a row by its whole ID and by nothing else: what the program itself
+// has noted down must not lead to another thing of that name.
+func (n *named[T]) byID(ctx context.Context, s *Store, id string) (record T, err error) {
+	found, err := scan[T](s.read.QueryContext(ctx, "SELECT record FROM "+n.table+" WHERE id = ?", id))
+	if err == nil && len(found) == 0 {
+		err = n.missing(id)
+	}
+	return first(found), err
+}
+
 // get finds a row by its name, its ID or a unique prefix of that; a name wins.
 func (n *named[T]) get(ctx context.Context, s *Store, ref string) (record T, err error) {
 	found, err := scan[T](s.read.QueryContext(ctx,

@@ -487,3 +487,35 @@ func BenchmarkOpen(b *testing.B) {
 		s.Close()
 	}
 }
+
+// What is looked up by its ID is never another thing of that name.
+func TestByIDAgainstNames(t *testing.T) {
+	s, ctx := newStore(t), t.Context()
+	a, b := record(1), record(2)
+	b.Spec.Name = a.ID
+	for _, r := range []vm.Record{a, b} {
+		if err := s.InsertVM(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := s.VMByID(ctx, a.ID); err != nil || got.ID != a.ID {
+		t.Errorf("by ID: %s, %v", got.ID, err)
+	}
+	if got, err := s.VM(ctx, a.ID); err != nil || got.ID != b.ID {
+		t.Errorf("as a user names it: %s, %v", got.ID, err)
+	}
+	for _, ref := range []string{a.Spec.Name, a.ID[:15], ""} {
+		_, err := s.VMByID(ctx, ref)
+		wantKind(t, err, fault.NotFound)
+	}
+	for _, i := range []image.Image{{ID: "aa", Name: "debian"}, {ID: "bb", Name: "aa"}} {
+		if err := s.InsertImage(ctx, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := s.ImageByID(ctx, "aa"); err != nil || got.Name != "debian" {
+		t.Errorf("by ID: %+v, %v", got, err)
+	}
+	_, err := s.ImageByID(ctx, "debian")
+	wantKind(t, err, fault.NotFound)
+}

@@ -24,6 +24,11 @@ func (s *Store) DeleteVM(ctx context.Context, id string) error { return s.vms.de
 // VM finds a VM by its name, its ID or a unique prefix of that.
 func (s *Store) VM(ctx context.Context, ref string) (vm.Record, error) { return s.vms.get(ctx, s, ref) }
 
+// VMByID finds a VM by its ID.
+func (s *Store) VMByID(ctx context.Context, id string) (vm.Record, error) {
+	return s.vms.byID(ctx, s, id)
+}
+
 // VMs returns all VMs by name.
 func (s *Store) VMs(ctx context.Context) ([]vm.Record, error) { return s.vms.all(ctx, s) }
 

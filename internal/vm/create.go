@@ -123,7 +123,7 @@ func (m *Manager) planCreate(op operation.Record) (operation.Plan, error) {
 // recorded makes a check of what the store knows of a VM.
 func (m *Manager) recorded(id string, known func(Record) bool) func(context.Context) (bool, error) {
 	return func(ctx context.Context) (bool, error) {
-		r, err := m.Store.VM(ctx, id)
+		r, err := m.Store.VMByID(ctx, id)
 		if err != nil {
 			return false, ignoreMissing(err)
 		}
@@ -133,7 +133,7 @@ func (m *Manager) recorded(id string, known func(Record) bool) func(context.Cont
 
 // reserve stores the VM's record; a record of this very VM is its own.
 func (m *Manager) reserve(ctx context.Context, p createParams) error {
-	if _, err := m.Store.VM(ctx, p.ID); err == nil {
+	if _, err := m.Store.VMByID(ctx, p.ID); err == nil {
 		return nil
 	} else if fault.KindOf(err) != fault.NotFound {
 		return err
@@ -162,7 +162,7 @@ func (m *Manager) bindKernel(ctx context.Context, p createParams, report operati
 func (m *Manager) makeDisks(ctx context.Context, p createParams, report operation.Report) error {
 	phase(report, "making the disks")
 	begin := m.cfg.Now()
-	r, err := m.Store.VM(ctx, p.ID)
+	r, err := m.Store.VMByID(ctx, p.ID)
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func (m *Manager) setMade(ctx context.Context, id string) error {
 // update changes a stored record; the caller holds the VM's claim, or changes
 // only what nobody else does.
 func (m *Manager) update(ctx context.Context, id string, change func(*Record)) error {
-	r, err := m.Store.VM(ctx, id)
+	r, err := m.Store.VMByID(ctx, id)
 	if err != nil {
 		return err
 	}

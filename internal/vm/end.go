@@ -155,7 +155,7 @@ func (m *Manager) settle(ctx context.Context, id string) error {
 	if err := m.waitGone(ctx, id); err != nil {
 		return err
 	}
-	r, err := m.Store.VM(ctx, id)
+	r, err := m.Store.VMByID(ctx, id)
 	if err != nil || r.Boot == nil {
 		return ignoreMissing(err)
 	}

@@ -78,7 +78,7 @@ func (m *Manager) startSteps(p startParams) []operation.Step {
 
 // attach plugs the VM in; for a running VM it changes nothing.
 func (m *Manager) attach(ctx context.Context, id string) (network.Attachment, error) {
-	r, err := m.Store.VM(ctx, id)
+	r, err := m.Store.VMByID(ctx, id)
 	if err != nil {
 		return network.Attachment{}, err
 	}
@@ -91,7 +91,7 @@ func (m *Manager) attach(ctx context.Context, id string) (network.Attachment, er
 
 // detach unplugs the VM unless it runs.
 func (m *Manager) detach(ctx context.Context, id string) error {
-	r, err := m.Store.VM(ctx, id)
+	r, err := m.Store.VMByID(ctx, id)
 	if err != nil {
 		return ignoreMissing(err)
 	}
@@ -186,7 +186,7 @@ func (m *Manager) awaitReady(ctx context.Context, p startParams, report operatio
 // bootFailed says how a boot ended before the guest was ready, with the last
 // words of its console.
 func (m *Manager) bootFailed(ctx context.Context, p startParams) error {
-	r, err := m.Store.VM(ctx, p.ID)
+	r, err := m.Store.VMByID(ctx, p.ID)
 	if err != nil {
 		return err
 	}

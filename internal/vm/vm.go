@@ -52,14 +52,15 @@ type Boot struct {
 	Exit      *machine.Exit   `json:"exit,omitempty"`   // nil while it runs
 }
 
-// Store keeps VMs. Names are unique; a ref is a name, an ID or a unique ID
-// prefix. Missing rows are fault.NotFound, a taken name is fault.Exists, an
+// Store keeps VMs. Names are unique; a ref is what a user types: a name, an ID
+// or a unique ID prefix, in that order. Missing rows are fault.NotFound, a taken name is fault.Exists, an
 // ambiguous prefix fault.Invalid.
 type Store interface {
 	InsertVM(ctx context.Context, r Record) error
 	UpdateVM(ctx context.Context, r Record) error
 	DeleteVM(ctx context.Context, id string) error // a missing one is no error
 	VM(ctx context.Context, ref string) (Record, error)
+	VMByID(ctx context.Context, id string) (Record, error) // by nothing else
 	VMs(ctx context.Context) ([]Record, error) // by name
 }
 

@@ -55,7 +55,8 @@ func TestBadInputIsRefused(t *testing.T) {
 	r := newRig(t)
 	for name, spec := range map[string]vm.Spec{
 		"path": {Name: "../x"}, "space": {Name: "a b"}, "long": {Name: strings.Repeat("x", 64)}, "dash": {Name: "-x"},
-		"upper": {Name: "Dev"}, "negative cpus": {Name: "a", CPUs: -1}, "500 cpus": {Name: "a", CPUs: 500},
+		"upper": {Name: "Dev"},
+		"ID": {Name: "0123456789ab"}, "image ID": {Name: "0123456789abcdef"}, "negative cpus": {Name: "a", CPUs: -1}, "500 cpus": {Name: "a", CPUs: 500},
 		"1 MiB": {Name: "a", MemoryBytes: 1 << 20}, "10 TiB": {Name: "a", MemoryBytes: 10 << 40},
 		"tiny disk": {Name: "a", DiskBytes: 1 << 20}, "network": {Name: "a", Network: "bridge9"},
 		"disk driver": {Name: "a", DiskDriver: "zfs"}, "vmm": {Name: "a", VMM: "xen"}, "accel": {Name: "a", Accel: "magic"},
@@ -273,4 +274,26 @@ func TestAutoRemoveAfterADaemonRestart(t *testing.T) {
 		return fault.KindOf(err) == fault.NotFound
 	})
 	r.empty()
+}
+
+// A VM that has another one's ID as its name (older versions allowed that) does
+// not take its place.
+func TestNameLikeAnID(t *testing.T) {
+	r := newRig(t)
+	r.ok(r.create(vm.Spec{Name: "dev"}, true))
+	v, err := r.vms.Inspect(t.Context(), "dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.store.InsertVM(t.Context(), vm.Record{ID: "0123456789ab", Spec: vm.Spec{Name: v.ID}}); err != nil {
+		t.Fatal(err)
+	}
+	r.ok(r.vms.Kill(t.Context(), "dev", ""))
+	if s, why := r.state("dev"); s != vm.Stopped || why != "it was killed" {
+		t.Errorf("killed: %s %q", s, why)
+	}
+	r.ok(r.vms.Boot(t.Context(), "dev", ""))
+	if s, _ := r.state("dev"); s != vm.Running {
+		t.Errorf("started again: %s", s)
+	}
 }

@@ -107,7 +107,7 @@ func (m *Manager) changed(id string, l *liveVM, next machine.Status) {
 
 // storeStatus keeps the timings of a boot for after its end.
 func (m *Manager) storeStatus(id string, s machine.Status) error {
-	r, err := m.Store.VM(m.ctx, id)
+	r, err := m.Store.VMByID(m.ctx, id)
 	if err != nil || r.Boot == nil || r.Boot.ID != s.BootID {
 		return err
 	}
@@ -120,7 +120,7 @@ func (m *Manager) storeStatus(id string, s machine.Status) error {
 // ended stores how a boot ended, if it is still the VM's last one. told is the
 // monitor's own word, nil without one.
 func (m *Manager) ended(ctx context.Context, id, bootID string, told *machine.Exit) error {
-	r, err := m.Store.VM(ctx, id)
+	r, err := m.Store.VMByID(ctx, id)
 	if err != nil || r.Boot == nil || r.Boot.ID != bootID || r.Boot.Exit != nil {
 		return ignoreMissing(err)
 	}
@@ -151,7 +151,7 @@ func (m *Manager) afterEnd(id string) {
 	var err error
 	for m.ctx.Err() == nil {
 		var r Record
-		if r, err = m.Store.VM(m.ctx, id); err != nil || !r.Spec.AutoRemove {
+		if r, err = m.Store.VMByID(m.ctx, id); err != nil || !r.Spec.AutoRemove {
 			break
 		}
 		_, err = m.ops.Begin(m.ctx, deleteRequest(r, false, ""))
@@ -171,7 +171,7 @@ func (m *Manager) afterEnd(id string) {
 
 func (m *Manager) publish(id, kind, message string) {
 	name := ""
-	if r, err := m.Store.VM(m.ctx, id); err == nil {
+	if r, err := m.Store.VMByID(m.ctx, id); err == nil {
 		name = r.Spec.Name
 	}
 	m.Events.Publish(event.Event{Time: m.cfg.Now(), Type: kind, Target: target(id), Name: name, Message: message})
