@@ -113,6 +113,7 @@ func (m *Manager) planCreate(op operation.Record) (operation.Plan, error) {
 			},
 		},
 		Result: func() any { return map[string]string{"id": p.ID} },
+		Fail:   func(context.Context, error) { m.removeUnneeded(p.ID) },
 	}
 	if p.Start {
 		plan.Steps = append(plan.Steps, m.startSteps(startParams{ID: p.ID, BootID: p.BootID})...)

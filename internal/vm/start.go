@@ -50,6 +50,7 @@ func (m *Manager) planStart(op operation.Record) (operation.Plan, error) {
 	return operation.Plan{
 		Steps:  m.startSteps(p),
 		Result: func() any { return map[string]string{"id": p.ID} },
+		Fail:   func(context.Context, error) { m.removeUnneeded(p.ID) },
 	}, nil
 }
 

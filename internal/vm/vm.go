@@ -52,6 +52,9 @@ type Boot struct {
 	Exit      *machine.Exit   `json:"exit,omitempty"`   // nil while it runs
 }
 
+// mayRun reports whether a boot began whose end is not known.
+func (r Record) mayRun() bool { return r.Boot != nil && r.Boot.Exit == nil }
+
 // Store keeps VMs. Names are unique; a ref is what a user types: a name, an ID
 // or a unique ID prefix, in that order. Missing rows are fault.NotFound, a taken name is fault.Exists, an
 // ambiguous prefix fault.Invalid.
@@ -61,7 +64,7 @@ type Store interface {
 	DeleteVM(ctx context.Context, id string) error // a missing one is no error
 	VM(ctx context.Context, ref string) (Record, error)
 	VMByID(ctx context.Context, id string) (Record, error) // by nothing else
-	VMs(ctx context.Context) ([]Record, error) // by name
+	VMs(ctx context.Context) ([]Record, error)             // by name
 }
 
 // State is the state of a VM, derived from facts.

@@ -56,7 +56,7 @@ func TestBadInputIsRefused(t *testing.T) {
 	for name, spec := range map[string]vm.Spec{
 		"path": {Name: "../x"}, "space": {Name: "a b"}, "long": {Name: strings.Repeat("x", 64)}, "dash": {Name: "-x"},
 		"upper": {Name: "Dev"},
-		"ID": {Name: "0123456789ab"}, "image ID": {Name: "0123456789abcdef"}, "negative cpus": {Name: "a", CPUs: -1}, "500 cpus": {Name: "a", CPUs: 500},
+		"ID":    {Name: "0123456789ab"}, "image ID": {Name: "0123456789abcdef"}, "negative cpus": {Name: "a", CPUs: -1}, "500 cpus": {Name: "a", CPUs: 500},
 		"1 MiB": {Name: "a", MemoryBytes: 1 << 20}, "10 TiB": {Name: "a", MemoryBytes: 10 << 40},
 		"tiny disk": {Name: "a", DiskBytes: 1 << 20}, "network": {Name: "a", Network: "bridge9"},
 		"disk driver": {Name: "a", DiskDriver: "zfs"}, "vmm": {Name: "a", VMM: "xen"}, "accel": {Name: "a", Accel: "magic"},
@@ -258,6 +258,40 @@ func TestFailedFirstStartKeepsTheVM(t *testing.T) {
 	if s, _ := r.state("dev"); s != vm.Running {
 		t.Errorf("started again: %s", s)
 	}
+}
+
+// One that never came to run goes too, though there was no end to be seen.
+func TestAutoRemoveAfterAFailedStart(t *testing.T) {
+	r := newRig(t)
+	gone := func() bool {
+		_, err := r.vms.Inspect(t.Context(), "tmp")
+		return fault.KindOf(err) == fault.NotFound
+	}
+	r.host.LaunchHook = func(context.Context, machine.Launch) error { return errors.New("QEMU fell over") }
+	if rec := r.done(r.create(vm.Spec{Name: "tmp", AutoRemove: true}, true)); rec.State != operation.Failed {
+		t.Fatal(rec.State)
+	}
+	r.await("the VM that did not start to be gone", gone)
+
+	launching := make(chan struct{})
+	r.host.LaunchHook = func(ctx context.Context, _ machine.Launch) error {
+		close(launching)
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	rec, err := r.create(vm.Spec{Name: "tmp", AutoRemove: true}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-launching
+	if _, err := r.ops.Cancel(t.Context(), rec.ID); err != nil {
+		t.Fatal(err)
+	}
+	if rec = r.done(rec, nil); rec.State != operation.Canceled {
+		t.Fatal(rec.State)
+	}
+	r.await("the VM that was given up to be gone", gone)
+	r.empty()
 }
 
 // A VM that was made to be thrown away and ends while no daemon is there goes

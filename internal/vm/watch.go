@@ -146,12 +146,20 @@ func (m *Manager) ended(ctx context.Context, id, bootID string, told *machine.Ex
 	return nil
 }
 
-// afterEnd deletes a VM that was made to be thrown away.
+// removeUnneeded is for a start that failed: perhaps nothing ran, whose end a
+// watcher could have seen.
+func (m *Manager) removeUnneeded(id string) {
+	if m.ctx.Err() == nil {
+		m.watchers.Go(func() { m.afterEnd(id) })
+	}
+}
+
+// afterEnd deletes a VM that was made to be thrown away, unless it runs again.
 func (m *Manager) afterEnd(id string) {
 	var err error
 	for m.ctx.Err() == nil {
 		var r Record
-		if r, err = m.Store.VMByID(m.ctx, id); err != nil || !r.Spec.AutoRemove {
+		if r, err = m.Store.VMByID(m.ctx, id); err != nil || !r.Spec.AutoRemove || r.mayRun() {
 			break
 		}
 		_, err = m.ops.Begin(m.ctx, deleteRequest(r, false, ""))
