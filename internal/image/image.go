@@ -40,7 +40,7 @@ type Store interface {
 	DeleteImage(ctx context.Context, id string) error // a missing one is no error
 	Image(ctx context.Context, ref string) (Image, error)
 	ImageByID(ctx context.Context, id string) (Image, error) // by nothing else
-	Images(ctx context.Context) ([]Image, error) // by name
+	Images(ctx context.Context) ([]Image, error)             // by name
 }
 
 // The names of an image's files in its directory.

@@ -24,6 +24,7 @@ import (
 type Operations interface {
 	Begin(ctx context.Context, req operation.Request) (operation.Record, error)
 	Wait(ctx context.Context, id string) (operation.Record, error)
+	Recover(ctx context.Context) error
 }
 
 // Image is the part of an image that a VM needs.
@@ -104,6 +105,9 @@ type Manager struct {
 	watchers sync.WaitGroup
 	ctx      context.Context // ends the watchers
 	cancel   context.CancelFunc
+	// recovered is closed once nothing that was interrupted can be mistaken
+	// for a VM that nobody works on.
+	recovered chan struct{}
 
 	mu   sync.Mutex // guards live
 	live map[string]*liveVM
@@ -129,15 +133,16 @@ func New(parts Parts, cfg Config) *Manager {
 		cfg.StopTimeout = time.Minute
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Manager{Parts: parts, cfg: cfg, ctx: ctx, cancel: cancel, live: make(map[string]*liveVM)}
+	return &Manager{Parts: parts, cfg: cfg, ctx: ctx, cancel: cancel, recovered: make(chan struct{}), live: make(map[string]*liveVM)}
 }
 
 // joinWait bounds how long a VM whose monitor does not answer keeps the others
 // waiting; it is joined when it does.
 const joinWait = 3 * time.Second
 
-// Start looks at every VM of the store, joins those that run, and puts those
-// that ended meanwhile right. Call it before operations are recovered.
+// Start is all that a daemon does before it serves: it joins the VMs that run,
+// puts those right that ended meanwhile, has what was interrupted taken up, and
+// then begins to delete those that ended and were made to be thrown away.
 func (m *Manager) Start(ctx context.Context, ops Operations) error {
 	m.ops = ops
 	records, err := m.Store.VMs(ctx)
@@ -146,11 +151,13 @@ func (m *Manager) Start(ctx context.Context, ops Operations) error {
 	}
 	var joining sync.WaitGroup
 	for _, r := range records {
-		if !r.Made || r.Boot == nil || r.Boot.Exit != nil {
-			continue
+		switch {
+		case r.mayRun():
+			joining.Add(1)
+			m.watchers.Go(func() { m.join(r, sync.OnceFunc(joining.Done)) })
+		case r.Boot != nil && r.Spec.AutoRemove:
+			m.watchers.Go(func() { m.afterEnd(r.ID) })
 		}
-		joining.Add(1)
-		m.watchers.Go(func() { m.join(r, joining.Done) })
 	}
 	done := make(chan struct{})
 	go func() { joining.Wait(); close(done) }()
@@ -161,45 +168,32 @@ func (m *Manager) Start(ctx context.Context, ops Operations) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	return nil
-}
-
-// CleanUp begins to delete VMs that were made to be thrown away and ended
-// while no daemon was there. Call it after operations are recovered.
-func (m *Manager) CleanUp(ctx context.Context) error {
-	records, err := m.Store.VMs(ctx)
-	if err != nil {
+	if err := ops.Recover(ctx); err != nil {
 		return err
 	}
-	for _, r := range records {
-		if r.Made && r.Spec.AutoRemove && r.Boot != nil && r.Boot.Exit != nil {
-			m.watchers.Go(func() { m.afterEnd(r.ID) })
-		}
-	}
+	close(m.recovered)
 	return nil
 }
 
 // join finds out what became of a boot that the store believes to run, however
 // long that takes; first is told after the first try.
 func (m *Manager) join(r Record, first func()) {
-	first = sync.OnceFunc(first)
-	defer first()
-	for pause := 100 * time.Millisecond; m.ctx.Err() == nil; pause = min(2*pause, 10*time.Second) {
+	ended := false
+	err := retry(m.ctx, func() error {
+		defer first()
 		s, err := m.Runtime.Status(m.ctx, m.dir(r.ID))
-		if errors.Is(err, machine.ErrNotRunning) {
-			err = m.ended(m.ctx, r.ID, r.Boot.ID, nil)
-		} else if err == nil {
+		if ended = errors.Is(err, machine.ErrNotRunning); ended {
+			return m.ended(m.ctx, r.ID, r.Boot.ID, nil)
+		}
+		if err == nil {
 			m.watch(r.ID, s)
 		}
-		if err == nil || m.ctx.Err() != nil {
-			return
-		}
+		return err
+	}, func(err error) {
 		m.Log.Error("joining a VM failed, trying again", "vm", r.ID, "name", r.Spec.Name, "err", err)
-		first()
-		select {
-		case <-m.ctx.Done():
-		case <-time.After(pause):
-		}
+	})
+	if err == nil && ended {
+		m.afterEnd(r.ID)
 	}
 }
 

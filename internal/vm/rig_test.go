@@ -62,7 +62,7 @@ func (r *rig) open() {
 		Claims:   claims, Events: r.events, Log: log,
 	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: 50 * time.Millisecond})
 	r.ops = operation.New(db, claims, r.events, log, operation.Config{Planners: r.vms.Planners()})
-	if err := errors.Join(r.vms.Start(ctx, r.ops), r.ops.Recover(ctx), r.vms.CleanUp(ctx)); err != nil {
+	if err := r.vms.Start(ctx, r.ops); err != nil {
 		r.t.Fatal(err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -295,13 +296,46 @@ func TestAutoRemoveAfterAFailedStart(t *testing.T) {
 }
 
 // A VM that was made to be thrown away and ends while no daemon is there goes
-// when the next one comes.
+// when the next one comes, however late that one can see it.
 func TestAutoRemoveAfterADaemonRestart(t *testing.T) {
+	for name, silent := range map[string]int32{"seen at once": 0, "seen late": 2} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.ok(r.create(vm.Spec{Name: "tmp", AutoRemove: true}, true))
+			dir := r.vmDir("tmp")
+			r.close()
+			r.host.End(dir, machine.ExitPoweroff)
+			var asked atomic.Int32
+			r.host.StatusHook = func() error {
+				if asked.Add(1) <= silent {
+					return fault.New(fault.Unavailable, "", "the monitor does not answer")
+				}
+				return nil
+			}
+			r.open()
+			r.await("the VM to be gone", func() bool {
+				_, err := r.vms.Inspect(t.Context(), "tmp")
+				return fault.KindOf(err) == fault.NotFound
+			})
+			r.empty()
+		})
+	}
+}
+
+// So does one whose end the last daemon saw, but which it did not come to remove.
+func TestAutoRemoveThatWasMissed(t *testing.T) {
 	r := newRig(t)
-	r.ok(r.create(vm.Spec{Name: "tmp", AutoRemove: true}, true))
-	dir := r.vmDir("tmp")
+	r.ok(r.create(vm.Spec{Name: "tmp"}, true))
+	r.ok(r.vms.Kill(t.Context(), "tmp", ""))
+	v, err := r.vms.Inspect(t.Context(), "tmp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.Spec.AutoRemove = true
+	if err := r.store.UpdateVM(t.Context(), v.Record); err != nil {
+		t.Fatal(err)
+	}
 	r.close()
-	r.host.End(dir, machine.ExitPoweroff)
 	r.open()
 	r.await("the VM to be gone", func() bool {
 		_, err := r.vms.Inspect(t.Context(), "tmp")

@@ -156,6 +156,10 @@ func (m *Manager) removeUnneeded(id string) {
 
 // afterEnd deletes a VM that was made to be thrown away, unless it runs again.
 func (m *Manager) afterEnd(id string) {
+	select {
+	case <-m.recovered:
+	case <-m.ctx.Done():
+	}
 	var err error
 	for m.ctx.Err() == nil {
 		var r Record

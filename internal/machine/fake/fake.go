@@ -17,6 +17,8 @@ import (
 type Runtime struct {
 	// LaunchHook runs before a machine is launched; an error fails the launch.
 	LaunchHook func(ctx context.Context, l machine.Launch) error
+	// StatusHook runs before a status is told; an error is told instead.
+	StatusHook func() error
 	// StopHook runs before a machine is stopped; an error fails the stop.
 	StopHook func(ctx context.Context) error
 	// Deaf machines ignore Stop.
@@ -68,6 +70,11 @@ func (r *Runtime) Launch(ctx context.Context, dir string, l machine.Launch) (mac
 
 // Status implements machine.Runtime.
 func (r *Runtime) Status(_ context.Context, dir string) (machine.Status, error) {
+	if r.StatusHook != nil {
+		if err := r.StatusHook(); err != nil {
+			return machine.Status{}, err
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if m := r.machines[dir]; m != nil {
