@@ -271,16 +271,26 @@ func (f *fake) wait(ctx context.Context, r api.OpWaitRequest) (api.Operation, er
 	}
 }
 
+// events are three of a daemon that was killed since: the numbers that it had
+// reserved are skipped, up to the newest one.
 func (f *fake) events(ctx context.Context, r api.EventWatchRequest) (batch api.EventBatch, _ error) {
-	batch.Last = 3
+	batch.Last, batch.Gap = 8195, r.Since >= 0 && r.Since < 8195
 	for seq := r.Since + 1; r.Since >= 0 && seq <= 3; seq++ {
 		batch.Events = append(batch.Events, api.Event{
-			Seq: uint64(seq), Time: time.Unix(0, 0).UTC(), Type: "vm.started", Target: "vm/1", Name: "web", Message: fmt.Sprintf("message %d\x1b", seq),
+			Seq: uint64(seq), Time: time.Unix(0, 0).UTC(), Type: "vm.running", Target: "vm/1", Name: "web", Message: fmt.Sprintf("message %d\x1b", seq),
 		})
 	}
-	if r.Since >= 3 {
-		<-ctx.Done()
+	if len(batch.Events) > 0 || r.Since < 0 {
+		return batch, nil
+	}
+	wait := time.Duration(r.WaitMS) * time.Millisecond
+	if wait <= 0 {
+		wait = time.Minute
+	}
+	select {
+	case <-time.After(wait):
+		return batch, nil
+	case <-ctx.Done():
 		return batch, ctx.Err()
 	}
-	return batch, nil
 }
