@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -237,7 +238,7 @@ func (m *Manager) List(ctx context.Context, all bool) ([]View, error) {
 	views := make([]View, 0, len(records))
 	for _, r := range records {
 		v := m.view(r)
-		if all || v.Live != nil || v.State == Starting || v.State == Creating {
+		if all || v.Live != nil || r.mayRun() || v.State == Starting || v.State == Creating {
 			views = append(views, v)
 		}
 	}
@@ -251,11 +252,7 @@ func (m *Manager) Connect(ctx context.Context, ref string) (View, error) {
 		return View{}, err
 	}
 	if v.Live == nil {
-		hint := "Start it with: banger start " + v.Spec.Name
-		if v.Operation != "" {
-			hint = "See how far it is with: banger op show " + v.Operation
-		}
-		return View{}, fault.New(fault.Precondition, hint, "the VM %s is %s", v.Spec.Name, v.State)
+		return View{}, unconnected(v)
 	}
 	// A monitor that was killed comes back here before the client needs it.
 	_, err = m.Runtime.Status(ctx, v.Dir)
@@ -264,6 +261,23 @@ func (m *Manager) Connect(ctx context.Context, ref string) (View, error) {
 			"See why with: banger inspect "+v.Spec.Name, "the VM %s has just ended", v.Spec.Name)
 	}
 	return v, err
+}
+
+// unconnected says why there is no machine to connect to, and whether there may
+// be one in a moment: a client that had a stream there then tries again.
+func unconnected(v View) error {
+	kind, hint := fault.Precondition, "Start it with: banger start "+v.Spec.Name
+	text := fmt.Sprintf("the VM %s is %s", v.Spec.Name, v.State)
+	if v.mayRun() {
+		kind, hint = fault.Unavailable, "Try again in a moment."
+		if v.State == Running {
+			text += ", but " + v.Reason
+		}
+	}
+	if v.Operation != "" {
+		hint = "See how far it is with: banger op show " + v.Operation
+	}
+	return fault.New(kind, hint, "%s", text)
 }
 
 // ImageUsers names the VMs that stand on an image.

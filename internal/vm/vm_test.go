@@ -214,6 +214,38 @@ func TestDaemonRestart(t *testing.T) {
 	}
 }
 
+// A VM that a new daemon has not joined yet is there, and a stream to it may be
+// had in a moment: nothing tells its client to give up.
+func TestRunningButNotJoined(t *testing.T) {
+	r := newRig(t)
+	r.ok(r.create(vm.Spec{Name: "dev"}, true))
+	r.close()
+	var silent atomic.Bool
+	silent.Store(true)
+	r.host.StatusHook = func() error {
+		if silent.Load() {
+			return fault.New(fault.Unavailable, "", "the monitor does not answer")
+		}
+		return nil
+	}
+	r.open()
+	if s, why := r.state("dev"); s != vm.Running || why == "" {
+		t.Errorf("%s %q", s, why)
+	}
+	if _, err := r.vms.Connect(t.Context(), "dev"); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("connecting: %v", err)
+	}
+	if views, err := r.vms.List(t.Context(), false); err != nil || len(views) != 1 {
+		t.Errorf("those that run: %d (%v)", len(views), err)
+	}
+	silent.Store(false)
+	r.await("it to be joined", func() bool { _, err := r.vms.Connect(t.Context(), "dev"); return err == nil })
+	r.ok(r.vms.Kill(t.Context(), "dev", ""))
+	if _, err := r.vms.Connect(t.Context(), "dev"); fault.KindOf(err) != fault.Precondition {
+		t.Errorf("connecting to a stopped VM: %v", err)
+	}
+}
+
 func TestDaemonRestartInACreate(t *testing.T) {
 	r := newRig(t)
 	r.parts.block = make(chan struct{})
