@@ -9,7 +9,7 @@ import (
 
 // InsertImage stores an image; the same one again is no error.
 func (s *Store) InsertImage(ctx context.Context, i image.Image) error {
-	err := s.images.update(ctx, s, i.ID, i.Name, i)
+	err := s.images.update(ctx, s.write, i.ID, i.Name, i)
 	if fault.KindOf(err) == fault.NotFound {
 		return s.images.insert(ctx, s, i.ID, i.Name, i)
 	}

@@ -196,15 +196,12 @@ func (m *Manager) setMade(ctx context.Context, id string) error {
 	return m.update(ctx, id, func(r *Record) { r.Made = true })
 }
 
-// update changes a stored record; the caller holds the VM's claim, or changes
-// only what nobody else does.
+// update changes a stored record; change does no I/O.
 func (m *Manager) update(ctx context.Context, id string, change func(*Record)) error {
-	r, err := m.Store.VMByID(ctx, id)
-	if err != nil {
-		return err
-	}
-	change(&r)
-	return m.Store.UpdateVM(ctx, r)
+	return m.Store.ChangeVM(ctx, id, func(r *Record) bool {
+		change(r)
+		return true
+	})
 }
 
 // ignoreMissing makes a missing VM no error.

@@ -31,6 +31,7 @@ type rig struct {
 	vms    *vm.Manager
 	ops    *operation.Registry
 	store  *store.Store
+	wrap   func(vm.Store) vm.Store // what the Manager has for a store
 	events *event.Log
 }
 
@@ -55,8 +56,12 @@ func (r *rig) open() {
 		r.t.Fatal(err)
 	}
 	claims := claim.NewTable()
+	vms := vm.Store(db)
+	if r.wrap != nil {
+		vms = r.wrap(db)
+	}
 	r.vms = vm.New(vm.Parts{
-		Store: db, Runtime: r.host, Images: r.parts, Kernels: kernels{}, Work: r.parts, VMMs: r.parts,
+		Store: vms, Runtime: r.host, Images: r.parts, Kernels: kernels{}, Work: r.parts, VMMs: r.parts,
 		Disks:    map[string]disk.Driver{"guestcow": r.parts},
 		Networks: map[string]network.Driver{"user": r.parts},
 		Claims:   claims, Events: r.events, Log: log,

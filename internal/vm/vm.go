@@ -60,7 +60,9 @@ func (r Record) mayRun() bool { return r.Boot != nil && r.Boot.Exit == nil }
 // ambiguous prefix fault.Invalid.
 type Store interface {
 	InsertVM(ctx context.Context, r Record) error
-	UpdateVM(ctx context.Context, r Record) error
+	// ChangeVM changes a VM in one transaction, so that no other change is lost;
+	// nothing is stored where change, which does no I/O, returns false.
+	ChangeVM(ctx context.Context, id string, change func(*Record) bool) error
 	DeleteVM(ctx context.Context, id string) error // a missing one is no error
 	VM(ctx context.Context, ref string) (Record, error)
 	VMByID(ctx context.Context, id string) (Record, error) // by nothing else

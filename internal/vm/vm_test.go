@@ -363,8 +363,7 @@ func TestAutoRemoveThatWasMissed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.Spec.AutoRemove = true
-	if err := r.store.UpdateVM(t.Context(), v.Record); err != nil {
+	if err := r.store.ChangeVM(t.Context(), v.ID, func(r *vm.Record) bool { r.Spec.AutoRemove = true; return true }); err != nil {
 		t.Fatal(err)
 	}
 	r.close()

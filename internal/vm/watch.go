@@ -105,16 +105,20 @@ func (m *Manager) changed(id string, l *liveVM, next machine.Status) {
 	}
 }
 
+// changeBoot changes what is stored of a boot, if it is still the VM's last one:
+// whoever saw it may be late. It reports whether change did so.
+func (m *Manager) changeBoot(ctx context.Context, id, bootID string, change func(*Boot) bool) (changed bool, err error) {
+	err = m.Store.ChangeVM(ctx, id, func(r *Record) bool {
+		changed = r.Boot != nil && r.Boot.ID == bootID && change(r.Boot)
+		return changed
+	})
+	return changed && err == nil, ignoreMissing(err)
+}
+
 // storeStatus keeps the timings of a boot for after its end.
 func (m *Manager) storeStatus(id string, s machine.Status) error {
-	r, err := m.Store.VMByID(m.ctx, id)
-	if err != nil || r.Boot == nil || r.Boot.ID != s.BootID {
-		return err
-	}
-	boot := *r.Boot
-	boot.Status = &s
-	r.Boot = &boot
-	return m.Store.UpdateVM(m.ctx, r)
+	_, err := m.changeBoot(m.ctx, id, s.BootID, func(b *Boot) bool { b.Status = &s; return true })
+	return err
 }
 
 // ended stores how a boot ended, if it is still the VM's last one. told is the
@@ -136,14 +140,17 @@ func (m *Manager) ended(ctx context.Context, id, bootID string, told *machine.Ex
 			Detail: "neither its VMM nor its monitor is there any more",
 		}
 	}
-	boot := *r.Boot
-	boot.Exit = &exit
-	r.Boot = &boot
-	if err := m.Store.UpdateVM(ctx, r); err != nil {
-		return err
+	first, err := m.changeBoot(ctx, id, bootID, func(b *Boot) bool {
+		if b.Exit != nil {
+			return false
+		}
+		b.Exit = &exit
+		return true
+	})
+	if first {
+		m.publish(id, "vm.stopped", ExitSentence(exit))
 	}
-	m.publish(id, "vm.stopped", ExitSentence(exit))
-	return nil
+	return err
 }
 
 // removeUnneeded is for a start that failed: perhaps nothing ran, whose end a
