@@ -34,7 +34,7 @@ func (r *Registry) planDelete(op operation.Record) (operation.Plan, error) {
 	}
 	return operation.Plan{Steps: []operation.Step{
 		{
-			Name: "forget it",
+			Name: "forget it", Final: true, // nobody finds it from here on
 			Do:   func(ctx context.Context, _ operation.Report) error { return r.forget(ctx, p) },
 		},
 		{
