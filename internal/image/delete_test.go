@@ -62,11 +62,7 @@ func daemon(t *testing.T) (*image.Registry, *operation.Registry, slow, string) {
 // files, which nobody finds any more.
 func TestDeleteIsNotCancelledHalfway(t *testing.T) {
 	images, ops, s, dir := daemon(t)
-	req, err := images.DeleteRequest(t.Context(), "debian", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	op, err := ops.Begin(t.Context(), req)
+	op, err := images.Delete(t.Context(), "debian", "", ops)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,5 +76,25 @@ func TestDeleteIsNotCancelledHalfway(t *testing.T) {
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("its files: %v", err)
+	}
+}
+
+// A client that lost its answer asks again, after the image is gone.
+func TestRepeatedDelete(t *testing.T) {
+	images, ops, s, _ := daemon(t)
+	close(s.goOn)
+	op, err := images.Delete(t.Context(), "debian", "key", ops)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ops.Wait(t.Context(), op.ID); err != nil {
+		t.Fatal(err)
+	}
+	again, err := images.Delete(t.Context(), "debian", "key", ops)
+	if err != nil || again.ID != op.ID || again.State != operation.Succeeded {
+		t.Errorf("again: %s %s, %v", again.ID, again.State, err)
+	}
+	if _, err := images.Delete(t.Context(), "debian", "another", ops); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("another delete: %v", err)
 	}
 }

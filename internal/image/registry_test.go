@@ -157,7 +157,7 @@ func (w *world) bootstrap(t *testing.T, name string) (Image, error) {
 
 func (w *world) remove(t *testing.T, ref string) error {
 	t.Helper()
-	req, err := w.DeleteRequest(t.Context(), ref, "")
+	req, err := w.deleteRequest(t.Context(), ref, "")
 	if err != nil {
 		return err
 	}

@@ -22,49 +22,62 @@ type endParams struct {
 // Stop begins a graceful stop; after the timeout (0: the default) the VM is
 // killed. A VM that does not run makes it succeed at once.
 func (m *Manager) Stop(ctx context.Context, ref string, timeout time.Duration, key string) (operation.Record, error) {
-	r, err := m.Store.VM(ctx, ref)
-	if err != nil {
-		return operation.Record{}, err
-	}
 	if timeout <= 0 {
 		timeout = m.cfg.StopTimeout
 	}
-	return m.ops.Begin(ctx, operation.Request{
-		Kind: KindStop, Target: target(r.ID), Name: r.Spec.Name, Key: key,
-		Params: endParams{ID: r.ID, Timeout: timeout},
+	return m.begin(ctx, ref, KindStop, key, func(r Record) (operation.Request, error) {
+		return request(KindStop, r, endParams{ID: r.ID, Timeout: timeout}), nil
 	})
 }
 
 // Kill ends the VM at once, whatever operation holds it.
 func (m *Manager) Kill(ctx context.Context, ref, key string) (operation.Record, error) {
-	r, err := m.Store.VM(ctx, ref)
-	if err != nil {
-		return operation.Record{}, err
-	}
-	return m.ops.Begin(ctx, operation.Request{
-		Kind: KindKill, Target: target(r.ID), Name: r.Spec.Name, Key: key, Preempt: true,
-		Params: endParams{ID: r.ID},
+	return m.begin(ctx, ref, KindKill, key, func(r Record) (operation.Request, error) {
+		req := request(KindKill, r, endParams{ID: r.ID})
+		req.Preempt = true
+		return req, nil
 	})
 }
 
 // Delete begins the removal of a VM and all that belongs to it.
 func (m *Manager) Delete(ctx context.Context, ref string, force bool, key string) (operation.Record, error) {
+	return m.begin(ctx, ref, KindDelete, key, func(r Record) (operation.Request, error) {
+		if m.liveStatus(r.ID) != nil && !force {
+			return operation.Request{}, fault.New(fault.Precondition,
+				"Stop it first, or use: banger rm -f "+r.Spec.Name, "the VM %s is running", r.Spec.Name)
+		}
+		return deleteRequest(r, force), nil
+	})
+}
+
+func deleteRequest(r Record, force bool) operation.Request {
+	req := request(KindDelete, r, endParams{ID: r.ID, Force: force})
+	req.Preempt = force
+	return req
+}
+
+func request(kind string, r Record, params any) operation.Request {
+	return operation.Request{Kind: kind, Target: target(r.ID), Name: r.Spec.Name, Params: params}
+}
+
+// begin begins an operation on the VM that a user names. What a repeated
+// request has begun is known by its key, and may have taken the VM away.
+func (m *Manager) begin(ctx context.Context, ref, kind, key string, what func(Record) (operation.Request, error)) (operation.Record, error) {
+	if known, err := m.ops.Known(ctx, kind, key); err != nil {
+		return operation.Record{}, err
+	} else if known != nil {
+		return *known, nil
+	}
 	r, err := m.Store.VM(ctx, ref)
 	if err != nil {
 		return operation.Record{}, err
 	}
-	if m.liveStatus(r.ID) != nil && !force {
-		return operation.Record{}, fault.New(fault.Precondition,
-			"Stop it first, or use: banger rm -f "+r.Spec.Name, "the VM %s is running", r.Spec.Name)
+	req, err := what(r)
+	if err != nil {
+		return operation.Record{}, err
 	}
-	return m.ops.Begin(ctx, deleteRequest(r, force, key))
-}
-
-func deleteRequest(r Record, force bool, key string) operation.Request {
-	return operation.Request{
-		Kind: KindDelete, Target: target(r.ID), Name: r.Spec.Name, Key: key, Preempt: force,
-		Params: endParams{ID: r.ID, Force: force},
-	}
+	req.Key = key
+	return m.ops.Begin(ctx, req)
 }
 
 func readEndParams(op operation.Record) (endParams, error) {

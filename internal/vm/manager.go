@@ -25,6 +25,7 @@ import (
 type Operations interface {
 	Begin(ctx context.Context, req operation.Request) (operation.Record, error)
 	Wait(ctx context.Context, id string) (operation.Record, error)
+	Known(ctx context.Context, kind, key string) (*operation.Record, error)
 	Recover(ctx context.Context) error
 }
 

@@ -27,18 +27,13 @@ func (m *Manager) networkDriver(name string) (network.Driver, error) {
 
 // Boot begins a start; a VM that runs already makes it succeed at once.
 func (m *Manager) Boot(ctx context.Context, ref, key string) (operation.Record, error) {
-	r, err := m.Store.VM(ctx, ref)
-	if err != nil {
-		return operation.Record{}, err
-	}
-	if !r.Made {
-		return operation.Record{}, fault.New(fault.Precondition,
-			"See it with: banger op ls, or delete it with: banger rm "+r.Spec.Name,
-			"the VM %s is not whole yet", r.Spec.Name)
-	}
-	return m.ops.Begin(ctx, operation.Request{
-		Kind: KindStart, Target: target(r.ID), Name: r.Spec.Name, Key: key,
-		Params: startParams{ID: r.ID, BootID: newID(8)},
+	return m.begin(ctx, ref, KindStart, key, func(r Record) (operation.Request, error) {
+		if !r.Made {
+			return operation.Request{}, fault.New(fault.Precondition,
+				"See it with: banger op ls, or delete it with: banger rm "+r.Spec.Name,
+				"the VM %s is not whole yet", r.Spec.Name)
+		}
+		return request(KindStart, r, startParams{ID: r.ID, BootID: newID(8)}), nil
 	})
 }
 

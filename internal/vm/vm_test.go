@@ -274,6 +274,33 @@ func TestIdempotencyKey(t *testing.T) {
 	}
 }
 
+// A client that lost its answer asks again, in another daemon perhaps, after
+// the VM is gone.
+func TestRepeatedRequestAfterTheVMIsGone(t *testing.T) {
+	r := newRig(t)
+	for name, ask := range map[string]func(key string) (operation.Record, error){
+		"start":  func(key string) (operation.Record, error) { return r.vms.Boot(t.Context(), "dev", key) },
+		"stop":   func(key string) (operation.Record, error) { return r.vms.Stop(t.Context(), "dev", 0, key) },
+		"kill":   func(key string) (operation.Record, error) { return r.vms.Kill(t.Context(), "dev", key) },
+		"delete": func(key string) (operation.Record, error) { return r.vms.Delete(t.Context(), "dev", true, key) },
+	} {
+		r.ok(r.create(vm.Spec{Name: "dev"}, false))
+		first := r.done(ask("key"))
+		if name != "delete" {
+			r.ok(r.vms.Delete(t.Context(), "dev", true, ""))
+		}
+		r.close()
+		r.open()
+		again, err := ask("key")
+		if err != nil || again.ID != first.ID || again.State != operation.Succeeded {
+			t.Errorf("%s again: %s %s, %v", name, again.ID, again.State, err)
+		}
+		if _, err := ask("another"); fault.KindOf(err) != fault.NotFound {
+			t.Errorf("another %s: %v", name, err)
+		}
+	}
+}
+
 // Once a VM is made its disks hold somebody's work: a start that fails or is
 // cancelled in the same operation does not take it away.
 func TestFailedFirstStartKeepsTheVM(t *testing.T) {

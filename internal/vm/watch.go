@@ -173,7 +173,7 @@ func (m *Manager) afterEnd(id string) {
 		if r, err = m.Store.VMByID(m.ctx, id); err != nil || !r.Spec.AutoRemove || r.mayRun() {
 			break
 		}
-		_, err = m.ops.Begin(m.ctx, deleteRequest(r, false, ""))
+		_, err = m.ops.Begin(m.ctx, deleteRequest(r, false))
 		var busy *fault.Error
 		if !errors.As(err, &busy) || busy.Kind != fault.Busy || busy.Operation == "" {
 			break
