@@ -113,7 +113,7 @@ func (m *Manager) launch(ctx context.Context, p startParams, report operation.Re
 		return err
 	}
 	// The end of the boot before must be stored before the next one takes its place.
-	if err := m.waitGone(ctx, p.ID); err != nil {
+	if err := m.settle(ctx, p.ID); err != nil {
 		return err
 	}
 	l, err := m.launchSpec(ctx, p)

@@ -42,9 +42,7 @@ func (m *Manager) follow(id string, l *liveVM, s machine.Status) {
 		case errors.Is(err, machine.ErrNotRunning),
 			err == nil && (next.Phase == machine.PhaseExited || next.BootID != s.BootID):
 			m.leave(id, l)
-			if err := m.ended(m.ctx, id, s.BootID, next.Exit); err != nil {
-				log.Error("storing the end of a boot failed", "err", err)
-			}
+			m.storeEnd(id, s.BootID, next.Exit)
 			close(l.gone)
 			m.afterEnd(id)
 			return
@@ -60,6 +58,14 @@ func (m *Manager) follow(id string, l *liveVM, s machine.Status) {
 		pause, after = 50*time.Millisecond, next.Version
 		m.changed(id, l, next)
 	}
+}
+
+// storeEnd stores the end of a boot, however long the store cannot: until then
+// the VM would be taken for one that runs.
+func (m *Manager) storeEnd(id, bootID string, exit *machine.Exit) {
+	_ = retry(m.ctx, func() error { return m.ended(m.ctx, id, bootID, exit) }, func(err error) {
+		m.Log.Error("storing the end of a boot failed, trying again", "vm", id, "err", err)
+	}) // it ends early only with the Manager; the next one finds the end out
 }
 
 // leave takes a machine out of the set of the living, unless a newer boot has
