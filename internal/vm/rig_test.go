@@ -33,10 +33,12 @@ type rig struct {
 	store  *store.Store
 	wrap   func(vm.Store) vm.Store // what the Manager has for a store
 	events *event.Log
+
+	stopTimeout time.Duration
 }
 
 func newRig(t *testing.T) *rig {
-	r := &rig{t: t, dir: t.TempDir(), host: fake.New(), parts: &fakeParts{}}
+	r := &rig{t: t, dir: t.TempDir(), host: fake.New(), parts: &fakeParts{}, stopTimeout: time.Minute}
 	r.open()
 	t.Cleanup(r.close)
 	return r
@@ -65,7 +67,7 @@ func (r *rig) open() {
 		Disks:    map[string]disk.Driver{"guestcow": r.parts},
 		Networks: map[string]network.Driver{"user": r.parts},
 		Claims:   claims, Events: r.events, Log: log,
-	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: 50 * time.Millisecond})
+	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: r.stopTimeout})
 	r.ops = operation.New(db, claims, r.events, log, operation.Config{Planners: r.vms.Planners()})
 	if err := r.vms.Start(ctx, r.ops); err != nil {
 		r.t.Fatal(err)

@@ -103,15 +103,15 @@ func (m *Manager) detach(ctx context.Context, id string) error {
 
 // launch starts the boot, or joins the one that runs.
 func (m *Manager) launch(ctx context.Context, p startParams, report operation.Report) error {
-	phase(report, "starting the VMM")
 	dir := m.dir(p.ID)
-	switch s, err := m.Runtime.Status(ctx, dir); {
+	switch s, err := m.outlast(ctx, dir, report); {
 	case err == nil && s.Phase != machine.PhaseExited:
 		m.watch(p.ID, s)
 		return nil
 	case err != nil && !errors.Is(err, machine.ErrNotRunning):
 		return err
 	}
+	phase(report, "starting the VMM")
 	// The end of the boot before must be stored before the next one takes its place.
 	if err := m.settle(ctx, p.ID); err != nil {
 		return err
@@ -131,6 +131,23 @@ func (m *Manager) launch(ctx context.Context, p startParams, report operation.Re
 	}
 	m.watch(p.ID, s)
 	return nil
+}
+
+// outlast returns the status of a machine once it is not, or no longer,
+// shutting down: it has ended then, or it runs again after a reboot.
+func (m *Manager) outlast(ctx context.Context, dir string, report operation.Report) (machine.Status, error) {
+	bounded, cancel := context.WithTimeout(ctx, m.cfg.StopTimeout)
+	defer cancel()
+	s, err := m.Runtime.Status(bounded, dir)
+	for err == nil && s.Phase == machine.PhaseStopping {
+		phase(report, "waiting for the guest to shut down")
+		s, err = m.Runtime.Watch(bounded, dir, s.Version)
+	}
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		err = fault.New(fault.Deadline, "Try again later, or end it with: banger kill.",
+			"the guest is shutting down, and has not ended within %s", m.cfg.StopTimeout)
+	}
+	return s, err
 }
 
 // unlaunch ends the boot that this start began, and no other.
