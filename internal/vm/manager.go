@@ -118,6 +118,7 @@ type Manager struct {
 // liveVM is a VM that runs, as its monitor last told.
 type liveVM struct {
 	status  machine.Status // only its watcher changes it
+	told    machine.Status // what events have told of; its watcher's own
 	changed chan struct{}  // closed and replaced with every change
 	gone    chan struct{}  // closed when the watcher has stored the exit
 }

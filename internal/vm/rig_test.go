@@ -3,9 +3,12 @@ package vm_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -139,8 +142,8 @@ func (r *rig) await(what string, ok func() bool) {
 	}
 }
 
-// told counts the events of a type on a VM.
-func (r *rig) told(name, kind string) (n int) {
+// told are the types of a VM's events so far, without "vm.".
+func (r *rig) told(name string) (types []string) {
 	r.t.Helper()
 	v, err := r.vms.Inspect(r.t.Context(), name)
 	if err != nil {
@@ -151,11 +154,15 @@ func (r *rig) told(name, kind string) (n int) {
 		r.t.Fatal(err)
 	}
 	for _, e := range events {
-		if e.Type == kind {
-			n++
-		}
+		types = append(types, strings.TrimPrefix(e.Type, "vm."))
 	}
-	return n
+	return types
+}
+
+// tells checks that they become these.
+func (r *rig) tells(name string, want ...string) {
+	r.t.Helper()
+	r.await(fmt.Sprint(want), func() bool { return slices.Equal(r.told(name), want) })
 }
 
 // fakeParts are image, disks and network in one, with a fault where asked.

@@ -20,14 +20,23 @@ func (m *Manager) watch(id string, s machine.Status) {
 	if l := m.live[id]; l != nil && l.status.BootID == s.BootID || m.ctx.Err() != nil {
 		return
 	}
-	// As one that has only begun: what it has reached is then told as news.
-	begun := machine.Status{VMID: s.VMID, BootID: s.BootID, MonitorPID: s.MonitorPID, Phase: machine.PhaseStarting, Reboots: s.Reboots}
-	l := &liveVM{status: begun, changed: make(chan struct{}), gone: make(chan struct{})}
+	l := &liveVM{status: s, changed: make(chan struct{}), gone: make(chan struct{})}
 	m.live[id] = l
 	m.watchers.Go(func() {
+		l.told = m.lastTold(id, s)
 		m.changed(id, l, s)
 		m.follow(id, l, s)
 	})
+}
+
+// lastTold is what was told of a boot before: by an earlier daemon, or nothing
+// but that it began.
+func (m *Manager) lastTold(id string, s machine.Status) machine.Status {
+	r, err := m.Store.VMByID(context.WithoutCancel(m.ctx), id)
+	if err == nil && r.Boot != nil && r.Boot.ID == s.BootID && r.Boot.Status != nil {
+		return *r.Boot.Status
+	}
+	return machine.Status{BootID: s.BootID, MonitorPID: s.MonitorPID, Phase: machine.PhaseStarting, Reboots: s.Reboots}
 }
 
 // follow long-polls one machine until it is gone.
@@ -78,36 +87,26 @@ func (m *Manager) leave(id string, l *liveVM) {
 	}
 }
 
-// changed takes over a newer status and tells what is new in it.
+// changed takes over a newer status, tells what is new in it, and keeps that for
+// the next daemon and for after the boot's end.
 func (m *Manager) changed(id string, l *liveVM, next machine.Status) {
 	m.mu.Lock()
-	old := l.status
 	l.status = next
 	close(l.changed)
 	l.changed = make(chan struct{})
 	m.mu.Unlock()
-	if old.MonitorPID != next.MonitorPID {
-		m.publish(id, "vm.adopted", "a new monitor took the running VM over")
+	all := whatIsNew(l.told, next)
+	for _, n := range all {
+		m.publish(id, n.kind, n.message)
 	}
-	if next.Reboots > old.Reboots {
-		m.publish(id, "vm.rebooted", "the guest rebooted")
-	}
-	switch {
-	case old.Phase == next.Phase && old.Guest.Phase == next.Guest.Phase:
+	known := len(all) == 0 && next.ReadyMS == l.told.ReadyMS
+	l.told = next
+	if known {
 		return
-	case next.Phase == machine.PhasePaused:
-		m.publish(id, "vm.paused", next.Reason)
-	case old.Phase == machine.PhasePaused && next.Phase == machine.PhaseRunning:
-		m.publish(id, "vm.resumed", "it goes on")
-	case next.Phase == machine.PhaseRunning && old.Phase != machine.PhaseRunning:
-		m.publish(id, "vm.running", "")
-	case next.SystemMS > 0 && old.SystemMS == 0:
-		m.publish(id, "vm.system_ready", "")
 	}
-	if next.SystemMS > 0 && old.SystemMS == 0 || next.ReadyMS > 0 && old.ReadyMS == 0 {
-		if err := m.storeStatus(id, next); err != nil {
-			m.Log.Error("storing boot timings failed", "vm", id, "err", err)
-		}
+	ctx := context.WithoutCancel(m.ctx) // or the next daemon tells it again
+	if _, err := m.changeBoot(ctx, id, next.BootID, func(b *Boot) bool { b.Status = &next; return true }); err != nil {
+		m.Log.Error("storing a VM's status failed", "vm", id, "err", err)
 	}
 }
 
@@ -119,12 +118,6 @@ func (m *Manager) changeBoot(ctx context.Context, id, bootID string, change func
 		return changed
 	})
 	return changed && err == nil, ignoreMissing(err)
-}
-
-// storeStatus keeps the timings of a boot for after its end.
-func (m *Manager) storeStatus(id string, s machine.Status) error {
-	_, err := m.changeBoot(m.ctx, id, s.BootID, func(b *Boot) bool { b.Status = &s; return true })
-	return err
 }
 
 // ended stores how a boot ended, if it is still the VM's last one. told is the
