@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -90,12 +92,7 @@ func (r *runner) make(ctx context.Context, spec api.VMSpec, use func(op api.Oper
 	guard := make(chan os.Signal, 1)
 	signal.Notify(guard, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(guard)
-	req := api.VMCreateRequest{Spec: spec, Start: true}
-	op, err := r.Operate(ctx, app.Action{
-		Begin:  func(ctx context.Context, c *client.Client) (api.Operation, error) { return c.VMCreateBegin(ctx, req) },
-		Cancel: true,
-		How:    app.Waiting{Quiet: r.quiet},
-	})
+	op, err := r.create(ctx, spec)
 	if err != nil {
 		return err
 	}
@@ -118,6 +115,33 @@ func (r *runner) make(ctx context.Context, spec api.VMSpec, use func(op api.Oper
 		}
 	}
 	return err
+}
+
+// create makes and starts the VM. What a create that did not succeed left goes
+// too: once a VM is whole the daemon keeps it, whatever becomes of its start.
+func (r *runner) create(ctx context.Context, spec api.VMSpec) (api.Operation, error) {
+	var begun atomic.Pointer[api.Operation]
+	op, err := r.Operate(ctx, app.Action{
+		Begin: func(ctx context.Context, c *client.Client) (api.Operation, error) {
+			op, err := c.VMCreateBegin(ctx, api.VMCreateRequest{Spec: spec, Start: true})
+			if err == nil {
+				begun.Store(&op)
+			}
+			return op, err
+		},
+		Cancel: true,
+		How:    app.Waiting{Quiet: r.quiet},
+	})
+	left := errors.Is(err, app.ErrInterrupted) && op.ID == "" // to the daemon
+	made := begun.Load()
+	if err == nil || left || made == nil {
+		return op, err
+	}
+	id := strings.TrimPrefix(made.Target, "vm/")
+	if rmErr := r.discard(ctx, id); rmErr != nil {
+		r.Tell(rmErr, "Remove what is left of it with: banger rm -f "+made.Name)
+	}
+	return op, err
 }
 
 // discard removes the VM; one that is gone already is fine.

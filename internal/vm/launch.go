@@ -28,7 +28,7 @@ const (
 
 // launchSpec puts together what a monitor needs to run the VM.
 func (m *Manager) launchSpec(ctx context.Context, p startParams) (machine.Launch, error) {
-	r, err := m.Store.VM(ctx, p.ID)
+	r, err := m.Store.VMByID(ctx, p.ID)
 	if err != nil {
 		return machine.Launch{}, err
 	}

@@ -20,14 +20,23 @@ func (m *Manager) watch(id string, s machine.Status) {
 	if l := m.live[id]; l != nil && l.status.BootID == s.BootID || m.ctx.Err() != nil {
 		return
 	}
-	// As one that has only begun: what it has reached is then told as news.
-	begun := machine.Status{VMID: s.VMID, BootID: s.BootID, MonitorPID: s.MonitorPID, Phase: machine.PhaseStarting, Reboots: s.Reboots}
-	l := &liveVM{status: begun, changed: make(chan struct{}), gone: make(chan struct{})}
+	l := &liveVM{status: s, changed: make(chan struct{}), gone: make(chan struct{})}
 	m.live[id] = l
 	m.watchers.Go(func() {
+		l.told = m.lastTold(id, s)
 		m.changed(id, l, s)
 		m.follow(id, l, s)
 	})
+}
+
+// lastTold is what was told of a boot before: by an earlier daemon, or nothing
+// but that it began.
+func (m *Manager) lastTold(id string, s machine.Status) machine.Status {
+	r, err := m.Store.VMByID(context.WithoutCancel(m.ctx), id)
+	if err == nil && r.Boot != nil && r.Boot.ID == s.BootID && r.Boot.Status != nil {
+		return *r.Boot.Status
+	}
+	return machine.Status{BootID: s.BootID, MonitorPID: s.MonitorPID, Phase: machine.PhaseStarting, Reboots: s.Reboots}
 }
 
 // follow long-polls one machine until it is gone.
@@ -42,9 +51,7 @@ func (m *Manager) follow(id string, l *liveVM, s machine.Status) {
 		case errors.Is(err, machine.ErrNotRunning),
 			err == nil && (next.Phase == machine.PhaseExited || next.BootID != s.BootID):
 			m.leave(id, l)
-			if err := m.ended(m.ctx, id, s.BootID, next.Exit); err != nil {
-				log.Error("storing the end of a boot failed", "err", err)
-			}
+			m.storeEnd(id, s.BootID, next.Exit)
 			close(l.gone)
 			m.afterEnd(id)
 			return
@@ -62,6 +69,14 @@ func (m *Manager) follow(id string, l *liveVM, s machine.Status) {
 	}
 }
 
+// storeEnd stores the end of a boot, however long the store cannot: until then
+// the VM would be taken for one that runs.
+func (m *Manager) storeEnd(id, bootID string, exit *machine.Exit) {
+	_ = retry(m.ctx, func() error { return m.ended(m.ctx, id, bootID, exit) }, func(err error) {
+		m.Log.Error("storing the end of a boot failed, trying again", "vm", id, "err", err)
+	}) // it ends early only with the Manager; the next one finds the end out
+}
+
 // leave takes a machine out of the set of the living, unless a newer boot has
 // taken its place.
 func (m *Manager) leave(id string, l *liveVM) {
@@ -72,55 +87,43 @@ func (m *Manager) leave(id string, l *liveVM) {
 	}
 }
 
-// changed takes over a newer status and tells what is new in it.
+// changed takes over a newer status, tells what is new in it, and keeps that for
+// the next daemon and for after the boot's end.
 func (m *Manager) changed(id string, l *liveVM, next machine.Status) {
 	m.mu.Lock()
-	old := l.status
 	l.status = next
 	close(l.changed)
 	l.changed = make(chan struct{})
 	m.mu.Unlock()
-	if old.MonitorPID != next.MonitorPID {
-		m.publish(id, "vm.adopted", "a new monitor took the running VM over")
+	all := whatIsNew(l.told, next)
+	for _, n := range all {
+		m.publish(id, n.kind, n.message)
 	}
-	if next.Reboots > old.Reboots {
-		m.publish(id, "vm.rebooted", "the guest rebooted")
-	}
-	switch {
-	case old.Phase == next.Phase && old.Guest.Phase == next.Guest.Phase:
+	known := len(all) == 0 && next.ReadyMS == l.told.ReadyMS
+	l.told = next
+	if known {
 		return
-	case next.Phase == machine.PhasePaused:
-		m.publish(id, "vm.paused", next.Reason)
-	case old.Phase == machine.PhasePaused && next.Phase == machine.PhaseRunning:
-		m.publish(id, "vm.resumed", "it goes on")
-	case next.Phase == machine.PhaseRunning && old.Phase != machine.PhaseRunning:
-		m.publish(id, "vm.running", "")
-	case next.SystemMS > 0 && old.SystemMS == 0:
-		m.publish(id, "vm.system_ready", "")
 	}
-	if next.SystemMS > 0 && old.SystemMS == 0 || next.ReadyMS > 0 && old.ReadyMS == 0 {
-		if err := m.storeStatus(id, next); err != nil {
-			m.Log.Error("storing boot timings failed", "vm", id, "err", err)
-		}
+	ctx := context.WithoutCancel(m.ctx) // or the next daemon tells it again
+	if _, err := m.changeBoot(ctx, id, next.BootID, func(b *Boot) bool { b.Status = &next; return true }); err != nil {
+		m.Log.Error("storing a VM's status failed", "vm", id, "err", err)
 	}
 }
 
-// storeStatus keeps the timings of a boot for after its end.
-func (m *Manager) storeStatus(id string, s machine.Status) error {
-	r, err := m.Store.VM(m.ctx, id)
-	if err != nil || r.Boot == nil || r.Boot.ID != s.BootID {
-		return err
-	}
-	boot := *r.Boot
-	boot.Status = &s
-	r.Boot = &boot
-	return m.Store.UpdateVM(m.ctx, r)
+// changeBoot changes what is stored of a boot, if it is still the VM's last one:
+// whoever saw it may be late. It reports whether change did so.
+func (m *Manager) changeBoot(ctx context.Context, id, bootID string, change func(*Boot) bool) (changed bool, err error) {
+	err = m.Store.ChangeVM(ctx, id, func(r *Record) bool {
+		changed = r.Boot != nil && r.Boot.ID == bootID && change(r.Boot)
+		return changed
+	})
+	return changed && err == nil, ignoreMissing(err)
 }
 
 // ended stores how a boot ended, if it is still the VM's last one. told is the
 // monitor's own word, nil without one.
 func (m *Manager) ended(ctx context.Context, id, bootID string, told *machine.Exit) error {
-	r, err := m.Store.VM(ctx, id)
+	r, err := m.Store.VMByID(ctx, id)
 	if err != nil || r.Boot == nil || r.Boot.ID != bootID || r.Boot.Exit != nil {
 		return ignoreMissing(err)
 	}
@@ -136,25 +139,40 @@ func (m *Manager) ended(ctx context.Context, id, bootID string, told *machine.Ex
 			Detail: "neither its VMM nor its monitor is there any more",
 		}
 	}
-	boot := *r.Boot
-	boot.Exit = &exit
-	r.Boot = &boot
-	if err := m.Store.UpdateVM(ctx, r); err != nil {
-		return err
+	first, err := m.changeBoot(ctx, id, bootID, func(b *Boot) bool {
+		if b.Exit != nil {
+			return false
+		}
+		b.Exit = &exit
+		return true
+	})
+	if first {
+		m.publish(id, "vm.stopped", ExitSentence(exit))
 	}
-	m.publish(id, "vm.stopped", ExitSentence(exit))
-	return nil
+	return err
 }
 
-// afterEnd deletes a VM that was made to be thrown away.
+// removeUnneeded is for a start that failed: perhaps nothing ran, whose end a
+// watcher could have seen.
+func (m *Manager) removeUnneeded(id string) {
+	if m.ctx.Err() == nil {
+		m.watchers.Go(func() { m.afterEnd(id) })
+	}
+}
+
+// afterEnd deletes a VM that was made to be thrown away, unless it runs again.
 func (m *Manager) afterEnd(id string) {
+	select {
+	case <-m.recovered:
+	case <-m.ctx.Done():
+	}
 	var err error
 	for m.ctx.Err() == nil {
 		var r Record
-		if r, err = m.Store.VM(m.ctx, id); err != nil || !r.Spec.AutoRemove {
+		if r, err = m.Store.VMByID(m.ctx, id); err != nil || !r.Spec.AutoRemove || r.mayRun() {
 			break
 		}
-		_, err = m.ops.Begin(m.ctx, deleteRequest(r, false, ""))
+		_, err = m.ops.Begin(m.ctx, deleteRequest(r, false))
 		var busy *fault.Error
 		if !errors.As(err, &busy) || busy.Kind != fault.Busy || busy.Operation == "" {
 			break
@@ -171,7 +189,7 @@ func (m *Manager) afterEnd(id string) {
 
 func (m *Manager) publish(id, kind, message string) {
 	name := ""
-	if r, err := m.Store.VM(m.ctx, id); err == nil {
+	if r, err := m.Store.VMByID(m.ctx, id); err == nil {
 		name = r.Spec.Name
 	}
 	m.Events.Publish(event.Event{Time: m.cfg.Now(), Type: kind, Target: target(id), Name: name, Message: message})
