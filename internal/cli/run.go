@@ -59,12 +59,16 @@ func (r *runner) run(cmd *cobra.Command, args []string) (err error) {
 	switch {
 	case r.remove && r.exec.detach:
 		return app.Usagef("with -d the VM runs on: -d and --rm exclude each other")
-	case r.exec.detach && len(argv) == 0:
-		return r.start(cmd.Context(), spec)
 	}
 	what, err := r.exec.spec(r.App, argv)
 	if err != nil {
 		return err
+	}
+	if r.exec.detach && len(argv) == 0 {
+		if flag := r.exec.given(cmd); flag != "" {
+			return app.Usagef("--%s is for a command, and there is none", flag)
+		}
+		return r.start(cmd.Context(), spec)
 	}
 	spec.AutoRemove = r.remove
 	return r.make(cmd.Context(), spec, func(op api.Operation, id string) error {
