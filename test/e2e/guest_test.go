@@ -79,7 +79,7 @@ func TestGuestNeverAnswers(t *testing.T) {
 		info, err := os.Stat(filepath.Join(dir, "console.log"))
 		return err == nil && info.Size() > 0
 	})
-	if err := syscall.Kill(e.vmmOf(t, dir), syscall.SIGSTOP); err != nil {
+	if err := syscall.Kill(e.vmmOf(t, "mute", dir), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	r := <-ended
@@ -98,13 +98,13 @@ func TestGuestNeverAnswers(t *testing.T) {
 }
 
 // vmmOf returns the pid of the VMM that works in a VM's directory.
-func (e *env) vmmOf(t *testing.T, dir string) int {
+func (e *env) vmmOf(t *testing.T, name, dir string) int {
 	t.Helper()
 	procs, err := filepath.Glob("/proc/[0-9]*/cwd")
 	if err != nil {
 		t.Fatal(err)
 	}
-	monitor := e.monitorOf(t, "mute")
+	monitor := e.monitorOf(t, name)
 	for _, path := range procs {
 		at, err := os.Readlink(path)
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))

@@ -170,12 +170,12 @@ func TestIdentity(t *testing.T) {
 		}
 		// systemd's first lines are under this name and this ID: they were set before.
 		first := e.ok(t, "exec", name, "--", "sh", "-c",
-			"until sudo journalctl -b -q -o export _PID=1 2>/dev/null | grep -m 2 -E '^_(HOSTNAME|MACHINE_ID)=' | sort | grep .; do sleep 1; done")
+			"until sudo journalctl -b -q -o export _PID=1 2>/dev/null | grep -a -m 2 -E '^_(HOSTNAME|MACHINE_ID)=' | sort | grep .; do sleep 1; done")
 		if id := strings.TrimSpace(e.ok(t, "exec", name, "--", "cat", "/etc/machine-id")); first != "_HOSTNAME="+name+"\n_MACHINE_ID="+id+"\n" {
 			t.Errorf("systemd began as %q, this is %s with the ID %s", first, name, id)
 		}
 		// So was the entropy: the kernel's generator was ready before systemd ran.
-		seeded := e.ok(t, "exec", name, "--", "sudo", "sh", "-c", "dmesg | grep -m 1 -n -E 'crng init done|systemd\\[1\\]: '")
+		seeded := e.ok(t, "exec", name, "--", "sudo", "sh", "-c", "dmesg | grep -a -m 1 -n -E 'crng init done|systemd\\[1\\]: '")
 		if !strings.Contains(seeded, "crng init done") {
 			t.Errorf("the random number generator was not ready before systemd: %q", seeded)
 		}
@@ -311,10 +311,10 @@ func TestCtrlCDuringCreate(t *testing.T) {
 	}{
 		"at once":         {[]string{"run", "--rm"}, func(name string) bool { return e.inspect(t, name).State == api.StateCreating }},
 		"during the boot": {[]string{"run", "--rm"}, func(name string) bool { return e.monitorOf(t, name) > 0 }},
-		"of a VM to stay": {[]string{"run"}, func(name string) bool { return e.monitorOf(t, name) > 0 }},
+		"without --rm":    {[]string{"run"}, func(name string) bool { return e.monitorOf(t, name) > 0 }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			vm := "given-up-" + strings.ReplaceAll(name, " ", "-")
+			vm := "given-up-" + strings.Trim(strings.NewReplacer(" ", "-", "--", "").Replace(name), "-")
 			ctx, cancel := context.WithTimeout(t.Context(), deadline)
 			defer cancel()
 			cmd := e.command(ctx, append(c.args, "-n", vm, "debian", "--", "true")...)
