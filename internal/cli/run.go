@@ -121,6 +121,31 @@ func (r *runner) make(ctx context.Context, spec api.VMSpec, use func(op api.Oper
 	return err
 }
 
+// discard removes the VM; one that is gone already is fine.
+func (r *runner) discard(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, cleanUp)
+	defer cancel()
+	_, err := r.Operate(ctx, app.Action{
+		Begin: func(ctx context.Context, c *client.Client) (api.Operation, error) {
+			return c.VMDelete(ctx, api.VMDeleteRequest{VM: id, Force: true})
+		},
+		How: app.Waiting{Quiet: true},
+	})
+	var e *api.Error
+	if errors.As(err, &e) && e.Kind == api.KindBusy && e.Operation != "" {
+		// The VM has stopped by itself, so the daemon removes it.
+		c, clientErr := r.Client()
+		if clientErr != nil {
+			return clientErr
+		}
+		_, err = c.WaitOperation(ctx, e.Operation, nil)
+	}
+	if api.KindOf(err) == api.KindNotFound {
+		return nil
+	}
+	return err
+}
+
 // create makes and starts the VM. What a create that did not succeed left goes
 // too: once a VM is whole the daemon keeps it, whatever becomes of its start.
 func (r *runner) create(ctx context.Context, spec api.VMSpec) (api.Operation, error) {
@@ -146,29 +171,4 @@ func (r *runner) create(ctx context.Context, spec api.VMSpec) (api.Operation, er
 		r.Tell(rmErr, "Remove what is left of it with: banger rm -f "+made.Name)
 	}
 	return op, err
-}
-
-// discard removes the VM; one that is gone already is fine.
-func (r *runner) discard(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, cleanUp)
-	defer cancel()
-	_, err := r.Operate(ctx, app.Action{
-		Begin: func(ctx context.Context, c *client.Client) (api.Operation, error) {
-			return c.VMDelete(ctx, api.VMDeleteRequest{VM: id, Force: true})
-		},
-		How: app.Waiting{Quiet: true},
-	})
-	var e *api.Error
-	if errors.As(err, &e) && e.Kind == api.KindBusy && e.Operation != "" {
-		// The VM has stopped by itself, so the daemon removes it.
-		c, clientErr := r.Client()
-		if clientErr != nil {
-			return clientErr
-		}
-		_, err = c.WaitOperation(ctx, e.Operation, nil)
-	}
-	if api.KindOf(err) == api.KindNotFound {
-		return nil
-	}
-	return err
 }

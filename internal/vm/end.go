@@ -165,7 +165,7 @@ func (m *Manager) endForDelete(ctx context.Context, p endParams, report operatio
 
 // settle waits until the end of the machine is seen and stored.
 func (m *Manager) settle(ctx context.Context, id string) error {
-	if err := m.waitGone(ctx, id); err != nil {
+	if err := m.live.AwaitEnd(ctx, id); err != nil {
 		return err
 	}
 	r, err := m.Store.VMByID(ctx, id)

@@ -19,6 +19,7 @@ import (
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/vm/live"
 )
 
 // Operations is what a Manager needs of the operation registry.
@@ -111,16 +112,7 @@ type Manager struct {
 	// for a VM that nobody works on.
 	recovered chan struct{}
 
-	mu   sync.Mutex // guards live
-	live map[string]*liveVM
-}
-
-// liveVM is a VM that runs, as its monitor last told.
-type liveVM struct {
-	status  machine.Status // only its watcher changes it
-	told    machine.Status // what events have told of; its watcher's own
-	changed chan struct{}  // closed and replaced with every change
-	gone    chan struct{}  // closed when the watcher has stored the exit
+	live *live.Set
 }
 
 // New makes a Manager. Its planners (Planners) go into the registry that is
@@ -136,7 +128,9 @@ func New(parts Parts, cfg Config) *Manager {
 		cfg.StopTimeout = time.Minute
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Manager{Parts: parts, cfg: cfg, ctx: ctx, cancel: cancel, recovered: make(chan struct{}), live: make(map[string]*liveVM)}
+	m := &Manager{Parts: parts, cfg: cfg, ctx: ctx, cancel: cancel, recovered: make(chan struct{})}
+	m.live = live.NewSet(ctx, parts.Runtime, keeper{m}, parts.Log, m.dir)
+	return m
 }
 
 // joinWait bounds how long a VM whose monitor does not answer keeps the others
@@ -189,7 +183,7 @@ func (m *Manager) join(r Record, first func()) {
 			return m.ended(m.ctx, r.ID, r.Boot.ID, nil)
 		}
 		if err == nil {
-			m.watch(r.ID, s)
+			m.live.Follow(r.ID, s)
 		}
 		return err
 	}, func(err error) {
@@ -203,6 +197,7 @@ func (m *Manager) join(r Record, first func()) {
 // Close stops watching; the VMs run on.
 func (m *Manager) Close() {
 	m.cancel()
+	m.live.Wait()
 	m.watchers.Wait()
 }
 
@@ -210,17 +205,8 @@ func (m *Manager) dir(id string) string { return filepath.Join(m.cfg.Dir, id) }
 
 func target(id string) string { return "vm/" + id }
 
-// liveStatus returns a copy of what is known of a running VM, nil if none runs.
-func (m *Manager) liveStatus(id string) *machine.Status {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	l := m.live[id]
-	if l == nil {
-		return nil
-	}
-	s := l.status
-	return &s
-}
+// liveStatus returns what is known of a running VM, nil if none runs.
+func (m *Manager) liveStatus(id string) *machine.Status { return m.live.Status(id) }
 
 // Inspect returns one VM.
 func (m *Manager) Inspect(ctx context.Context, ref string) (View, error) {

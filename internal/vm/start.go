@@ -106,7 +106,7 @@ func (m *Manager) launch(ctx context.Context, p startParams, report operation.Re
 	dir := m.dir(p.ID)
 	switch s, err := m.outlast(ctx, dir, report); {
 	case err == nil && s.Phase != machine.PhaseExited:
-		m.watch(p.ID, s)
+		m.live.Follow(p.ID, s)
 		return nil
 	case err != nil && !errors.Is(err, machine.ErrNotRunning):
 		return err
@@ -129,7 +129,7 @@ func (m *Manager) launch(ctx context.Context, p startParams, report operation.Re
 		// Without this a failed start would look like a running VM.
 		return errors.Join(err, m.ended(context.WithoutCancel(ctx), p.ID, p.BootID, nil))
 	}
-	m.watch(p.ID, s)
+	m.live.Follow(p.ID, s)
 	return nil
 }
 
@@ -162,7 +162,7 @@ func (m *Manager) unlaunch(ctx context.Context, p startParams) error {
 	if err := m.Runtime.Kill(ctx, m.dir(p.ID)); err != nil {
 		return err
 	}
-	if err := m.waitGone(ctx, p.ID); err != nil {
+	if err := m.live.AwaitEnd(ctx, p.ID); err != nil {
 		return err
 	}
 	return m.ended(ctx, p.ID, p.BootID, nil)
@@ -171,29 +171,16 @@ func (m *Manager) unlaunch(ctx context.Context, p startParams) error {
 // awaitReady waits until the agent has its identity: exec works then.
 func (m *Manager) awaitReady(ctx context.Context, p startParams, report operation.Report) error {
 	phase(report, "booting the guest")
-	for {
-		m.mu.Lock()
-		l := m.live[p.ID]
-		if l == nil {
-			m.mu.Unlock()
-			return m.bootFailed(ctx, p)
-		}
-		s, changed := l.status, l.changed
-		m.mu.Unlock()
-		if s.ReadyMS > 0 {
-			return nil
-		}
-		if s.Phase == machine.PhasePaused {
+	runs, err := m.live.Await(ctx, p.ID, func(s machine.Status) bool {
+		if s.ReadyMS == 0 && s.Phase == machine.PhasePaused {
 			phase(report, s.Reason)
 		}
-		select {
-		case <-changed:
-		case <-l.gone:
-			return m.bootFailed(ctx, p)
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+		return s.ReadyMS > 0
+	})
+	if runs || err != nil {
+		return err
 	}
+	return m.bootFailed(ctx, p)
 }
 
 // bootFailed says how a boot ended before the guest was ready, with the last

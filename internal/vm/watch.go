@@ -4,111 +4,45 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"time"
 
 	"github.com/banger-vm/banger/internal/event"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/vm/live"
 )
 
-// watch takes a machine into the set of the living and follows it to its end,
-// unless that boot is followed already.
-func (m *Manager) watch(id string, s machine.Status) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if l := m.live[id]; l != nil && l.status.BootID == s.BootID || m.ctx.Err() != nil {
-		return
+// keeper is the Manager as what follows the machines sees it.
+type keeper struct{ m *Manager }
+
+func (k keeper) Told(id, bootID string) (machine.Status, bool) {
+	r, err := k.m.Store.VMByID(context.WithoutCancel(k.m.ctx), id)
+	if err != nil || r.Boot == nil || r.Boot.ID != bootID || r.Boot.Status == nil {
+		return machine.Status{}, false
 	}
-	l := &liveVM{status: s, changed: make(chan struct{}), gone: make(chan struct{})}
-	m.live[id] = l
-	m.watchers.Go(func() {
-		l.told = m.lastTold(id, s)
-		m.changed(id, l, s)
-		m.follow(id, l, s)
-	})
+	return *r.Boot.Status, true
 }
 
-// lastTold is what was told of a boot before: by an earlier daemon, or nothing
-// but that it began.
-func (m *Manager) lastTold(id string, s machine.Status) machine.Status {
-	r, err := m.Store.VMByID(context.WithoutCancel(m.ctx), id)
-	if err == nil && r.Boot != nil && r.Boot.ID == s.BootID && r.Boot.Status != nil {
-		return *r.Boot.Status
+// Tell keeps the status for after the boot's end too.
+func (k keeper) Tell(id string, s machine.Status, all []live.News) {
+	for _, n := range all {
+		k.m.publish(id, n.Type, n.Message)
 	}
-	return machine.Status{BootID: s.BootID, MonitorPID: s.MonitorPID, Phase: machine.PhaseStarting, Reboots: s.Reboots}
-}
-
-// follow long-polls one machine until it is gone.
-func (m *Manager) follow(id string, l *liveVM, s machine.Status) {
-	log := m.Log.With("vm", id)
-	after, pause := s.Version, 50*time.Millisecond
-	for m.ctx.Err() == nil {
-		next, err := m.Runtime.Watch(m.ctx, m.dir(id), after)
-		switch {
-		case m.ctx.Err() != nil:
-			return
-		case errors.Is(err, machine.ErrNotRunning),
-			err == nil && (next.Phase == machine.PhaseExited || next.BootID != s.BootID):
-			m.leave(id, l)
-			m.storeEnd(id, s.BootID, next.Exit)
-			close(l.gone)
-			m.afterEnd(id)
-			return
-		case err != nil:
-			log.Warn("watching the monitor failed, trying again", "err", err)
-			select {
-			case <-m.ctx.Done():
-			case <-time.After(pause):
-			}
-			pause, after = min(2*pause, 5*time.Second), 0
-			continue
-		}
-		pause, after = 50*time.Millisecond, next.Version
-		m.changed(id, l, next)
+	ctx := context.WithoutCancel(k.m.ctx) // or the next daemon tells it again
+	if _, err := k.m.changeBoot(ctx, id, s.BootID, func(b *Boot) bool { b.Status = &s; return true }); err != nil {
+		k.m.Log.Error("storing a VM's status failed", "vm", id, "err", err)
 	}
 }
 
-// storeEnd stores the end of a boot, however long the store cannot: until then
-// the VM would be taken for one that runs.
-func (m *Manager) storeEnd(id, bootID string, exit *machine.Exit) {
-	_ = retry(m.ctx, func() error { return m.ended(m.ctx, id, bootID, exit) }, func(err error) {
-		m.Log.Error("storing the end of a boot failed, trying again", "vm", id, "err", err)
+// End stores the end however long the store cannot: until then the VM would be
+// taken for one that runs.
+func (k keeper) End(id, bootID string, exit *machine.Exit) {
+	_ = retry(k.m.ctx, func() error { return k.m.ended(k.m.ctx, id, bootID, exit) }, func(err error) {
+		k.m.Log.Error("storing the end of a boot failed, trying again", "vm", id, "err", err)
 	}) // it ends early only with the Manager; the next one finds the end out
 }
 
-// leave takes a machine out of the set of the living, unless a newer boot has
-// taken its place.
-func (m *Manager) leave(id string, l *liveVM) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.live[id] == l {
-		delete(m.live, id)
-	}
-}
-
-// changed takes over a newer status, tells what is new in it, and keeps that for
-// the next daemon and for after the boot's end.
-func (m *Manager) changed(id string, l *liveVM, next machine.Status) {
-	m.mu.Lock()
-	l.status = next
-	close(l.changed)
-	l.changed = make(chan struct{})
-	m.mu.Unlock()
-	all := whatIsNew(l.told, next)
-	for _, n := range all {
-		m.publish(id, n.kind, n.message)
-	}
-	known := len(all) == 0 && next.ReadyMS == l.told.ReadyMS
-	l.told = next
-	if known {
-		return
-	}
-	ctx := context.WithoutCancel(m.ctx) // or the next daemon tells it again
-	if _, err := m.changeBoot(ctx, id, next.BootID, func(b *Boot) bool { b.Status = &next; return true }); err != nil {
-		m.Log.Error("storing a VM's status failed", "vm", id, "err", err)
-	}
-}
+func (k keeper) Gone(id string) { k.m.afterEnd(id) }
 
 // changeBoot changes what is stored of a boot, if it is still the VM's last one:
 // whoever saw it may be late. It reports whether change did so.
@@ -193,22 +127,6 @@ func (m *Manager) publish(id, kind, message string) {
 		name = r.Spec.Name
 	}
 	m.Events.Publish(event.Event{Time: m.cfg.Now(), Type: kind, Target: target(id), Name: name, Message: message})
-}
-
-// waitGone waits until a machine that was told to end has been seen to.
-func (m *Manager) waitGone(ctx context.Context, id string) error {
-	m.mu.Lock()
-	l := m.live[id]
-	m.mu.Unlock()
-	if l == nil {
-		return nil
-	}
-	select {
-	case <-l.gone:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // phase reports a phase without numbers.
