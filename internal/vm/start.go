@@ -175,7 +175,7 @@ func (m *Manager) awaitReady(ctx context.Context, p startParams, report operatio
 		if s.ReadyMS == 0 && s.Phase == machine.PhasePaused {
 			phase(report, s.Reason)
 		}
-		return s.ReadyMS > 0
+		return s.ReadyMS > 0 && s.Phase != machine.PhaseStopping // which may be what was known before a reboot
 	})
 	if runs || err != nil {
 		return err
