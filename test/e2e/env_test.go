@@ -37,7 +37,12 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
+		defer func() { os.RemoveAll(templateDir) }()
 		shared = &env{dir: dir}
+		if err := shared.seed(); err != nil {
+			fmt.Fprintln(os.Stderr, "seeding:", err)
+			return 1
+		}
 		defer shared.shutdown()
 		code := m.Run()
 		if err := writeVariant(os.Getenv("BANGER_TEST_VARIANT")); err != nil {
@@ -62,9 +67,19 @@ func common(t *testing.T) *env {
 	return shared
 }
 
-// private makes an environment of this test's own, with the image already in
-// it unless bare.
+// private makes an environment of this test's own, with the seed, if there is
+// one.
 func private(t *testing.T, extra ...string) *env {
+	t.Helper()
+	e := bare(t, extra...)
+	if err := e.seed(); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// bare makes an environment of this test's own that has nothing yet.
+func bare(t *testing.T, extra ...string) *env {
 	t.Helper()
 	needVMs(t)
 	dir, err := os.MkdirTemp("", "banger-e2e-"+strings.ToLower(t.Name()[:min(len(t.Name()), 12)])+"-")
@@ -92,12 +107,18 @@ func needVMs(t *testing.T) {
 	t.Parallel()
 }
 
-func root() string {
-	dir, err := filepath.Abs("../..")
+// program is the path of a program that make build made, or that
+// BANGER_TEST_BIN has.
+func program(name string) string {
+	dir := os.Getenv("BANGER_TEST_BIN")
+	if dir == "" {
+		dir = "../../build/bin"
+	}
+	path, err := filepath.Abs(filepath.Join(dir, name))
 	if err != nil {
 		panic(err)
 	}
-	return dir
+	return path
 }
 
 func (e *env) state() string { return filepath.Join(e.dir, "state") }
@@ -126,7 +147,7 @@ func clip(s string) string {
 
 // command prepares banger with args.
 func (e *env) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(root(), "build/bin/banger"), args...)
+	cmd := exec.CommandContext(ctx, program("banger"), args...)
 	cmd.Env = e.environ()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second

@@ -79,7 +79,9 @@ func (r *results) count(e event) {
 	}
 	switch e.Action {
 	case "fail", "build-fail":
-		r.failed = append(r.failed, e.key())
+		if !slices.Contains(r.failed, e.key()) {
+			r.failed = append(r.failed, e.key())
+		}
 	case "pass":
 		if e.Test != "" {
 			r.passed++

@@ -54,6 +54,13 @@ func TestReport(t *testing.T) {
 			has:   []string{"--- FAIL internal/x TestA\ngoroutine 1\n"},
 		},
 		{
+			name:  "a package that is said to fail twice",
+			lines: []string{line("pass", "TestA", ""), line("fail", "", ""), line("output", "", `,"Output":"exit code 2\n"`), line("fail", "", "")},
+			err:   "1 failed",
+			last:  "1 passed, 1 failed, 0 skipped",
+			has:   []string{"--- FAIL internal/x\nexit code 2\n"},
+		},
+		{
 			name: "a package that does not compile",
 			lines: []string{
 				`{"ImportPath":"internal/y","Action":"build-output","Output":"no such name\n"}`,
