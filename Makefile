@@ -9,9 +9,9 @@ BIN     := build/bin
 
 # The Debian packages that banger needs at run time and its tests need besides.
 RUN_PACKAGES  := qemu-system-x86 mmdebstrap e2fsprogs kmod ca-certificates
-TEST_PACKAGES := busybox-static gcc libc6-dev git
+TEST_PACKAGES := busybox-static gcc libc6-dev git python3-pip
 # The test host's layered disk, and what fetches the Firecracker for it.
-HOST_PACKAGES := qemu-utils python3-pip
+HOST_PACKAGES := qemu-utils
 
 .PHONY: build deps test-deps demo test test-unit test-vm test-host bench lint faults matrix generate clean seed
 

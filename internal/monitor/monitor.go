@@ -85,7 +85,7 @@ func (m *Monitor) run(ctx context.Context, adopt bool) (machine.Exit, error) {
 		if !end.reboots() {
 			return end.exit(m.launch.BootID), nil
 		}
-		m.log.Info("the guest reboots")
+		m.log.Info("the guest reboots", "halt", end.hello.Halt, "detail", end.vmm.Detail)
 		adopt = false
 		s := m.board.update(func(s *machine.Status) {
 			s.Reboots++

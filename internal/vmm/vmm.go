@@ -186,8 +186,8 @@ type Event struct {
 
 // Exit is how a VMM ended.
 type Exit struct {
-	// Reason is poweroff or reset when the guest ended it, killed when we did,
-	// or crashed.
+	// Reason is poweroff or reset when the guest ended it, fault when its
+	// processor did, killed when we did, or crashed.
 	Reason string    `json:"reason"`
 	Detail string    `json:"detail,omitempty"` // a sentence: exit code, signal, last words on stderr
 	At     time.Time `json:"at"`
@@ -197,6 +197,7 @@ type Exit struct {
 const (
 	ExitPoweroff = "poweroff"
 	ExitReset    = "reset"
+	ExitFault    = "fault" // a triple fault; a VMM that cannot tell says reset
 	ExitKilled   = "killed"
 	ExitCrashed  = "crashed"
 )

@@ -39,6 +39,11 @@ func (m *machine) ending(exit hostexec.Exit, reason string, killed bool) vmm.Exi
 			exit = told
 		}
 	}
+	if exit.Known {
+		m.mu.Lock()
+		m.code = exit.Code
+		m.mu.Unlock()
+	}
 	select { // its last words are in its log
 	case <-m.logged:
 	case <-ctx.Done():
@@ -58,11 +63,10 @@ func classify(dir string, exit hostexec.Exit, end endCounts, asked string) vmm.E
 	out := vmm.Exit{At: time.Now()}
 	clean := exit.Known && exit.Signal == 0 && exit.Code == 0
 	switch {
-	case clean || !exit.Known && end.reset():
+	case end.reset() && (clean || !exit.Known):
 		out.Reason = vmm.ExitReset
-		if clean && !end.reset() {
-			out.Detail = "a vCPU shut down: a triple fault"
-		}
+	case clean:
+		out.Reason, out.Detail = vmm.ExitFault, "a vCPU of the guest shut down: a triple fault"
 	case asked != "" && (exit.Signal == syscall.SIGKILL || !exit.Known):
 		out.Reason = asked
 	default:

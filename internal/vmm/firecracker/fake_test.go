@@ -279,7 +279,7 @@ func TestAdoptionOfAHalfStartedVMM(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rec, proc, err := d.spawn(t.Context(), spec, files)
+	rec, proc, err := d.spawn(t.Context(), spec, d.whyReduced(), files)
 	if err != nil {
 		t.Fatal(err)
 	}

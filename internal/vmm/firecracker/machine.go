@@ -33,6 +33,7 @@ type machine struct {
 	mu      sync.Mutex
 	rec     record
 	exit    vmm.Exit
+	code    int // that the process ended with, where that is known
 	facts   vmm.Facts
 	version fcapi.Version
 	console *console
@@ -201,7 +202,7 @@ func (m *machine) watch() {
 		m.exit = how
 		m.mu.Unlock()
 		switch how.Reason {
-		case vmm.ExitReset:
+		case vmm.ExitReset, vmm.ExitFault:
 			m.emit(vmm.Event{Type: vmm.EventReset})
 		case vmm.ExitPoweroff:
 			m.emit(vmm.Event{Type: vmm.EventPoweroff})

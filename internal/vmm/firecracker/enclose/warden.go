@@ -128,7 +128,7 @@ func (s Starter) NewWarden(path string, p Plan) (*Warden, error) {
 		return nil, errors.Join(fmt.Errorf("telling a warden what to start: %w", err), conn.Close())
 	}
 	proc, err := hostexec.Spawn(hostexec.Daemon{
-		Name: s.Stage[0], Args: append(append([]string{}, s.Stage[1:]...), roleWarden), Dir: "/",
+		Name: s.Stage[0], Title: "warden of " + p.Args[0], Args: append(append([]string{}, s.Stage[1:]...), roleWarden), Dir: "/",
 		ExtraFiles: []*os.File{theirs},
 	})
 	if err != nil {
