@@ -40,12 +40,10 @@ func (p Parts) vmmMethods() map[string]rpcserver.Handler {
 			return list, err
 		}),
 		api.MethodVMMInstallBegin: rpcserver.Bind(func(ctx context.Context, r api.VMMInstallRequest) (any, error) {
-			req, err := p.Installs.InstallRequest(r.VMM, r.From, r.SHA256, r.Key)
-			return p.begin(ctx, req, err)
+			return begun(p.Installs.Install(ctx, r.VMM, r.From, r.SHA256, r.Key, p.Operations))
 		}),
 		api.MethodVMMRemove: rpcserver.Bind(func(ctx context.Context, r api.VMMRemoveRequest) (any, error) {
-			req, err := p.Installs.RemoveRequest(ctx, r.VMM, r.Key)
-			return p.begin(ctx, req, err)
+			return begun(p.Installs.Remove(ctx, r.VMM, r.Key, p.Operations))
 		}),
 	}
 }

@@ -26,7 +26,7 @@ func want(s Spec, name string) choose.Want {
 // chooseVMM binds the VM to a VMM; name is as asked for.
 func (m *Manager) chooseVMM(ctx context.Context, id, name string, report operation.Report) error {
 	phase(report, "choosing the VMM")
-	r, err := m.Store.VM(ctx, id)
+	r, err := m.Store.VMByID(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -48,10 +48,13 @@ func (m *Manager) bindVMM(ctx context.Context, id string, c choose.Choice) error
 }
 
 // checkVMM refuses a start that can come to nothing; name is another VMM that
-// was asked for, if any.
+// was asked for, if any. A VM that runs needs no other VMM to be there.
 func (m *Manager) checkVMM(ctx context.Context, r Record, name string) error {
-	if name != "" {
+	switch {
+	case name != "":
 		return m.VMMs.Check(ctx, want(r.Spec, name))
+	case r.mayRun():
+		return nil
 	}
 	err := m.VMMs.Check(ctx, want(r.Spec, r.Spec.VMM))
 	if f := fault.From(err); f != nil && f.Kind == fault.Precondition {
@@ -65,14 +68,16 @@ func (m *Manager) checkVMM(ctx context.Context, r Record, name string) error {
 	return err
 }
 
-// changeVMM moves a stopped VM to the VMM that its start asks for.
+// changeVMM moves a VM that does not run to the VMM that its start asks for.
 func (m *Manager) changeVMM(ctx context.Context, p startParams, report operation.Report) error {
-	if m.liveStatus(p.ID) == nil {
-		return m.chooseVMM(ctx, p.ID, p.VMM, report)
-	}
-	r, err := m.Store.VM(ctx, p.ID)
-	if err != nil || p.VMM == r.Spec.VMM || p.VMM == choose.Auto {
+	r, err := m.Store.VMByID(ctx, p.ID)
+	switch {
+	case err != nil:
 		return err
+	case !r.mayRun():
+		return m.chooseVMM(ctx, p.ID, p.VMM, report)
+	case p.VMM == r.Spec.VMM || p.VMM == choose.Auto:
+		return nil
 	}
 	return fault.New(fault.Precondition, "Stop it first with: banger stop "+r.Spec.Name, "the VM %s runs on %s", r.Spec.Name, r.Spec.VMM)
 }

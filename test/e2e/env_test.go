@@ -21,12 +21,7 @@ import (
 )
 
 // deadline bounds every single command of a test.
-var deadline = func() time.Duration {
-	if os.Getenv("BANGER_TEST_HOST") == "1" { // it is emulated, and so slow
-		return 6 * time.Minute
-	}
-	return 2 * time.Minute
-}()
+const deadline = 5 * time.Minute
 
 // shared is the environment of all tests that need no daemon of their own.
 var shared *env
@@ -49,7 +44,12 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer shared.shutdown()
-		return m.Run()
+		code := m.Run()
+		if err := writeVariant(os.Getenv("BANGER_TEST_VARIANT")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return code
 	}()
 	os.Exit(code)
 }
@@ -219,6 +219,7 @@ func (e *env) inspect(t *testing.T, name string) api.VM {
 	if err := json.Unmarshal([]byte(r.stdout), &v); err != nil {
 		t.Fatalf("inspect --json: %v\n%s", err, r.stdout)
 	}
+	saw(v)
 	return v
 }
 

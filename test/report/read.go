@@ -31,6 +31,7 @@ type timing struct {
 // results are what a run of tests came to.
 type results struct {
 	passed  int
+	passes  []string
 	failed  []string // tests and packages
 	skipped []string
 	outputs map[string]string
@@ -84,6 +85,7 @@ func (r *results) count(e event) {
 	case "pass":
 		if e.Test != "" {
 			r.passed++
+			r.passes = append(r.passes, e.key())
 		}
 	case "skip":
 		if e.Test != "" {

@@ -136,7 +136,7 @@ func TestRealNoUserNamespaces(t *testing.T) {
 	}
 	defer m.Close()
 	defer m.Kill(context.Background())
-	if f := m.Facts(); f.Isolation != vmm.IsolationSandbox || len(f.Reduced) != 1 {
+	if f := m.Facts(); f.Isolation != vmm.IsolationSandbox || len(f.Reduced) != 1 || !strings.Contains(f.Reduced[0], "user.max_user_namespaces") {
 		t.Errorf("Facts = %+v", f)
 	}
 	t.Log(m.Facts().Reduced)

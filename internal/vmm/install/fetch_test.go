@@ -159,11 +159,7 @@ func TestCancelledFetch(t *testing.T) {
 	})
 	rec := r.begin(url, nil)
 	<-began
-	req, err := r.InstallRequest("testvmm", "/x", strings.Repeat("0", 64), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.ops.Begin(t.Context(), req); fault.KindOf(err) != fault.Busy {
+	if _, err := r.Install(t.Context(), "testvmm", "/x", strings.Repeat("0", 64), "", r.ops); fault.KindOf(err) != fault.Busy {
 		t.Errorf("a second one at the same time: %v", err)
 	}
 	if _, err := r.ops.Cancel(t.Context(), rec.ID); err != nil {

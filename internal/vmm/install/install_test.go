@@ -100,14 +100,18 @@ func TestRequestsAreChecked(t *testing.T) {
 		{"testvmm", "https://", sum, "is no address"},
 		{"testvmm", "https://me:secret@host/x", sum, "would be kept with the operation"},
 	} {
-		_, err := r.InstallRequest(tc.vmm, tc.from, tc.sum, "")
+		_, err := r.Install(t.Context(), tc.vmm, tc.from, tc.sum, "", r.ops)
 		if fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%v: %v", tc, err)
 		}
 	}
-	upper, err := r.InstallRequest("testvmm", "/x", strings.Repeat("A", 64), "k")
-	if err != nil || upper.Key != "k" || upper.Target != "vmm/testvmm" {
+	upper, err := r.Install(t.Context(), "testvmm", "/x", strings.Repeat("A", 64), "k", r.ops)
+	if err != nil || upper.Target != "vmm/testvmm" {
 		t.Errorf("a sum in capitals: %+v, %v", upper, err)
+	}
+	again, err := r.Install(t.Context(), "testvmm", "/x", strings.Repeat("A", 64), "k", r.ops)
+	if err != nil || again.ID != upper.ID {
+		t.Errorf("the same key: %+v, %v", again, err)
 	}
 }
 
@@ -135,15 +139,13 @@ func TestEveryStepMayBeDoneAgain(t *testing.T) {
 	r := newRig(t)
 	body := release(t, "1.12.1")
 	sum := sha256.Sum256(body)
-	req, err := r.InstallRequest("testvmm", r.given(body), hex.EncodeToString(sum[:]), "")
+	raw, err := json.Marshal(map[string]string{
+		"id": "0123456789abcdef", "vmm": "testvmm", "from": r.given(body), "sha256": hex.EncodeToString(sum[:]),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := json.Marshal(req.Params)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := r.Planners()[req.Kind](operation.Record{ID: "op", Kind: req.Kind, Params: raw})
+	plan, err := r.Planners()[install.KindInstall](operation.Record{ID: "op", Kind: install.KindInstall, Params: raw})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,11 +169,7 @@ func TestEveryStepMayBeDoneAgain(t *testing.T) {
 }
 
 func (r *rig) remove() (operation.Record, error) {
-	req, err := r.RemoveRequest(r.t.Context(), "testvmm", "")
-	if err != nil {
-		return operation.Record{}, err
-	}
-	return r.ops.Begin(r.t.Context(), req)
+	return r.Remove(r.t.Context(), "testvmm", "the key", r.ops)
 }
 
 func TestRemove(t *testing.T) {
@@ -201,6 +199,9 @@ func TestRemove(t *testing.T) {
 		t.Errorf("the result is %s, %v", rec.Result, err)
 	}
 	r.empty()
+	if again, err := r.remove(); err != nil || again.ID != rec.ID {
+		t.Errorf("the same key: %+v, %v", again, err)
+	}
 	if path, by := r.find(); path != "" || by != install.ByPath {
 		t.Errorf("afterwards: %q by %s", path, by)
 	}

@@ -32,9 +32,38 @@ var (
 	idForm  = regexp.MustCompile(`^[0-9a-f]{16}$`)
 )
 
-// InstallRequest asks for a VMM to be installed from a file (an absolute path)
-// or an http or https address, if its SHA-256 sum is this one.
-func (r *Registry) InstallRequest(name, from, sum, key string) (operation.Request, error) {
+// Operations is what Install and Remove need of the operation registry.
+type Operations interface {
+	Begin(ctx context.Context, req operation.Request) (operation.Record, error)
+	Known(ctx context.Context, kind, key string) (*operation.Record, error)
+}
+
+// Install begins to install a VMM from a file (an absolute path) or an http or
+// https address, if its SHA-256 sum is this one.
+func (r *Registry) Install(ctx context.Context, name, from, sum, key string, ops Operations) (operation.Record, error) {
+	req, err := r.installRequest(name, from, sum, key)
+	if err != nil {
+		return operation.Record{}, err
+	}
+	return ops.Begin(ctx, req)
+}
+
+// Remove begins to remove what was installed of a VMM. What a repeated request
+// has begun is known by its key, and may have removed it.
+func (r *Registry) Remove(ctx context.Context, name, key string, ops Operations) (operation.Record, error) {
+	if known, err := ops.Known(ctx, KindRemove, key); err != nil {
+		return operation.Record{}, err
+	} else if known != nil {
+		return *known, nil
+	}
+	req, err := r.removeRequest(ctx, name, key)
+	if err != nil {
+		return operation.Record{}, err
+	}
+	return ops.Begin(ctx, req)
+}
+
+func (r *Registry) installRequest(name, from, sum, key string) (operation.Request, error) {
 	if _, ok := r.product(name); !ok {
 		return operation.Request{}, r.notInstallable(name)
 	}
@@ -49,8 +78,7 @@ func (r *Registry) InstallRequest(name, from, sum, key string) (operation.Reques
 	return request(KindInstall, key, params{VMM: name, From: from, SHA256: sum}), nil
 }
 
-// RemoveRequest asks for what was installed of a VMM to be removed.
-func (r *Registry) RemoveRequest(ctx context.Context, name, key string) (operation.Request, error) {
+func (r *Registry) removeRequest(ctx context.Context, name, key string) (operation.Request, error) {
 	if _, ok := r.product(name); !ok {
 		return operation.Request{}, r.notInstallable(name)
 	}

@@ -212,11 +212,7 @@ func (r *rig) begin(from string, body []byte) operation.Record {
 
 func (r *rig) beginSum(from, sum string) operation.Record {
 	r.t.Helper()
-	req, err := r.InstallRequest("testvmm", from, sum, "")
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	rec, err := r.ops.Begin(r.t.Context(), req)
+	rec, err := r.Install(r.t.Context(), "testvmm", from, sum, "", r.ops)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ package enclose
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 
@@ -68,7 +69,7 @@ func (s Starter) Start(path string, p Plan, f Files) (*hostexec.Process, error) 
 	if err != nil {
 		return nil, fmt.Errorf("encoding an enclosure: %w", err)
 	}
-	return hostexec.Spawn(hostexec.Daemon{
+	proc, err := hostexec.Spawn(hostexec.Daemon{
 		Name: s.Stage[0], Title: p.Args[0], Args: append(append([]string{}, s.Stage[1:]...), roleInside, string(plan)), Dir: "/", Env: []string{},
 		Stdin: f.Stdin, Stdout: f.Stdout, Stderr: f.Stderr, ExtraFiles: f.Extra,
 		Namespaces: &hostexec.Namespaces{
@@ -76,4 +77,16 @@ func (s Starter) Start(path string, p Plan, f Files) (*hostexec.Process, error) 
 			Capabilities: []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SETPCAP},
 		},
 	})
+	return proc, explain(err)
+}
+
+// explain says what a kernel means that makes no namespaces.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EUSERS):
+		return fmt.Errorf("this host allows no more user namespaces (see user.max_user_namespaces): %w", err)
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return fmt.Errorf("this host forbids user namespaces to this user (see kernel.unprivileged_userns_clone, or AppArmor): %w", err)
+	}
+	return err
 }
