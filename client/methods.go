@@ -35,7 +35,7 @@ func (c *Client) VMCreateCancel(ctx context.Context, id string) (api.Operation, 
 }
 
 // VMStart begins to start a VM; a running one is success.
-func (c *Client) VMStart(ctx context.Context, req api.VMActionRequest) (api.Operation, error) {
+func (c *Client) VMStart(ctx context.Context, req api.VMStartRequest) (api.Operation, error) {
 	req.Key = key(req.Key)
 	return get[api.Operation](ctx, c, api.MethodVMStart, req)
 }
@@ -105,6 +105,35 @@ func (c *Client) ImageInspect(ctx context.Context, image string) (api.Image, err
 func (c *Client) ImageDelete(ctx context.Context, req api.ImageDeleteRequest) (api.Operation, error) {
 	req.Key = key(req.Key)
 	return get[api.Operation](ctx, c, api.MethodImageDelete, req)
+}
+
+// VMMList lists the VMMs of the daemon's host, in the order in which they are
+// chosen.
+func (c *Client) VMMList(ctx context.Context, req api.VMMListRequest) ([]api.VMM, error) {
+	list, err := get[api.VMMList](ctx, c, api.MethodVMMList, req)
+	return present(list.VMMs), err
+}
+
+// VMMInstallBegin begins to install a VMM.
+func (c *Client) VMMInstallBegin(ctx context.Context, req api.VMMInstallRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMMInstallBegin, req)
+}
+
+// VMMInstallStatus returns the state of an installation.
+func (c *Client) VMMInstallStatus(ctx context.Context, id string) (api.Operation, error) {
+	return get[api.Operation](ctx, c, api.MethodVMMInstallStatus, api.OpRef{ID: id})
+}
+
+// VMMInstallCancel cancels an installation, which is then undone.
+func (c *Client) VMMInstallCancel(ctx context.Context, id string) (api.Operation, error) {
+	return get[api.Operation](ctx, c, api.MethodVMMInstallCancel, api.OpRef{ID: id})
+}
+
+// VMMRemove begins to remove an installed VMM that no VM runs on.
+func (c *Client) VMMRemove(ctx context.Context, req api.VMMRemoveRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMMRemove, req)
 }
 
 // OpList lists operations, newest first.

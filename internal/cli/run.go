@@ -34,6 +34,7 @@ then it is removed, whatever happens.`,
 		Annotations: map[string]string{app.GuestCode: "yes"},
 	}
 	r.vm.register(cmd)
+	completeVMMFlag(a, cmd)
 	r.exec.register(cmd)
 	cmd.Flags().BoolVar(&r.remove, "rm", false, "remove the VM when the command has ended")
 	cmd.Flags().BoolVarP(&r.quiet, "quiet", "q", false, "no progress; with -d print the VM's ID only")

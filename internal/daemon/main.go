@@ -6,15 +6,19 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/monitor"
 	"github.com/banger-vm/banger/internal/places"
 	"github.com/banger-vm/banger/internal/version"
+	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/firecracker"
+	"github.com/banger-vm/banger/internal/vmm/install"
 )
 
 // Main runs bangerd's command line and returns its exit code.
@@ -76,12 +80,45 @@ func mainMonitor(ctx context.Context, args []string, _, stderr io.Writer) error 
 	flags.BoolVar(&o.Adopt, "adopt", false, "take the running VM over")
 	flags.IntVar(&o.ListenFD, "listen-fd", 0, "a listening socket that was handed over")
 	cacheDir := flags.String("cache-dir", "", "where verdicts about this host are kept")
+	finder := install.Finder{Given: map[string]install.Given{}}
+	flags.StringVar(&finder.Dir, "vmm-dir", "", "where installed VMMs are")
+	flags.Func("vmm-binary", "NAME=PATH, the program of a VMM", func(s string) error {
+		name, path, ok := strings.Cut(s, "=")
+		if !ok || !filepath.IsAbs(path) {
+			return errors.New("it is not NAME=PATH")
+		}
+		finder.Given[name] = install.Given{Path: path}
+		return nil
+	})
 	flags.StringVar(&o.Log.Level, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&o.Log.Format, "log-format", "text", "text or json")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	o.Drivers = Drivers(*cacheDir)
 	o.Writable = []string{filepath.Join(*cacheDir, verdicts)}
+	o.Drivers = monitorDrivers(finder, o.Writable[0])
+	o.Executable = executables(finder)
 	return monitor.Main(ctx, o)
+}
+
+// monitorDrivers are the drivers by name, each with the program that is in use
+// when the monitor begins.
+func monitorDrivers(finder install.Finder, cacheDir string) map[string]func(*slog.Logger) vmm.Driver {
+	all := map[string]func(*slog.Logger) vmm.Driver{}
+	for _, d := range drivers {
+		all[d.name] = func(log *slog.Logger) vmm.Driver {
+			binary, _ := finder.Find(d.name)
+			return d.make(log, driverConfig{binary: binary, cacheDir: cacheDir})
+		}
+	}
+	return all
+}
+
+// executables are the places of VMMs that are not the system's.
+func executables(finder install.Finder) []string {
+	paths := []string{finder.Dir}
+	for _, given := range finder.Given {
+		paths = append(paths, given.Path)
+	}
+	return paths
 }

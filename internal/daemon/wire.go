@@ -15,16 +15,20 @@ import (
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/store"
 	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vmm/install"
 )
 
 // parts are the daemon's long-lived parts.
 type parts struct {
-	claims *claim.Table
-	store  *store.Store
-	events *event.Log
-	ops    *operation.Registry
-	images *image.Registry
-	vms    *vm.Manager
+	claims   *claim.Table
+	store    *store.Store
+	events   *event.Log
+	ops      *operation.Registry
+	images   *image.Registry
+	kernels  kernelSource
+	vmms     *vmms
+	installs *install.Registry
+	vms      *vm.Manager
 }
 
 // wire makes the parts in the order of their needs, and starts the manager of
@@ -50,8 +54,14 @@ func (d *Daemon) wire(ctx context.Context) (_ *parts, err error) {
 	if p.events, err = event.Open(ctx, p.store, d.log, event.Config{Decode: operation.EventData}); err != nil {
 		return nil, err
 	}
-	p.images = d.newImages(p)
-	p.vms = d.newVMs(p, d.newRuntime(self), d.newKernels(agent))
+	networks := newNetworks()
+	if p.vmms, err = d.newVMMs(networks); err != nil {
+		return nil, err
+	}
+	p.images, p.kernels = d.newImages(p), d.newKernels(agent)
+	p.vms = d.newVMs(p, d.newRuntime(self, p.vmms.finder), networks)
+	p.vmms.guest, p.vmms.usual = p.kernels.Guest, p.vms.UsualVMM
+	p.installs = install.New(d.log, install.Config{Dir: d.vmmDir(), Products: products(d.log), Users: p.vms.VMMUsers})
 	p.ops = d.newOperations(p)
 	return p, p.vms.Start(ctx, p.ops)
 }

@@ -52,6 +52,7 @@ func cloneVM(r vm.Record) vm.Record {
 		status := *boot.Status
 		boot.Status = &status
 		status.Guest.Notes = slices.Clone(status.Guest.Notes)
+		status.VMM.Reduced = slices.Clone(status.VMM.Reduced)
 		status.Reduced = slices.Clone(status.Reduced)
 		if status.Exit != nil {
 			exit := *status.Exit

@@ -40,11 +40,9 @@ func (m *Manager) Create(ctx context.Context, spec Spec, start bool, key string)
 	if _, err := m.networkDriver(spec.Network); err != nil {
 		return operation.Record{}, err
 	}
-	driver, err := m.VMMs.Choose(ctx, spec.VMM)
-	if err != nil {
+	if err := m.VMMs.Check(ctx, want(spec, spec.VMM)); err != nil {
 		return operation.Record{}, err
 	}
-	spec.VMM = driver
 	p := createParams{ID: newID(6), MachineID: newID(16), Spec: spec, Start: start, BootID: newID(8)}
 	return m.ops.Begin(ctx, operation.Request{
 		Kind: KindCreate, Target: target(p.ID), Name: spec.Name, Key: key, Params: p,
@@ -98,6 +96,14 @@ func (m *Manager) planCreate(op operation.Record) (operation.Plan, error) {
 				Name: "find the kernel",
 				Done: m.recorded(p.ID, func(r Record) bool { return r.KernelID != "" }),
 				Do:   func(ctx context.Context, r operation.Report) error { return m.bindKernel(ctx, p, r) },
+			},
+			{
+				// With the kernel, because KVM may work for one and not for another.
+				Name: "choose the VMM",
+				Done: m.recorded(p.ID, func(r Record) bool { return r.Choice.VMM != "" }),
+				Do: func(ctx context.Context, r operation.Report) error {
+					return m.chooseVMM(ctx, p.ID, p.Spec.VMM, r)
+				},
 			},
 			{
 				Name: "make the disks",

@@ -68,14 +68,6 @@ type WorkDisks interface {
 	Make(ctx context.Context, path string, sizeBytes int64, img Image) error
 }
 
-// VMMs chooses and checks VMMs.
-type VMMs interface {
-	// Choose resolves "auto" or checks that the named driver works here.
-	Choose(ctx context.Context, name string) (driver string, err error)
-	// Reduced says in sentences what is weaker with this driver on this host.
-	Reduced(driver string, s machine.Status) []string
-}
-
 // Config has the places and settings of a Manager.
 type Config struct {
 	Dir         string // holds one directory per VM

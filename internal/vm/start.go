@@ -10,12 +10,17 @@ import (
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/vmm/choose"
 )
 
 // startParams are all that a start needs.
 type startParams struct {
 	ID     string `json:"id"`
 	BootID string `json:"boot_id"`
+	// VMM is another one to start on from now on, "" for the one that it has;
+	// Was is that.
+	VMM string        `json:"vmm,omitempty"`
+	Was choose.Choice `json:"was,omitzero"`
 }
 
 func (m *Manager) networkDriver(name string) (network.Driver, error) {
@@ -25,15 +30,26 @@ func (m *Manager) networkDriver(name string) (network.Driver, error) {
 	return nil, fault.New(fault.Invalid, "Use user or none.", "there is no network %q", name)
 }
 
-// Boot begins a start; a VM that runs already makes it succeed at once.
-func (m *Manager) Boot(ctx context.Context, ref, key string) (operation.Record, error) {
+// Boot begins a start; a VM that runs already makes it succeed at once. It
+// stays on its VMM unless another one is named.
+func (m *Manager) Boot(ctx context.Context, ref, vmm, key string) (operation.Record, error) {
 	return m.begin(ctx, ref, KindStart, key, func(r Record) (operation.Request, error) {
 		if !r.Made {
 			return operation.Request{}, fault.New(fault.Precondition,
 				"See it with: banger op ls, or delete it with: banger rm "+r.Spec.Name,
 				"the VM %s is not whole yet", r.Spec.Name)
 		}
-		return request(KindStart, r, startParams{ID: r.ID, BootID: newID(8)}), nil
+		p := startParams{ID: r.ID, BootID: newID(8), VMM: vmm}
+		if vmm != "" {
+			p.Was = r.Choice
+			p.Was.VMM = r.Spec.VMM // of a VM from before choices were kept
+		}
+		if vmm != "" || m.liveStatus(r.ID) == nil {
+			if err := m.checkVMM(ctx, r, vmm); err != nil {
+				return operation.Request{}, err
+			}
+		}
+		return request(KindStart, r, p), nil
 	})
 }
 
@@ -42,8 +58,16 @@ func (m *Manager) planStart(op operation.Record) (operation.Plan, error) {
 	if err := json.Unmarshal(op.Params, &p); err != nil {
 		return operation.Plan{}, fmt.Errorf("reading the parameters of %s: %w", op.ID, err)
 	}
+	var steps []operation.Step
+	if p.VMM != "" {
+		steps = append(steps, operation.Step{
+			Name: "choose the VMM",
+			Do:   func(ctx context.Context, r operation.Report) error { return m.changeVMM(ctx, p, r) },
+			Undo: func(ctx context.Context) error { return m.bindVMM(ctx, p.ID, p.Was) },
+		})
+	}
 	return operation.Plan{
-		Steps:  m.startSteps(p),
+		Steps:  append(steps, m.startSteps(p)...),
 		Result: func() any { return map[string]string{"id": p.ID} },
 		Fail:   func(context.Context, error) { m.removeUnneeded(p.ID) },
 	}, nil
@@ -121,7 +145,7 @@ func (m *Manager) launch(ctx context.Context, p startParams, report operation.Re
 		return err
 	}
 	started := m.cfg.Now().UTC()
-	if err := m.update(ctx, p.ID, func(r *Record) { r.Boot = &Boot{ID: p.BootID, StartedAt: started} }); err != nil {
+	if err := m.update(ctx, p.ID, func(r *Record) { r.Boot = &Boot{ID: p.BootID, VMM: r.Spec.VMM, StartedAt: started} }); err != nil {
 		return err
 	}
 	s, err := m.Runtime.Launch(ctx, dir, l)

@@ -15,7 +15,7 @@ func (r *rig) startOnEnding() operation.Record {
 	r.t.Helper()
 	r.ok(r.create(vm.Spec{Name: "dev"}, true))
 	r.host.Change(r.vmDir("dev"), func(s *machine.Status) { s.Phase = machine.PhaseStopping })
-	rec, err := r.vms.Boot(r.t.Context(), "dev", "")
+	rec, err := r.vms.Boot(r.t.Context(), "dev", "", "")
 	if err != nil {
 		r.t.Fatal(err)
 	}

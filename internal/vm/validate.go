@@ -56,7 +56,6 @@ func (s Spec) withDefaults() Spec {
 	def(&s.Image, "debian")
 	def(&s.DiskDriver, "guestcow")
 	def(&s.Network, "user")
-	def(&s.VMM, "auto")
 	if s.Accel == "" {
 		s.Accel = vmm.AccelAuto
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/choose"
 )
 
 // Spec is what a VM is asked to be, all defaults filled in.
@@ -23,7 +24,7 @@ type Spec struct {
 	DiskBytes   int64             `json:"disk"` // of the work disk
 	DiskDriver  string            `json:"disk_driver"`
 	Network     string            `json:"network"`
-	VMM         string            `json:"vmm"` // resolved to a driver's name at create
+	VMM         string            `json:"vmm"` // as asked for until Record.Choice is made, then that
 	Accel       vmm.Accel         `json:"accel"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	AutoRemove  bool              `json:"auto_remove,omitempty"`
@@ -38,6 +39,8 @@ type Record struct {
 	User      string    `json:"user"`      // the image's login user
 	MachineID string    `json:"machine_id"`
 	CreatedAt time.Time `json:"created_at"`
+	// Choice is the VMM and why it is that one; zero until it is chosen.
+	Choice choose.Choice `json:"choice,omitzero"`
 	// Made is set once all of the VM's files are there.
 	Made   bool    `json:"made"`
 	DiskMS float64 `json:"disk_ms"` // making the disks took
@@ -47,6 +50,7 @@ type Record struct {
 // Boot is the running or the last boot.
 type Boot struct {
 	ID        string          `json:"id"`
+	VMM       string          `json:"vmm"`
 	StartedAt time.Time       `json:"started_at"`
 	Status    *machine.Status `json:"status,omitempty"` // the last one seen
 	Exit      *machine.Exit   `json:"exit,omitempty"`   // nil while it runs
@@ -92,5 +96,6 @@ type View struct {
 	Reason    string
 	Operation string          // the one that holds the claim
 	Live      *machine.Status // nil when nothing runs
+	Isolation string          // for people; "" while it is not known
 	Reduced   []string
 }

@@ -21,11 +21,11 @@ func TestLife(t *testing.T) {
 	if s, _ := r.state("dev"); s != vm.Stopped {
 		t.Fatalf("made: %s", s)
 	}
-	r.ok(r.vms.Boot(t.Context(), "dev", ""))
+	r.ok(r.vms.Boot(t.Context(), "dev", "", ""))
 	if s, _ := r.state("dev"); s != vm.Running {
 		t.Fatalf("started: %s", s)
 	}
-	r.ok(r.vms.Boot(t.Context(), "dev", "")) // running already
+	r.ok(r.vms.Boot(t.Context(), "dev", "", "")) // running already
 	if r.host.Launches() != 1 {
 		t.Errorf("a start of a running VM launched another machine")
 	}
@@ -37,7 +37,7 @@ func TestLife(t *testing.T) {
 	if s, why := r.state("dev"); s != vm.Stopped || why != "" {
 		t.Fatalf("stopped: %s %q", s, why)
 	}
-	r.ok(r.vms.Boot(t.Context(), "dev", ""))
+	r.ok(r.vms.Boot(t.Context(), "dev", "", ""))
 	r.ok(r.vms.Kill(t.Context(), "dev", ""))
 	if s, why := r.state("dev"); s != vm.Stopped || why != "it was killed" {
 		t.Fatalf("killed: %s %q", s, why)
@@ -185,7 +185,7 @@ func TestHangingStartDelaysNobody(t *testing.T) {
 	if views, err := r.vms.List(t.Context(), true); err != nil || len(views) != 2 {
 		t.Errorf("list: %d (%v)", len(views), err)
 	}
-	r.ok(r.vms.Boot(t.Context(), "other", ""))
+	r.ok(r.vms.Boot(t.Context(), "other", "", ""))
 	if _, err := r.vms.Stop(t.Context(), "stuck", 0, ""); fault.KindOf(err) != fault.Busy {
 		t.Errorf("a stop beside the create: %v", err)
 	}
@@ -279,7 +279,7 @@ func TestIdempotencyKey(t *testing.T) {
 func TestRepeatedRequestAfterTheVMIsGone(t *testing.T) {
 	r := newRig(t)
 	for name, ask := range map[string]func(key string) (operation.Record, error){
-		"start":  func(key string) (operation.Record, error) { return r.vms.Boot(t.Context(), "dev", key) },
+		"start":  func(key string) (operation.Record, error) { return r.vms.Boot(t.Context(), "dev", "", key) },
 		"stop":   func(key string) (operation.Record, error) { return r.vms.Stop(t.Context(), "dev", 0, key) },
 		"kill":   func(key string) (operation.Record, error) { return r.vms.Kill(t.Context(), "dev", key) },
 		"delete": func(key string) (operation.Record, error) { return r.vms.Delete(t.Context(), "dev", true, key) },
@@ -314,7 +314,7 @@ func TestFailedFirstStartKeepsTheVM(t *testing.T) {
 		t.Errorf("the work disk: %v", err)
 	}
 	r.host.LaunchHook = nil
-	r.ok(r.vms.Boot(t.Context(), "dev", ""))
+	r.ok(r.vms.Boot(t.Context(), "dev", "", ""))
 	if s, _ := r.state("dev"); s != vm.Running {
 		t.Errorf("started again: %s", s)
 	}
@@ -418,7 +418,7 @@ func TestNameLikeAnID(t *testing.T) {
 	if s, why := r.state("dev"); s != vm.Stopped || why != "it was killed" {
 		t.Errorf("killed: %s %q", s, why)
 	}
-	r.ok(r.vms.Boot(t.Context(), "dev", ""))
+	r.ok(r.vms.Boot(t.Context(), "dev", "", ""))
 	if s, _ := r.state("dev"); s != vm.Running {
 		t.Errorf("started again: %s", s)
 	}

@@ -53,8 +53,16 @@ type Info struct {
 	Name    string           `json:"name"`
 	Version string           `json:"version"`
 	Path    string           `json:"path"`
-	Accels  map[Accel]string `json:"accels"` // "" works, else the reason why not
+	Accels  map[Accel]string `json:"accels"` // "" works, else the reason why not, or NotTried
+	// Isolation is that of a machine with this accelerator, as far as this
+	// host lets it be.
+	Isolation map[Accel]Isolation `json:"isolation"`
+	// Networks are the backends that a machine can be attached to.
+	Networks []network.Backend `json:"networks"`
 }
+
+// NotTried is the reason of an Info that does not know yet.
+const NotTried = "KVM is there, but has not been tried: there is no guest kernel yet"
 
 // Driver runs machines of one VMM.
 type Driver interface {
@@ -151,18 +159,6 @@ type Facts struct {
 	// need not wait for it to end.
 	Lingers bool `json:"lingers,omitempty"`
 }
-
-// Isolation is how a VMM's process is set apart.
-type Isolation string
-
-// The isolations.
-const (
-	// IsolationNamespaces: in namespaces of its own, with a root that holds
-	// only its files.
-	IsolationNamespaces Isolation = "namespaces"
-	// IsolationSandbox: with the VMM's own system call filter only.
-	IsolationSandbox Isolation = "sandbox"
-)
 
 // EventType is a kind of VMM event.
 type EventType string

@@ -26,6 +26,7 @@ var suite = []Test{
 	{Name: "firecracker-root", Package: "internal/vmm/firecracker", Run: "^TestReal", Timeout: 8 * time.Minute},
 	{Name: "firecracker-user", Package: "internal/vmm/firecracker", Run: "^TestReal", User: debian.User, Timeout: 8 * time.Minute},
 	{Name: "snapshots-user", Package: "test/e2e", Run: "^TestSnapshotRounds$", User: debian.User, Timeout: 10 * time.Minute},
+	{Name: "choose-user", Package: "test/e2e", Run: "^TestReal(Install|Choosing)$", User: debian.User, Timeout: 10 * time.Minute},
 	{Name: "e2e-root", Package: "test/e2e", Run: "^Test(Run|Life|Identity|NoNetwork|DaemonStopLeavesVMs|VMMKilledFromOutside)$", Timeout: 8 * time.Minute},
 }
 

@@ -98,7 +98,10 @@ func (h *Host) boot(spec vmm.Spec) (*Guest, error) {
 	g := &Guest{
 		spec: spec, host: h, stopped: make(chan struct{}), resumed: make(chan struct{}),
 		console: newConsole(), watchers: map[*machine]bool{},
-		facts: vmm.Facts{PID: h.pid, Version: "1.0", Accel: accel, Started: time.Now(), Lingers: h.Lingers},
+		facts: vmm.Facts{
+			PID: h.pid, Version: "1.0", Accel: accel, Started: time.Now(), Lingers: h.Lingers,
+			Isolation: vmm.IsolationNoPromise,
+		},
 	}
 	close(g.resumed)
 	h.guests[spec.Dir] = g

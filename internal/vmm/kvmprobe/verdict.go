@@ -12,13 +12,17 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/banger-vm/banger/internal/vmm"
 )
 
 // verdict is what a probe found out about KVM.
 type verdict struct {
-	Key    string    `json:"key"`
-	Reason string    `json:"reason"` // "" works
-	At     time.Time `json:"at"`
+	Key    string `json:"key"`
+	Reason string `json:"reason"` // "" works
+	// Isolation is that of the guest which was tried.
+	Isolation vmm.Isolation `json:"isolation,omitempty"`
+	At        time.Time     `json:"at"`
 }
 
 var cpuModel = regexp.MustCompile(`(?m)^(?:model name|microcode|flags)\s*:.*$`)
