@@ -32,10 +32,7 @@ func (p Parts) imageMethods() map[string]rpcserver.Handler {
 		}),
 		api.MethodImageBootstrapBegin: rpcserver.Bind(func(ctx context.Context, r api.ImageBootstrapRequest) (any, error) {
 			req, err := p.Images.BootstrapRequest(ctx, r.Name, r.Key)
-			if err != nil {
-				return nil, err
-			}
-			return begun(p.Operations.Begin(ctx, req))
+			return p.begin(ctx, req, err)
 		}),
 		api.MethodImageDelete: rpcserver.Bind(func(ctx context.Context, r api.ImageDeleteRequest) (any, error) {
 			return begun(p.Images.Delete(ctx, r.Image, r.Key, p.Operations))

@@ -37,6 +37,14 @@ func (p Parts) operationMethods() map[string]rpcserver.Handler {
 	}
 }
 
+// begin begins what could be made a request.
+func (p Parts) begin(ctx context.Context, req operation.Request, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	return begun(p.Operations.Begin(ctx, req))
+}
+
 func operationFrom(r operation.Record) api.Operation {
 	op := api.Operation{
 		ID: r.ID, Kind: r.Kind, Target: r.Target, Name: r.Name, State: api.OpState(r.State),
