@@ -28,7 +28,8 @@ func (c *Client) VMCreateStatus(ctx context.Context, id string) (api.Operation, 
 	return get[api.Operation](ctx, c, api.MethodVMCreateStatus, api.OpRef{ID: id})
 }
 
-// VMCreateCancel cancels a create, which is then undone.
+// VMCreateCancel cancels a create: what it did is undone, unless the VM was whole
+// already; then only its start is.
 func (c *Client) VMCreateCancel(ctx context.Context, id string) (api.Operation, error) {
 	return get[api.Operation](ctx, c, api.MethodVMCreateCancel, api.OpRef{ID: id})
 }
@@ -122,7 +123,8 @@ func (c *Client) OpWait(ctx context.Context, req api.OpWaitRequest) (api.Operati
 	return get[api.Operation](ctx, c, api.MethodOpWait, req)
 }
 
-// OpCancel cancels an operation, which is then undone.
+// OpCancel cancels an operation: what it did is undone, but for what it keeps. One
+// that has destroyed something already is not cancelled: failed_precondition.
 func (c *Client) OpCancel(ctx context.Context, id string) (api.Operation, error) {
 	return get[api.Operation](ctx, c, api.MethodOpCancel, api.OpRef{ID: id})
 }

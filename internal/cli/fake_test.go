@@ -18,7 +18,8 @@ import (
 
 // fake is a daemon without machines: its VMs are entries, its operations end
 // at the first look, except those on the image or VM "slow", which end when
-// they are cancelled; the VM "broken" does not start.
+// they are cancelled; the VM "broken" does not start. A VM that is whole is
+// kept when its first start fails or is cancelled, as the daemon does.
 type fake struct {
 	dir string
 
@@ -86,8 +87,12 @@ func (f *fake) find(ref string) (*api.VM, error) {
 // begin adds an operation; do is what it does.
 func (f *fake) begin(kind, name string, slow bool, do func() (id string)) api.Operation {
 	noun, _, _ := strings.Cut(kind, ".")
+	target := noun + "/" + name
+	if vm := f.vms[name]; noun == "vm" && vm != nil {
+		target = "vm/" + vm.ID
+	}
 	op := &api.Operation{
-		ID: fmt.Sprintf("0p%014x", len(f.ops)), Kind: kind, Target: noun + "/" + name, Name: name, State: api.OpRunning,
+		ID: fmt.Sprintf("0p%014x", len(f.ops)), Kind: kind, Target: target, Name: name, State: api.OpRunning,
 		Progress: api.Progress{Phase: "working", Done: 1, Total: 4, Unit: "steps"}, StartedAt: time.Now(),
 		Steps: []api.OpStep{{Name: "disks", State: "done", MS: 12}},
 	}
@@ -165,9 +170,7 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 			}
 			op := f.begin(method, vm.Name, vm.Name == "slow", func() string { vm.State = state; return vm.ID })
 			if vm.Name == "broken" {
-				failed := f.ops[len(f.ops)-1]
-				failed.State, vm.State = api.OpFailed, api.StateFailed
-				failed.Error = &api.Error{Kind: api.KindUnavailable, Message: "the VMM did not start", Operation: op.ID}
+				f.fail(vm)
 			}
 			return op, nil
 		})
@@ -199,14 +202,28 @@ func (f *fake) create(r api.VMCreateRequest) (api.Operation, error) {
 	case s.Name == "":
 		s.Name = "calm-otter"
 	}
-	return f.begin("vm.create", s.Name, s.Image == "slow", func() string {
-		vm := f.add(s.Name, api.StateStopped)
+	if !r.Start && s.Image == "slow" { // its disks are never whole
+		return f.begin("vm.create", s.Name, true, nil), nil
+	}
+	vm := f.add(s.Name, api.StateStopped)
+	vm.Spec = s
+	op := f.begin("vm.create", s.Name, s.Image == "slow", func() string {
 		if r.Start {
 			vm.State = api.StateRunning
 		}
-		vm.Spec = s
 		return vm.ID
-	}), nil
+	})
+	if r.Start && s.Name == "broken" {
+		f.fail(vm)
+	}
+	return op, nil
+}
+
+// fail makes the newest operation one whose VMM did not start.
+func (f *fake) fail(vm *api.VM) {
+	op := f.ops[len(f.ops)-1]
+	op.State, op.Result, vm.State = api.OpFailed, nil, api.StateFailed
+	op.Error = &api.Error{Kind: api.KindUnavailable, Message: "the VMM did not start", Operation: op.ID}
 }
 
 func (f *fake) delete(r api.VMDeleteRequest) (api.Operation, error) {
@@ -254,16 +271,26 @@ func (f *fake) wait(ctx context.Context, r api.OpWaitRequest) (api.Operation, er
 	}
 }
 
+// events are three of a daemon that was killed since: the numbers that it had
+// reserved are skipped, up to the newest one.
 func (f *fake) events(ctx context.Context, r api.EventWatchRequest) (batch api.EventBatch, _ error) {
-	batch.Last = 3
+	batch.Last, batch.Gap = 8195, r.Since >= 0 && r.Since < 8195
 	for seq := r.Since + 1; r.Since >= 0 && seq <= 3; seq++ {
 		batch.Events = append(batch.Events, api.Event{
-			Seq: uint64(seq), Time: time.Unix(0, 0).UTC(), Type: "vm.started", Target: "vm/1", Name: "web", Message: fmt.Sprintf("message %d\x1b", seq),
+			Seq: uint64(seq), Time: time.Unix(0, 0).UTC(), Type: "vm.running", Target: "vm/1", Name: "web", Message: fmt.Sprintf("message %d\x1b", seq),
 		})
 	}
-	if r.Since >= 3 {
-		<-ctx.Done()
+	if len(batch.Events) > 0 || r.Since < 0 {
+		return batch, nil
+	}
+	wait := time.Duration(r.WaitMS) * time.Millisecond
+	if wait <= 0 {
+		wait = time.Minute
+	}
+	select {
+	case <-time.After(wait):
+		return batch, nil
+	case <-ctx.Done():
 		return batch, ctx.Err()
 	}
-	return batch, nil
 }

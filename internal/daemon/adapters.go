@@ -34,7 +34,7 @@ func (s imageSource) Ensure(ctx context.Context, name, holder string, report ope
 }
 
 func (s imageSource) Get(ctx context.Context, id string) (vm.Image, error) {
-	img, err := s.images.Find(ctx, id)
+	img, err := s.images.Get(ctx, id)
 	return vmImage(img), err
 }
 

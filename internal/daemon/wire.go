@@ -27,8 +27,8 @@ type parts struct {
 	vms    *vm.Manager
 }
 
-// wire makes the parts in the order of their needs, lets the VMs be joined, and
-// takes up what an earlier daemon left unfinished. close is its reverse.
+// wire makes the parts in the order of their needs, and starts the manager of
+// the VMs, which takes up what an earlier daemon left. close is its reverse.
 func (d *Daemon) wire(ctx context.Context) (_ *parts, err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -53,13 +53,7 @@ func (d *Daemon) wire(ctx context.Context) (_ *parts, err error) {
 	p.images = d.newImages(p)
 	p.vms = d.newVMs(p, d.newRuntime(self), d.newKernels(agent))
 	p.ops = d.newOperations(p)
-	if err := p.vms.Start(ctx, p.ops); err != nil {
-		return nil, err
-	}
-	if err := p.ops.Recover(ctx); err != nil {
-		return nil, err
-	}
-	return p, nil
+	return p, p.vms.Start(ctx, p.ops)
 }
 
 // close stops the parts in the reverse order of their making. Operations are

@@ -141,6 +141,7 @@ func send(ctx context.Context, conn *http.ClientConn, method, path string, body 
 	if err != nil {
 		return nil, err
 	}
+	req.Header.Set("User-Agent", "") // sends none
 	return conn.RoundTrip(req)
 }
 

@@ -34,8 +34,6 @@ func Main(version string, argv []string) int {
 	switch name := filepath.Base(argv[0]); {
 	case name == agent.Name:
 		return exit(runAgent(version))
-	case name == power.InitName && os.Getpid() == 1:
-		return exit(power.RunInit())
 	case name == "shutdown" && os.Getpid() == 1:
 		power.Shutdown(verb)
 	case name == "init" && os.Getpid() == 1:

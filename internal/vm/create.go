@@ -113,6 +113,7 @@ func (m *Manager) planCreate(op operation.Record) (operation.Plan, error) {
 			},
 		},
 		Result: func() any { return map[string]string{"id": p.ID} },
+		Fail:   func(context.Context, error) { m.removeUnneeded(p.ID) },
 	}
 	if p.Start {
 		plan.Steps = append(plan.Steps, m.startSteps(startParams{ID: p.ID, BootID: p.BootID})...)
@@ -123,7 +124,7 @@ func (m *Manager) planCreate(op operation.Record) (operation.Plan, error) {
 // recorded makes a check of what the store knows of a VM.
 func (m *Manager) recorded(id string, known func(Record) bool) func(context.Context) (bool, error) {
 	return func(ctx context.Context) (bool, error) {
-		r, err := m.Store.VM(ctx, id)
+		r, err := m.Store.VMByID(ctx, id)
 		if err != nil {
 			return false, ignoreMissing(err)
 		}
@@ -133,7 +134,7 @@ func (m *Manager) recorded(id string, known func(Record) bool) func(context.Cont
 
 // reserve stores the VM's record; a record of this very VM is its own.
 func (m *Manager) reserve(ctx context.Context, p createParams) error {
-	if _, err := m.Store.VM(ctx, p.ID); err == nil {
+	if _, err := m.Store.VMByID(ctx, p.ID); err == nil {
 		return nil
 	} else if fault.KindOf(err) != fault.NotFound {
 		return err
@@ -162,7 +163,7 @@ func (m *Manager) bindKernel(ctx context.Context, p createParams, report operati
 func (m *Manager) makeDisks(ctx context.Context, p createParams, report operation.Report) error {
 	phase(report, "making the disks")
 	begin := m.cfg.Now()
-	r, err := m.Store.VM(ctx, p.ID)
+	r, err := m.Store.VMByID(ctx, p.ID)
 	if err != nil {
 		return err
 	}
@@ -195,15 +196,12 @@ func (m *Manager) setMade(ctx context.Context, id string) error {
 	return m.update(ctx, id, func(r *Record) { r.Made = true })
 }
 
-// update changes a stored record; the caller holds the VM's claim, or changes
-// only what nobody else does.
+// update changes a stored record; change does no I/O.
 func (m *Manager) update(ctx context.Context, id string, change func(*Record)) error {
-	r, err := m.Store.VM(ctx, id)
-	if err != nil {
-		return err
-	}
-	change(&r)
-	return m.Store.UpdateVM(ctx, r)
+	return m.Store.ChangeVM(ctx, id, func(r *Record) bool {
+		change(r)
+		return true
+	})
 }
 
 // ignoreMissing makes a missing VM no error.

@@ -3,9 +3,12 @@ package vm_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,11 +34,14 @@ type rig struct {
 	vms    *vm.Manager
 	ops    *operation.Registry
 	store  *store.Store
+	wrap   func(vm.Store) vm.Store // what the Manager has for a store
 	events *event.Log
+
+	stopTimeout time.Duration
 }
 
 func newRig(t *testing.T) *rig {
-	r := &rig{t: t, dir: t.TempDir(), host: fake.New(), parts: &fakeParts{}}
+	r := &rig{t: t, dir: t.TempDir(), host: fake.New(), parts: &fakeParts{}, stopTimeout: time.Minute}
 	r.open()
 	t.Cleanup(r.close)
 	return r
@@ -55,14 +61,18 @@ func (r *rig) open() {
 		r.t.Fatal(err)
 	}
 	claims := claim.NewTable()
+	vms := vm.Store(db)
+	if r.wrap != nil {
+		vms = r.wrap(db)
+	}
 	r.vms = vm.New(vm.Parts{
-		Store: db, Runtime: r.host, Images: r.parts, Kernels: kernels{}, Work: r.parts, VMMs: r.parts,
+		Store: vms, Runtime: r.host, Images: r.parts, Kernels: kernels{}, Work: r.parts, VMMs: r.parts,
 		Disks:    map[string]disk.Driver{"guestcow": r.parts},
 		Networks: map[string]network.Driver{"user": r.parts},
 		Claims:   claims, Events: r.events, Log: log,
-	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: 50 * time.Millisecond})
+	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: r.stopTimeout})
 	r.ops = operation.New(db, claims, r.events, log, operation.Config{Planners: r.vms.Planners()})
-	if err := errors.Join(r.vms.Start(ctx, r.ops), r.ops.Recover(ctx), r.vms.CleanUp(ctx)); err != nil {
+	if err := r.vms.Start(ctx, r.ops); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -130,6 +140,29 @@ func (r *rig) await(what string, ok func() bool) {
 			r.t.Fatalf("waited in vain for: %s", what)
 		}
 	}
+}
+
+// told are the types of a VM's events so far, without "vm.".
+func (r *rig) told(name string) (types []string) {
+	r.t.Helper()
+	v, err := r.vms.Inspect(r.t.Context(), name)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	events, _, _, err := r.events.Since(r.t.Context(), 0, "vm/"+v.ID, 0)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, e := range events {
+		types = append(types, strings.TrimPrefix(e.Type, "vm."))
+	}
+	return types
+}
+
+// tells checks that they become these.
+func (r *rig) tells(name string, want ...string) {
+	r.t.Helper()
+	r.await(fmt.Sprint(want), func() bool { return slices.Equal(r.told(name), want) })
 }
 
 // fakeParts are image, disks and network in one, with a fault where asked.

@@ -24,9 +24,16 @@ const (
 
 var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
+// idForm is how the IDs of VMs and of other things look.
+var idForm = regexp.MustCompile(`^([0-9a-f]{12}|[0-9a-f]{16})$`)
+
 // CheckName refuses what can be no VM's name: a name is a DNS label, because
-// NAME.vm is its address.
+// NAME.vm is its address, and it is never taken for an ID.
 func CheckName(name string) error {
+	if idForm.MatchString(name) {
+		return fault.New(fault.Invalid, "Use a name that is not just 12 or 16 hexadecimal digits.",
+			"%q cannot be a VM's name: it looks like an ID", name)
+	}
 	if nameForm.MatchString(name) {
 		return nil
 	}

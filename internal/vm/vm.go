@@ -52,15 +52,21 @@ type Boot struct {
 	Exit      *machine.Exit   `json:"exit,omitempty"`   // nil while it runs
 }
 
-// Store keeps VMs. Names are unique; a ref is a name, an ID or a unique ID
-// prefix. Missing rows are fault.NotFound, a taken name is fault.Exists, an
+// mayRun reports whether a boot began whose end is not known.
+func (r Record) mayRun() bool { return r.Boot != nil && r.Boot.Exit == nil }
+
+// Store keeps VMs. Names are unique; a ref is what a user types: a name, an ID
+// or a unique ID prefix, in that order. Missing rows are fault.NotFound, a taken name is fault.Exists, an
 // ambiguous prefix fault.Invalid.
 type Store interface {
 	InsertVM(ctx context.Context, r Record) error
-	UpdateVM(ctx context.Context, r Record) error
+	// ChangeVM changes a VM in one transaction, so that no other change is lost;
+	// nothing is stored where change, which does no I/O, returns false.
+	ChangeVM(ctx context.Context, id string, change func(*Record) bool) error
 	DeleteVM(ctx context.Context, id string) error // a missing one is no error
 	VM(ctx context.Context, ref string) (Record, error)
-	VMs(ctx context.Context) ([]Record, error) // by name
+	VMByID(ctx context.Context, id string) (Record, error) // by nothing else
+	VMs(ctx context.Context) ([]Record, error)             // by name
 }
 
 // State is the state of a VM, derived from facts.

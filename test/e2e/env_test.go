@@ -21,7 +21,7 @@ import (
 )
 
 // deadline bounds every single command of a test.
-const deadline = 2 * time.Minute
+const deadline = 5 * time.Minute
 
 // shared is the environment of all tests that need no daemon of their own.
 var shared *env
@@ -37,9 +37,19 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
+		defer func() { os.RemoveAll(templateDir) }()
 		shared = &env{dir: dir}
+		if err := shared.seed(); err != nil {
+			fmt.Fprintln(os.Stderr, "seeding:", err)
+			return 1
+		}
 		defer shared.shutdown()
-		return m.Run()
+		code := m.Run()
+		if err := writeVariant(os.Getenv("BANGER_TEST_VARIANT")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return code
 	}()
 	os.Exit(code)
 }
@@ -57,9 +67,19 @@ func common(t *testing.T) *env {
 	return shared
 }
 
-// private makes an environment of this test's own, with the image already in
-// it unless bare.
+// private makes an environment of this test's own, with the seed, if there is
+// one.
 func private(t *testing.T, extra ...string) *env {
+	t.Helper()
+	e := bare(t, extra...)
+	if err := e.seed(); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// bare makes an environment of this test's own that has nothing yet.
+func bare(t *testing.T, extra ...string) *env {
 	t.Helper()
 	needVMs(t)
 	dir, err := os.MkdirTemp("", "banger-e2e-"+strings.ToLower(t.Name()[:min(len(t.Name()), 12)])+"-")
@@ -77,11 +97,14 @@ func private(t *testing.T, extra ...string) *env {
 	return e
 }
 
+// needVMs skips the test where no VM may be booted. Several run at once:
+// most of a test's time its guest, which has one CPU, boots.
 func needVMs(t *testing.T) {
 	t.Helper()
 	if os.Getenv("BANGER_TEST_VM") == "" {
 		t.Skip("BANGER_TEST_VM is not set: no VM is booted")
 	}
+	t.Parallel()
 }
 
 // program is the path of a program that make build made, or that
@@ -196,6 +219,7 @@ func (e *env) inspect(t *testing.T, name string) api.VM {
 	if err := json.Unmarshal([]byte(r.stdout), &v); err != nil {
 		t.Fatalf("inspect --json: %v\n%s", err, r.stdout)
 	}
+	saw(v)
 	return v
 }
 

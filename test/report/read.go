@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -30,15 +31,18 @@ type timing struct {
 // results are what a run of tests came to.
 type results struct {
 	passed  int
+	passes  []string
 	failed  []string // tests and packages
 	skipped []string
 	outputs map[string]string
 	timings []timing
 	noise   []string // lines that are no events
+
+	running map[string]bool
 }
 
 func read(from io.Reader) (*results, error) {
-	r := &results{outputs: make(map[string]string)}
+	r := &results{outputs: make(map[string]string), running: make(map[string]bool)}
 	outputs := make(map[string]*strings.Builder)
 	scan := bufio.NewScanner(from)
 	scan.Buffer(nil, 16<<20)
@@ -56,6 +60,8 @@ func read(from io.Reader) (*results, error) {
 		}
 		r.count(e)
 	}
+	// A run that is cut short (by its time-out, say) ends its package alone.
+	r.failed = append(r.failed, slices.Sorted(maps.Keys(r.running))...)
 	for _, key := range r.failed {
 		if out := outputs[key]; out != nil {
 			r.outputs[key] = out.String()
@@ -66,11 +72,20 @@ func read(from io.Reader) (*results, error) {
 
 func (r *results) count(e event) {
 	switch e.Action {
+	case "run":
+		r.running[e.key()] = true
+	case "pass", "fail", "skip":
+		delete(r.running, e.key())
+	}
+	switch e.Action {
 	case "fail", "build-fail":
-		r.failed = append(r.failed, e.key())
+		if !slices.Contains(r.failed, e.key()) {
+			r.failed = append(r.failed, e.key())
+		}
 	case "pass":
 		if e.Test != "" {
 			r.passed++
+			r.passes = append(r.passes, e.key())
 		}
 	case "skip":
 		if e.Test != "" {

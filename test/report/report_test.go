@@ -1,11 +1,16 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/banger-vm/banger/test/matrix/result"
 )
 
 func line(action, test string, more string) string {
@@ -40,6 +45,20 @@ func TestReport(t *testing.T) {
 			err:   "1 failed",
 			last:  "1 passed, 1 failed, 0 skipped",
 			has:   []string{"--- FAIL internal/x\npanic\n"},
+		},
+		{
+			name:  "a test that a time-out cut short",
+			lines: []string{line("run", "TestA", ""), line("output", "TestA", `,"Output":"goroutine 1\n"`), line("fail", "", "")},
+			err:   "2 failed",
+			last:  "0 passed, 2 failed, 0 skipped",
+			has:   []string{"--- FAIL internal/x TestA\ngoroutine 1\n"},
+		},
+		{
+			name:  "a package that is said to fail twice",
+			lines: []string{line("pass", "TestA", ""), line("fail", "", ""), line("output", "", `,"Output":"exit code 2\n"`), line("fail", "", "")},
+			err:   "1 failed",
+			last:  "1 passed, 1 failed, 0 skipped",
+			has:   []string{"--- FAIL internal/x\nexit code 2\n"},
 		},
 		{
 			name: "a package that does not compile",
@@ -90,7 +109,7 @@ func TestReport(t *testing.T) {
 				}
 			}
 			var out strings.Builder
-			err := run(&out, events, skips)
+			err := run(&out, events, skips, "", "")
 			if (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
 				t.Errorf("the error is %v, not %q", err, tc.err)
 			}
@@ -120,5 +139,41 @@ func TestTheSlowestTenAreTold(t *testing.T) {
 	slow := r.slowest(slowest)
 	if len(slow) != 10 || slow[0].key != "internal/x Test19" || slow[9].key != "internal/x Test10" {
 		t.Errorf("the slowest are %v", slow)
+	}
+}
+
+func TestResults(t *testing.T) {
+	dir := t.TempDir()
+	events, skips, out := filepath.Join(dir, "events"), filepath.Join(dir, "skips"), filepath.Join(dir, "results")
+	lines := strings.Join([]string{
+		line("pass", "TestGuestPowersOff", ""), line("pass", "TestGuestPowersOff/again", ""), line("fail", "TestRealVMMKilled", ""), line("skip", "TestTTY", ""),
+	}, "\n")
+	variant := filepath.Join(dir, "variant")
+	for path, text := range map[string]string{
+		events: lines, skips: "internal/x TestTTY no terminal here\n", variant: `{"vmm":"qemu/tcg","disk":"copy","user":"root"}`,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := run(io.Discard, events, skips, out, variant); err == nil {
+		t.Error("a failed test is no error")
+	}
+	var got []result.Result
+	data, err := os.ReadFile(out)
+	if err == nil {
+		err = json.Unmarshal(data, &got)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	on := result.Variant{VMM: "qemu/tcg", Disk: "copy", User: "root"}
+	want := []result.Result{
+		{Feature: "guest powers off", Variant: on, Result: result.Pass},
+		{Feature: "VMM killed", Variant: on, Result: result.Fail},
+		{Feature: "TTY", Variant: on, Result: result.Skip, Reason: "no terminal here"},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }

@@ -52,7 +52,10 @@ func (a *Agent) handler() http.Handler {
 	mux.HandleFunc("GET "+wire.PathWatch, a.serveWatch)
 	mux.HandleFunc("POST "+wire.PathPower, a.servePower)
 	mux.Handle("POST "+wire.PathExec, a.exec)
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["Date"] = nil // nobody reads it
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func (a *Agent) serveHello(w http.ResponseWriter, _ *http.Request) {

@@ -1,6 +1,6 @@
 // Package boot is banger-guest as /init of the initramfs: it makes the guest's
 // root from its drives, moves into it, starts the agent, waits until that has
-// set this VM's identity, and hands over to the image's own init.
+// set this VM's identity, and hands over to the image's own init, or is it.
 package boot
 
 import (
@@ -38,7 +38,7 @@ type boot struct {
 }
 
 // Run boots the guest. It never returns: in the end the process is the image's
-// init, or PID 1 of a guest without one, or the guest is off.
+// init, or the init of a guest without one, or the guest is off.
 func Run() {
 	defer func() {
 		if r := recover(); r != nil {
@@ -147,7 +147,7 @@ func (b *boot) note(format string, a ...any) {
 func (b *boot) handOver() error {
 	init := findInit()
 	b.report.Init = power.InitKind(init)
-	power.PassOn() // commands run from the moment that the agent does
+	stop := power.PassOn() // commands run from the moment that the agent does
 	if err := b.startAgent(); err != nil {
 		return err
 	}
@@ -164,6 +164,5 @@ func (b *boot) handOver() error {
 		err := syscall.Exec(init, []string{init}, initEnv)
 		b.note("the image's init %s does not run: %v", init, err)
 	}
-	err := syscall.Exec(guestPath, []string{power.InitName}, initEnv)
-	return fmt.Errorf("becoming the guest's init: %w", err)
+	return power.RunInit(stop)
 }

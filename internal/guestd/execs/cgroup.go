@@ -1,47 +1,129 @@
 package execs
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// cgroups makes a cgroup for each command, where cgroup v2 is mounted. Early in
-// a boot it is not yet, so that is looked up each time until it is.
+// maxIdle is how many cgroups wait for the next commands.
+const maxIdle = 8
+
+// cgroups gives each command a cgroup, where cgroup v2 is mounted. Early in a
+// boot it is not yet, so that is looked up each time until it is. Making and
+// removing one costs as much as a fork, so those that ended empty serve again.
 type cgroups struct {
 	root string
 
 	mu   sync.Mutex
 	base string // where ours are, "" until made
+	made int
+	idle []*cgroup
+	over bool // none is kept any more
 }
 
 // cgroup is one command's.
 type cgroup struct {
 	dir    string
-	fd     *os.File
+	fd     *os.File // the directory
+	events *os.File // its cgroup.events
 	killed bool
 }
 
-// make makes a cgroup; nil where there can be none.
-func (c *cgroups) make(id string) *cgroup {
+// take returns an empty cgroup; nil where there can be none.
+func (c *cgroups) take() *cgroup {
+	c.mu.Lock()
+	if n := len(c.idle); n > 0 {
+		g := c.idle[n-1]
+		c.idle = c.idle[:n-1]
+		c.mu.Unlock()
+		return g
+	}
+	c.mu.Unlock()
+	return c.make()
+}
+
+func (c *cgroups) make() *cgroup {
 	base := c.ready()
 	if base == "" {
 		return nil
 	}
-	dir := filepath.Join(base, "exec-"+id)
+	c.mu.Lock()
+	c.made++
+	dir := filepath.Join(base, "exec-"+strconv.Itoa(c.made))
+	c.mu.Unlock()
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		c.forget()
 		return nil
 	}
-	fd, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
+	fd, err := openRaw(dir, syscall.O_DIRECTORY)
 	if err != nil {
 		return nil
 	}
-	return &cgroup{dir: dir, fd: fd}
+	events, err := openRaw(filepath.Join(dir, "cgroup.events"), 0)
+	if err != nil {
+		_ = fd.Close() // opened for reading only
+		return nil
+	}
+	return &cgroup{dir: dir, fd: fd, events: events}
+}
+
+// openRaw opens for reading a file that is not to be polled.
+func openRaw(path string, flags int) (*os.File, error) {
+	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC|flags, 0)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// put takes a command's cgroup back: to serve again if nothing is left in it.
+func (c *cgroups) put(g *cgroup) error {
+	if !g.killed && g.childless() && g.empty() {
+		c.mu.Lock()
+		keep := len(c.idle) < maxIdle && !c.over
+		if keep {
+			c.idle = append(c.idle, g)
+		}
+		c.mu.Unlock()
+		if keep {
+			return nil
+		}
+	}
+	return g.remove()
+}
+
+// close removes the cgroups that wait; those in use are removed by put.
+func (c *cgroups) close() error {
+	c.mu.Lock()
+	idle := c.idle
+	c.idle, c.over = nil, true
+	c.mu.Unlock()
+	var err error
+	for _, g := range idle {
+		err = errors.Join(err, g.remove())
+	}
+	return err
+}
+
+// empty reports whether no process is in the cgroup or below it.
+func (g *cgroup) empty() bool {
+	var buf [256]byte
+	n, err := g.events.ReadAt(buf[:], 0)
+	return (err == nil || errors.Is(err, io.EOF)) && bytes.Contains(buf[:n], []byte("populated 0\n"))
+}
+
+// childless reports whether no cgroup was made in it.
+func (g *cgroup) childless() bool {
+	var st syscall.Stat_t
+	return syscall.Fstat(int(g.fd.Fd()), &st) == nil && st.Nlink == 2
 }
 
 func (c *cgroups) ready() string {
@@ -74,7 +156,7 @@ func (c *cgroups) forget() {
 
 // kill ends all processes in the cgroup; false where that cannot be done.
 func (g *cgroup) kill() bool {
-	if syscall.Rmdir(g.dir) == nil { // the usual case: it is empty
+	if g.empty() { // the usual case
 		return true
 	}
 	// Without O_CREATE: a file that is not there means an old kernel.
@@ -91,7 +173,7 @@ func (g *cgroup) kill() bool {
 // remove removes the cgroup and those that the command has made in it; what
 // was killed needs a moment to be gone.
 func (g *cgroup) remove() error {
-	_ = g.fd.Close() // opened for reading only
+	_, _ = g.fd.Close(), g.events.Close() // opened for reading only
 	err := removeTree(g.dir)
 	for wait := time.Millisecond; g.killed && errors.Is(err, syscall.EBUSY) && wait < time.Second; wait *= 2 {
 		time.Sleep(wait)

@@ -118,6 +118,12 @@ func TestNothingIsLeftOfACommand(t *testing.T) {
 				t.Skip("cgroup v2 is not mounted here, or this is not root")
 			}
 			cfg.Grace = 100 * time.Millisecond
+			groups := filepath.Join(cfg.CgroupRoot, "banger", "exec-*")
+			t.Cleanup(func() {
+				if left, _ := filepath.Glob(groups); len(left) > 0 {
+					t.Errorf("cgroups left: %v", left)
+				}
+			})
 			r := newRig(t, cfg)
 			script := "sleep 1000 & echo $!"
 			if name == "cgroup" { // even what has left the group
@@ -128,9 +134,15 @@ func TestNothingIsLeftOfACommand(t *testing.T) {
 				t.Errorf("the exit is %+v", exit)
 			}
 			eventually(t, "what it started is gone", func() bool { return !alive(pid) })
-			left, _ := filepath.Glob(filepath.Join(cfg.CgroupRoot, "banger", "exec-*"))
-			if len(left) > 0 {
-				t.Errorf("cgroups left: %v", left)
+			kept, _ := filepath.Glob(groups) // for the next command
+			for _, dir := range kept {
+				procs, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+				if err != nil || len(procs) > 0 {
+					t.Errorf("%s holds %q (%v)", dir, procs, err)
+				}
+			}
+			if _, exit := r.run(api.ExecSpec{}, "true"); exit.Code != 0 {
+				t.Errorf("the next command's exit is %+v", exit)
 			}
 		})
 	}

@@ -45,7 +45,7 @@ func (x *execution) start(p *plan) {
 	err := x.openLogs()
 	exit := api.ExecExit{Code: 125}
 	if err == nil {
-		x.proc, exit.Code, err = p.run(x.server.cgroups, x.id)
+		x.proc, exit.Code, err = x.server.run(p)
 	}
 	if err != nil {
 		exit.Error = err.Error()
@@ -153,7 +153,7 @@ func (x *execution) supervise(drained <-chan struct{}) {
 	x.proc.endOutputs(grace)
 	<-drained
 	x.end.Receiver(stream.Stdin).Stop()
-	x.proc.release(x.server.log)
+	x.proc.release(x.server.cgroups, x.server.log)
 	x.finish(exit)
 }
 

@@ -1,13 +1,15 @@
 package execs
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"syscall"
 )
 
-// files makes the command's stdin, stdout and stderr, and the process with our
-// ends of them.
-func (p *plan) files() (theirs []*os.File, proc *process, err error) {
+// files makes the command's stdin, stdout and stderr, as bare descriptors that
+// the poller never learns of, and the process with our ends of them.
+func (p *plan) files() (theirs []uintptr, proc *process, err error) {
 	uid := int(p.user.uid)
 	if p.spec.TTY {
 		master, slave, err := openTerminal(p.spec.Rows, p.spec.Cols, uid)
@@ -15,29 +17,39 @@ func (p *plan) files() (theirs []*os.File, proc *process, err error) {
 			return nil, nil, err
 		}
 		proc := &process{tty: master, stdin: master, stdout: &output{file: master}}
-		return []*os.File{slave, slave, slave}, proc, nil
+		return []uintptr{slave, slave, slave}, proc, nil
 	}
 	var ours []*os.File
 	for i := range 3 {
-		r, w, err := os.Pipe()
+		our, their, err := pipe(i == 0, uid)
 		if err != nil {
-			closeAll(append(ours, theirs...))
+			closeAll(ours)
+			closeFDs(theirs)
 			return nil, nil, fmt.Errorf("making a pipe for the command: %w", err)
 		}
-		if i == 0 {
-			r, w = w, r
-		}
-		ours, theirs = append(ours, r), append(theirs, w)
-		if uid == os.Geteuid() {
-			continue
-		}
-		// So that it can open /dev/stdout and the like.
-		if err := w.Chown(uid, -1); err != nil {
-			closeAll(append(ours, theirs...))
-			return nil, nil, fmt.Errorf("giving the command its pipe: %w", err)
-		}
+		ours, theirs = append(ours, our), append(theirs, uintptr(their))
 	}
 	return theirs, &process{stdin: ours[0], stdout: &output{file: ours[1]}, stderr: &output{file: ours[2]}}, nil
+}
+
+// pipe makes a pipe that the command reads from, or else writes to.
+func pipe(reads bool, uid int) (our *os.File, their int, err error) {
+	var fds [2]int
+	if err := syscall.Pipe2(fds[:], syscall.O_CLOEXEC); err != nil {
+		return nil, 0, err
+	}
+	ourFD, their := fds[0], fds[1]
+	if reads {
+		ourFD, their = their, ourFD
+	}
+	err = syscall.SetNonblock(ourFD, true)
+	if err == nil && uid != os.Geteuid() { // so that it can open /dev/stdout and the like
+		err = syscall.Fchown(their, uid, -1)
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, syscall.Close(ourFD), syscall.Close(their))
+	}
+	return os.NewFile(uintptr(ourFD), "pipe"), their, nil
 }
 
 // abort gives up what was made for a command that did not start.
@@ -49,6 +61,15 @@ func (p *process) abort() {
 	closeAll(files)
 	if p.cgroup != nil {
 		_ = p.cgroup.remove() // it is empty
+	}
+}
+
+// closeFDs closes descriptors; a terminal's is there three times.
+func closeFDs(fds []uintptr) {
+	for i, fd := range fds {
+		if i == 0 || fd != fds[i-1] {
+			_ = syscall.Close(int(fd)) // nothing was written
+		}
 	}
 }
 

@@ -43,7 +43,7 @@ func (s *Server) plan(spec *api.ExecSpec) (*plan, *wire.ExecFail) {
 }
 
 // run starts the command. An error comes with the exit code that stands for it.
-func (p *plan) run(groups *cgroups, id string) (*process, int, error) {
+func (s *Server) run(p *plan) (*process, int, error) {
 	cwd, err := p.cwd()
 	if err != nil {
 		return nil, codeNoExec, err
@@ -52,32 +52,38 @@ func (p *plan) run(groups *cgroups, id string) (*process, int, error) {
 	if err != nil {
 		return nil, code, err
 	}
-	files, proc, err := p.files()
+	theirs, proc, err := p.files()
 	if err != nil {
 		return nil, codeBanger, err
 	}
-	sys := &syscall.SysProcAttr{Setsid: true, Setctty: p.spec.TTY}
-	if proc.cgroup = groups.make(id); proc.cgroup != nil {
-		sys.UseCgroupFD, sys.CgroupFD = true, int(proc.cgroup.fd.Fd())
-	}
-	if int(p.user.uid) != os.Geteuid() || os.Geteuid() == 0 {
-		sys.Credential = &syscall.Credential{Uid: p.user.uid, Gid: p.user.gid, Groups: p.user.groups}
-	}
-	attr := &os.ProcAttr{Dir: cwd, Env: p.env, Files: files, Sys: sys}
-	proc.proc, err = startProcess(path, argv, attr)
-	for i, f := range files {
-		if i == 0 || f != files[i-1] {
-			_ = f.Close() // the command has its own
+	defer closeFDs(theirs) // the command has its own
+	attr := &syscall.ProcAttr{Dir: cwd, Env: p.env, Files: theirs}
+	for again := true; ; again = false {
+		proc.cgroup = s.cgroups.take()
+		attr.Sys = p.attributes(proc.cgroup)
+		proc.child, err = s.forker.start(path, argv, attr)
+		if proc.cgroup == nil || !errors.Is(err, syscall.ENODEV) || !again {
+			break
 		}
+		_ = proc.cgroup.remove() // it was removed under us
 	}
 	if err != nil {
 		proc.abort()
 		code, err = startError(path, cwd, err)
 		return nil, code, err
 	}
-	// The agent is never killed for memory; its commands are no better than others.
-	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", proc.proc.Pid), []byte("0"), 0) // it may have ended
 	return proc, 0, nil
+}
+
+func (p *plan) attributes(group *cgroup) *syscall.SysProcAttr {
+	sys := &syscall.SysProcAttr{Setsid: true, Setctty: p.spec.TTY}
+	if group != nil {
+		sys.UseCgroupFD, sys.CgroupFD = true, int(group.fd.Fd())
+	}
+	if euid := os.Geteuid(); int(p.user.uid) != euid || euid == 0 {
+		sys.Credential = &syscall.Credential{Uid: p.user.uid, Gid: p.user.gid, Groups: p.user.groups}
+	}
+	return sys
 }
 
 // cwd is where the command starts; a home that is not there is no reason not to.

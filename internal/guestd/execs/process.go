@@ -1,11 +1,9 @@
 package execs
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -20,7 +18,7 @@ const hangUpGrace = 2 * time.Second
 
 // process is a command that runs, with our ends of its pipes or terminal.
 type process struct {
-	proc           *os.Process
+	child          *child
 	cgroup         *cgroup  // nil: there are none
 	tty            *os.File // the terminal's master side, or nil
 	stdin          *os.File // tty, or a pipe
@@ -30,33 +28,19 @@ type process struct {
 	gone bool // the process was waited for
 }
 
-// defaultSlack is the timer slack that Linux gives a process, in ns.
-const defaultSlack = 50_000
-
-// startProcess starts a command with ordinary timers: the agent's threads have
-// their own slack, which the command would inherit from the one that forks.
-func startProcess(path string, argv []string, attr *os.ProcAttr) (*os.Process, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, defaultSlack, 0, 0, 0); err != nil {
-		return nil, fmt.Errorf("setting the command's timer slack: %w", err)
-	}
-	return os.StartProcess(path, argv, attr)
-}
-
 // wait waits for the command's own process.
 func (p *process) wait() api.ExecExit {
-	state, err := p.proc.Wait()
+	status, err := p.child.wait()
 	p.mu.Lock()
 	p.gone = true
 	p.mu.Unlock()
 	if err != nil {
 		return api.ExecExit{Code: 125, Error: "waiting for the command failed: " + err.Error()}
 	}
-	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		return api.ExecExit{Code: 128 + int(ws.Signal()), Signal: int(ws.Signal())}
+	if status.Signaled() {
+		return api.ExecExit{Code: 128 + int(status.Signal()), Signal: int(status.Signal())}
 	}
-	return api.ExecExit{Code: state.ExitCode()}
+	return api.ExecExit{Code: status.ExitStatus()}
 }
 
 // signal sends a signal to the command's process group; those of a keyboard go
@@ -67,7 +51,7 @@ func (p *process) signal(n int) {
 	if p.gone {
 		return
 	}
-	group := p.proc.Pid
+	group := p.child.pid
 	if p.tty != nil && fromKeyboard(syscall.Signal(n)) {
 		if fg, err := p.foreground(); err == nil && fg > 0 {
 			group = fg
@@ -119,7 +103,7 @@ func (p *process) killAll() {
 	if p.cgroup != nil && p.cgroup.kill() {
 		return
 	}
-	_ = syscall.Kill(-p.proc.Pid, syscall.SIGKILL) // ESRCH: nothing is left
+	_ = syscall.Kill(-p.child.pid, syscall.SIGKILL) // ESRCH: nothing is left
 }
 
 // hangUp asks the command to end, and makes it.
@@ -131,6 +115,7 @@ func (p *process) hangUp() {
 		defer p.mu.Unlock()
 		if !p.gone {
 			p.killAll()
+			_ = syscall.Kill(-p.child.pid, syscall.SIGKILL) // a login may have left the cgroup
 		}
 	})
 }
@@ -141,14 +126,14 @@ func (p *process) endOutputs(grace time.Duration) {
 }
 
 // release frees what the command used.
-func (p *process) release(log *slog.Logger) {
+func (p *process) release(groups *cgroups, log *slog.Logger) {
 	for _, f := range []io.Closer{p.stdin, p.stdout.file} {
 		_ = f.Close() // closed before, mostly
 	}
 	if p.cgroup == nil {
 		return
 	}
-	if err := p.cgroup.remove(); err != nil {
+	if err := groups.put(p.cgroup); err != nil {
 		log.Debug("a command's cgroup stays: what it started still runs", "err", err)
 	}
 }

@@ -9,39 +9,41 @@ import (
 
 // openTerminal makes a pseudo-terminal. The slave side is opened through the
 // master, so that no /dev/pts is needed.
-func openTerminal(rows, cols uint16, owner int) (master, slave *os.File, err error) {
+func openTerminal(rows, cols uint16, owner int) (master *os.File, slave uintptr, err error) {
 	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, nil, fmt.Errorf("opening a terminal: %w", err)
+		return nil, 0, fmt.Errorf("opening a terminal: %w", err)
 	}
 	// Non-blocking already, so NewFile puts it into the poller: Close ends reads.
 	master = os.NewFile(uintptr(fd), "/dev/ptmx")
+	opened := false
 	if err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err == nil {
 		slave, err = peer(fd)
+		opened = err == nil
 	}
 	if err == nil {
 		err = setSize(master, rows, cols)
 	}
 	if err == nil && owner != os.Geteuid() {
-		err = slave.Chown(owner, -1)
+		err = unix.Fchown(int(slave), owner, -1)
 	}
 	if err != nil {
 		_ = master.Close() // the first error is the one to tell
-		if slave != nil {
-			_ = slave.Close()
+		if opened {
+			_ = unix.Close(int(slave))
 		}
-		return nil, nil, fmt.Errorf("setting a terminal up: %w", err)
+		return nil, 0, fmt.Errorf("setting a terminal up: %w", err)
 	}
 	return master, slave, nil
 }
 
-func peer(master int) (*os.File, error) {
+func peer(master int) (uintptr, error) {
 	fd, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(master), unix.TIOCGPTPEER,
 		unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
 	if errno != 0 {
-		return nil, errno
+		return 0, errno
 	}
-	return os.NewFile(fd, "pts"), nil
+	return fd, nil
 }
 
 func setSize(tty *os.File, rows, cols uint16) error {

@@ -56,6 +56,7 @@ type Server struct {
 	users   *users
 	env     *defaultEnv
 	cgroups *cgroups
+	forker  *forker
 
 	mu    sync.Mutex
 	execs map[string]*execution
@@ -69,6 +70,7 @@ func New(log *slog.Logger, cfg Config) *Server {
 		users:   newUsers(cfg.Etc),
 		env:     newDefaultEnv(cfg.Etc),
 		cgroups: &cgroups{root: cfg.CgroupRoot},
+		forker:  newForker(),
 		execs:   map[string]*execution{},
 	}
 }
@@ -88,6 +90,9 @@ func (s *Server) Running() int {
 func (s *Server) Close() {
 	for _, x := range s.all() {
 		x.hangUp()
+	}
+	if err := s.cgroups.close(); err != nil {
+		s.log.Debug("a cgroup stays", "err", err)
 	}
 }
 

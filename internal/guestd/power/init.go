@@ -11,14 +11,24 @@ import (
 	"github.com/banger-vm/banger/internal/guestd/notify"
 )
 
-// InitName is the argv[0] of banger-guest as PID 1.
-const InitName = "banger-init"
+// initName is PID 1's name once it is the guest's init.
+const initName = "banger-init"
+
+// asks are the signals that ask PID 1 for a shutdown.
+var asks = []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPWR}
 
 // RunInit is PID 1 of a guest whose image has no init: it reaps, and ends the
-// guest when asked to. It returns only an error.
-func RunInit() error {
+// guest when asked to. It returns only an error. It is no program of its own,
+// since Go's ends at a signal that comes before it is taken; stop ends the
+// taking until now.
+func RunInit(stop func()) error {
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, unix.SIGCHLD, unix.SIGTERM, unix.SIGINT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPWR)
+	signal.Notify(signals, append(asks, unix.SIGCHLD)...)
+	if err := os.WriteFile("/proc/self/comm", []byte(initName), 0); err != nil {
+		return fmt.Errorf("taking the name of an init: %w", err)
+	}
+	stop()
+	reap() // what ended before
 	if err := errors.Join(linkDevices(), upLoopback()); err != nil {
 		fmt.Fprintf(os.Stderr, "banger: %v\n", err)
 	}
@@ -42,10 +52,10 @@ func RunInit() error {
 
 // PassOn keeps the signals that ask an init for a shutdown from ending a PID 1
 // that is not that init yet, and has the agent ask the one to come. The next
-// program that this process becomes starts without it.
-func PassOn() {
+// program that this process becomes starts without it; stop ends it before.
+func PassOn() (stop func()) {
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPWR)
+	signal.Notify(signals, asks...)
 	go func() {
 		for sig := range signals {
 			if err := notify.Send(notify.Asked(actionFor(sig)), reportLimit); err != nil {
@@ -53,6 +63,7 @@ func PassOn() {
 			}
 		}
 	}()
+	return func() { signal.Stop(signals) }
 }
 
 // reap collects all ended children.
