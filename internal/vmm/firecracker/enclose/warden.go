@@ -60,38 +60,40 @@ func serveWarden() error {
 		if err != nil {
 			return nil //nolint:nilerr // who asked has gone, however it did
 		}
-		send(conn, o.start(conn, files))
+		o.start(conn, files)
 	}
 }
 
-// start starts the program with the files that came along.
-func (o order) start(conn *net.UnixConn, files []*os.File) answer {
+// start starts the program with the files that came along, and tells it.
+func (o order) start(conn *net.UnixConn, files []*os.File) {
 	defer func() {
 		for _, f := range files {
 			f.Close()
 		}
 	}()
 	if len(files) < 3 {
-		return answer{Error: "the program's files did not come along"}
+		send(conn, answer{Error: "the program's files did not come along"})
+		return
 	}
 	proc, err := Starter{Stage: o.Stage}.Start(o.Path, o.Plan,
 		Files{Stdin: files[0], Stdout: files[1], Stderr: files[2], Extra: files[3:]})
 	if err != nil {
-		return answer{Error: err.Error()}
+		send(conn, answer{Error: err.Error()})
+		return
 	}
+	id := proc.ID()
+	send(conn, answer{Started: &id}, int(proc.Pass().Fd()))
 	go func() {
 		if exit, err := proc.Wait(context.Background()); err == nil {
-			send(conn, answer{Ended: &exit, PID: proc.ID().PID})
+			send(conn, answer{Ended: &exit, PID: id.PID})
 		}
 	}()
-	id := proc.ID()
-	return answer{Started: &id}
 }
 
 // send tells what it can: whoever is gone needs no answer.
-func send(conn *net.UnixConn, a answer) {
+func send(conn *net.UnixConn, a answer, fds ...int) {
 	if b, err := json.Marshal(a); err == nil {
-		_, _ = conn.Write(b)
+		_, _, _ = conn.WriteMsgUnix(b, unix.UnixRights(fds...), nil)
 	}
 }
 
@@ -101,11 +103,17 @@ type Warden struct {
 	proc *hostexec.Process
 
 	asking  chan struct{} // held by who waits for an answer
-	answers chan answer
+	answers chan started
 
 	mu    sync.Mutex
 	exits map[int]hostexec.Exit
 	told  chan struct{} // closed and renewed with each exit
+}
+
+// started is an answer, with the pidfd of what was started.
+type started struct {
+	answer
+	pidfd *os.File
 }
 
 // NewWarden makes a warden for the program at path as p has it.
@@ -135,7 +143,7 @@ func (s Starter) NewWarden(path string, p Plan) (*Warden, error) {
 		return nil, errors.Join(fmt.Errorf("starting a warden: %w", err), conn.Close())
 	}
 	w := &Warden{
-		conn: conn, proc: proc, asking: make(chan struct{}, 1), answers: make(chan answer, 1),
+		conn: conn, proc: proc, asking: make(chan struct{}, 1), answers: make(chan started, 1),
 		exits: map[int]hostexec.Exit{}, told: make(chan struct{}),
 	}
 	go w.listen()
@@ -150,11 +158,18 @@ func (w *Warden) listen() {
 	defer close(w.answers)
 	for {
 		b, files, err := receive(w.conn)
-		for _, f := range files {
-			f.Close() // it sends none
+		if err != nil {
+			return
 		}
-		var a answer
-		if err != nil || json.Unmarshal(b, &a) != nil {
+		var a started
+		for i, f := range files {
+			if i == 0 {
+				a.pidfd = f
+				continue
+			}
+			f.Close() // it sends one
+		}
+		if json.Unmarshal(b, &a.answer) != nil {
 			return
 		}
 		if a.Ended == nil {
@@ -188,10 +203,11 @@ func (w *Warden) Start(ctx context.Context, f Files) (*hostexec.Process, error) 
 	switch {
 	case !ok:
 		return nil, errors.New("the warden that starts the VMM has ended")
-	case a.Started == nil:
+	case a.Started == nil || a.pidfd == nil:
 		return nil, errors.New(a.Error)
 	}
-	return hostexec.Open(*a.Started)
+	defer a.pidfd.Close()
+	return hostexec.Hold(*a.Started, a.pidfd)
 }
 
 // Exit is how a program that was started ended; it waits for the word of it.
