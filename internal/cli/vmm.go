@@ -27,7 +27,7 @@ func newVMMList(a *app.App) *cobra.Command {
 		Aliases: []string{"list"},
 		Short:   "List virtual machine monitors and what works with them on this host",
 		Long: `List virtual machine monitors and what works with them on this host. Whether KVM
-works is found out by booting a tiny guest, once.`,
+works is found out by booting a tiny guest; the verdict is kept.`,
 		Args: takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.Client()

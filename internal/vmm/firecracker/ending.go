@@ -1,6 +1,7 @@
 package firecracker
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -72,11 +73,28 @@ func classify(dir string, exit hostexec.Exit, end endCounts, asked string) vmm.E
 	default:
 		out.Reason = vmm.ExitCrashed
 		out.Detail = "Firecracker ended by itself: " + describe(exit, end)
-		if last := rundir.LastWords(dir); last != "" {
+		if last := complaint(dir); last != "" {
 			out.Detail += "; its last words: " + last
 		}
 	}
 	return out
+}
+
+// complaint is the last line in the log of dir's VMM that says what was wrong,
+// "" if none does: most lines tell of calls that went well.
+func complaint(dir string) string {
+	b, err := rundir.ReadEnd(filepath.Join(dir, rundir.LogFile), 16<<10)
+	if err != nil {
+		return "" // the directory may be gone with its VM
+	}
+	last := ""
+	for line := range bytes.Lines(b) {
+		wrong := bytes.Contains(line, []byte(":ERROR]")) || bytes.HasPrefix(line, []byte("Error:"))
+		if wrong && !bytes.Contains(line, []byte("exiting with error")) {
+			last = hostexec.LastLine(line)
+		}
+	}
+	return last
 }
 
 func describe(exit hostexec.Exit, end endCounts) string {

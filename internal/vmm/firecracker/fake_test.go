@@ -312,3 +312,31 @@ func TestAdoptionOfAHalfStartedVMM(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The VMM ends at a call of a running machine: the call fails, and the end is
+// told.
+func TestExitWhileRunning(t *testing.T) {
+	for call, do := range map[string]func(vmm.Machine) error{
+		"PATCH /vm":    func(m vmm.Machine) error { return m.(vmm.Pauser).Pause(t.Context()) },
+		"PUT /actions": func(m vmm.Machine) error { _, err := m.(vmm.Meter).Stats(t.Context()); return err },
+	} {
+		d, spec := fakeDriver(t, fakeBinary(t, "-fake-exit-after-start", "-fake-exit-at", call, "-fake-exit-code", "149")), fakeSpec(t)
+		m, err := d.Start(t.Context(), spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := do(m); err == nil {
+			t.Errorf("%s succeeds", call)
+		}
+		exit, err := m.Wait(t.Context())
+		if err != nil || exit.Reason != vmm.ExitCrashed || !strings.Contains(exit.Detail, "SIGBUS") || !strings.Contains(exit.Detail, "told to end at "+call) {
+			t.Errorf("Wait = %+v, %v", exit, err)
+		}
+		if err := m.Resume(t.Context()); !errors.Is(err, vmm.ErrNotRunning) {
+			t.Errorf("Resume = %v", err)
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

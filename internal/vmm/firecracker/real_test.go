@@ -1,6 +1,7 @@
 package firecracker
 
 import (
+	"bufio"
 	"context"
 	"log/slog"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/banger-vm/banger/internal/vmm/kvmprobe"
 	"github.com/banger-vm/banger/internal/vmm/vmmtest"
 	"github.com/banger-vm/banger/internal/vmm/vmmtest/lab"
+	"github.com/banger-vm/banger/internal/vmm/vmmtest/script"
 )
 
 const fakeArg = "fake-firecracker"
@@ -140,4 +142,38 @@ func TestRealNoUserNamespaces(t *testing.T) {
 		t.Errorf("Facts = %+v", f)
 	}
 	t.Log(m.Facts().Reduced)
+}
+
+// A guest that idles after somebody in it printed its kernel's last words
+// lives on: a connection wakes it.
+func TestRealWordsAloneEndNoGuest(t *testing.T) {
+	cfg := realConfig(t)
+	needGuests(t)
+	m, err := newReal(t, cfg).Start(t.Context(), lab.Spec(t, lab.LongDir(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	defer m.Kill(context.Background())
+	console, err := m.Console(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer time.AfterFunc(2*time.Minute, func() { console.Close() }).Stop()
+	lines := bufio.NewScanner(console)
+	for lines.Scan() && !strings.Contains(lines.Text(), script.Banner) {
+	}
+	if _, err := console.Write(append(lastWords[0], '\n')); err != nil {
+		t.Fatal(err)
+	}
+	for lines.Scan() && !strings.Contains(lines.Text(), script.Echo+string(lastWords[0])) {
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := within(t, haltStill+haltLimit)
+	defer cancel()
+	if exit, err := m.Wait(ctx); err == nil {
+		t.Errorf("an idle guest was ended: %+v", exit)
+	}
 }
