@@ -21,6 +21,9 @@ import (
 type Settings struct {
 	// VMM is the VMM of a VM that asks for none: auto or a driver's name.
 	VMM string `toml:"vmm"`
+	// Network and DiskDriver are those of a VM that asks for none.
+	Network    string `toml:"network"`
+	DiskDriver string `toml:"disk_driver"`
 	// VMMBinary are the programs of VMMs, by name: absolute paths.
 	VMMBinary map[string]string `toml:"vmm_binary"`
 	Log       struct {

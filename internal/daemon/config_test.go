@@ -18,7 +18,7 @@ func TestReadSettings(t *testing.T) {
 		name, text, refusal string
 	}{
 		{"empty", "", ""},
-		{"all", "vmm = \"qemu\"\nboot_timeout = \"90s\"\n[log]\nlevel = \"debug\"\nformat = \"json\"\nfile = \"x\"\n", ""},
+		{"all", "vmm = \"qemu\"\nnetwork = \"none\"\ndisk_driver = \"copy\"\nboot_timeout = \"90s\"\n[log]\nlevel = \"debug\"\nformat = \"json\"\nfile = \"x\"\n", ""},
 		{"unknown key", "vmn = \"qemu\"\n", "vmn"},
 		{"unknown key in a table", "[log]\ncolour = true\n", "colour"},
 		{"no duration", "stop_timeout = \"soon\"\n", `"soon" is not a positive duration`},
@@ -52,11 +52,11 @@ func TestSettingsAreTaken(t *testing.T) {
 	if s, err := ReadSettings(path); err != nil || !reflect.DeepEqual(s, Settings{}) {
 		t.Errorf("without a file: %+v, %v", s, err)
 	}
-	if err := os.WriteFile(path, []byte("vmm = \"qemu\"\nboot_timeout = \"90s\"\n[log]\nformat = \"json\"\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("vmm = \"qemu\"\nnetwork = \"none\"\ndisk_driver = \"copy\"\nboot_timeout = \"90s\"\n[log]\nformat = \"json\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s, err := ReadSettings(path)
-	if err != nil || s.VMM != "qemu" || time.Duration(s.BootTimeout) != 90*time.Second || s.Log.Format != "json" {
+	if err != nil || s.VMM != "qemu" || s.Network != "none" || s.DiskDriver != "copy" || time.Duration(s.BootTimeout) != 90*time.Second || s.Log.Format != "json" {
 		t.Errorf("the settings are %+v, %v", s, err)
 	}
 }

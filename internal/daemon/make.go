@@ -72,6 +72,7 @@ func (d *Daemon) newVMs(p *parts, runtime machine.Runtime, networks map[string]n
 	}, vm.Config{
 		Dir:         filepath.Join(d.places.StateDir, "vms"),
 		BootTimeout: time.Duration(d.settings.BootTimeout), StopTimeout: time.Duration(d.settings.StopTimeout),
+		Network: d.settings.Network, DiskDriver: d.settings.DiskDriver,
 	})
 }
 

@@ -84,7 +84,7 @@ func (m *Manager) changeVMM(ctx context.Context, p startParams, report operation
 
 // UsualVMM is the choice for a VM that asks for nothing.
 func (m *Manager) UsualVMM(ctx context.Context, g choose.Guest) (choose.Choice, error) {
-	w := want(Spec{}.withDefaults(), "")
+	w := want(m.cfg.withDefaults(Spec{}), "")
 	w.Guest = g
 	return m.VMMs.Choose(ctx, w)
 }

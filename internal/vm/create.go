@@ -27,7 +27,7 @@ type createParams struct {
 
 // Create begins the creation of a VM, and its first start if asked.
 func (m *Manager) Create(ctx context.Context, spec Spec, start bool, key string) (operation.Record, error) {
-	spec = spec.withDefaults()
+	spec = m.cfg.withDefaults(spec)
 	if spec.Name == "" {
 		spec.Name = madeUpName()
 	}

@@ -74,6 +74,8 @@ type Config struct {
 	BootTimeout time.Duration
 	StopTimeout time.Duration
 	Now         func() time.Time
+	// Network and DiskDriver are those of a VM that asks for none: user and guestcow.
+	Network, DiskDriver string
 }
 
 // Parts are what a Manager is made of.

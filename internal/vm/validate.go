@@ -47,14 +47,16 @@ func CheckName(name string) error {
 }
 
 // withDefaults fills in what was not asked for.
-func (s Spec) withDefaults() Spec {
+func (c Config) withDefaults(s Spec) Spec {
 	def := func(v *string, d string) {
 		if *v == "" {
 			*v = d
 		}
 	}
 	def(&s.Image, "debian")
+	def(&s.DiskDriver, c.DiskDriver)
 	def(&s.DiskDriver, "guestcow")
+	def(&s.Network, c.Network)
 	def(&s.Network, "user")
 	if s.Accel == "" {
 		s.Accel = vmm.AccelAuto

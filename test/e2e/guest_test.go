@@ -65,11 +65,9 @@ func TestGuestReboots(t *testing.T) {
 // A guest that never answers is ended in bounded time, with its last words.
 func TestGuestNeverAnswers(t *testing.T) {
 	e := private(t)
-	config := filepath.Join(e.dir, "config.toml")
-	if err := os.WriteFile(config, []byte("boot_timeout = \"8s\"\n"), 0o600); err != nil {
+	if err := e.configure("boot_timeout = \"8s\"\n"); err != nil {
 		t.Fatal(err)
 	}
-	e.extra = append(e.extra, "BANGER_CONFIG="+config)
 	e.ok(t, "vm", "create", "-n", "mute")
 	dir := e.inspect(t, "mute").Dir
 	ended := make(chan result, 1)
