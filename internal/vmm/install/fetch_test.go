@@ -112,10 +112,10 @@ func TestFetchesThatFail(t *testing.T) {
 					return
 				}
 			}
-		}, fault.Precondition, "it is larger than 64 MiB"},
+		}, fault.Precondition, "it is larger than 4 MiB"},
 		"announced as endless": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "99999999999")
-		}, fault.Precondition, "it is larger than 64 MiB"},
+		}, fault.Precondition, "it is larger than 4 MiB"},
 		"stalled": {stall, fault.Deadline, "did not arrive within 200ms"},
 		"in a circle": {func(w http.ResponseWriter, req *http.Request) {
 			http.Redirect(w, req, "/again", http.StatusFound)

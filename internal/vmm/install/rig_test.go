@@ -145,7 +145,7 @@ func newRig(t *testing.T) *rig {
 		Dir:      filepath.Join(t.TempDir(), "vmm"),
 		Products: []install.Product{{Name: "testvmm", Programs: []string{"testvmm", "jailer"}, Version: r.version}},
 		Users:    func(context.Context, string) ([]string, []string, error) { return r.running, r.stopped, nil },
-		MaxGiven: 64 << 20, MaxUnpacked: 128 << 20,
+		MaxGiven: 4 << 20, MaxUnpacked: 2 << 20,
 	}
 	r.open()
 	t.Cleanup(r.close)
