@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,11 +20,22 @@ import (
 	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
 
-const (
-	rounds    = 10
-	streamed  = 200 << 20 // each way
-	roundLeft = streamed / (rounds + 1)
-)
+const rounds = 10
+
+// streamed is how many bytes go each way: 200 MB, or BANGER_TEST_STREAM_MB
+// where guests are slow.
+func streamed(t *testing.T) int64 {
+	t.Helper()
+	text := os.Getenv("BANGER_TEST_STREAM_MB")
+	if text == "" {
+		return 200 << 20
+	}
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n << 20
+}
 
 // Firecracker drops every vsock connection at a snapshot without a sign. A
 // command's streams go on at their offsets: nothing is lost, nothing twice.
@@ -37,9 +49,10 @@ func TestSnapshotRounds(t *testing.T) {
 	api := fcapi.New(func(ctx context.Context) (net.Conn, error) { return rundir.Dial(ctx, run, "api.sock") })
 	defer api.Close()
 
+	size := streamed(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 18*time.Minute)
 	defer cancel()
-	in := &counted{r: rand.NewChaCha8([32]byte{4}), sum: sha256.New(), left: streamed}
+	in := &counted{r: rand.NewChaCha8([32]byte{4}), sum: sha256.New(), left: size}
 	out := &counted{sum: sha256.New()}
 	cmd := e.command(ctx, "exec", "rounds", "--", "cat")
 	var errs strings.Builder
@@ -51,7 +64,7 @@ func TestSnapshotRounds(t *testing.T) {
 	go func() { ended <- cmd.Wait() }()
 	flows := time.Now()
 	for i := range rounds {
-		for out.n.Load() < int64(i+1)*roundLeft/2 { // in the middle of it all
+		for out.n.Load() < int64(i+1)*size/(rounds+1) { // in the middle of it all
 			select {
 			case err := <-ended:
 				t.Fatalf("the command ended in round %d after %d bytes: %v: %s", i+1, out.n.Load(), err, errs.String())
@@ -72,8 +85,8 @@ func TestSnapshotRounds(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Fatalf("the command: %v: %s", err, errs.String())
 	}
-	if out.n.Load() != streamed || string(out.sum.Sum(nil)) != string(in.sum.Sum(nil)) {
-		t.Errorf("%d bytes went in, %d came out, and not the same", streamed, out.n.Load())
+	if out.n.Load() != size || string(out.sum.Sum(nil)) != string(in.sum.Sum(nil)) {
+		t.Errorf("%d bytes went in, %d came out, and not the same", size, out.n.Load())
 	}
 }
 
