@@ -37,7 +37,7 @@ func TestSnapshotRounds(t *testing.T) {
 	api := fcapi.New(func(ctx context.Context) (net.Conn, error) { return rundir.Dial(ctx, run, "api.sock") })
 	defer api.Close()
 
-	ctx, cancel := context.WithTimeout(t.Context(), 14*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 18*time.Minute)
 	defer cancel()
 	in := &counted{r: rand.NewChaCha8([32]byte{4}), sum: sha256.New(), left: streamed}
 	out := &counted{sum: sha256.New()}

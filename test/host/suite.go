@@ -25,7 +25,7 @@ var suite = []Test{
 	{Name: "qemu-root", Package: "internal/vmm/qemu", Run: "^TestReal", Skip: "OfAHangingGuest$", Timeout: 8 * time.Minute},
 	{Name: "firecracker-root", Package: "internal/vmm/firecracker", Run: "^TestReal", Timeout: 8 * time.Minute},
 	{Name: "firecracker-user", Package: "internal/vmm/firecracker", Run: "^TestReal", User: debian.User, Timeout: 8 * time.Minute},
-	{Name: "snapshots-user", Package: "test/e2e", Run: "^TestSnapshotRounds$", User: debian.User, Timeout: 10 * time.Minute},
+	{Name: "snapshots-user", Package: "test/e2e", Run: "^TestSnapshotRounds$", User: debian.User, Timeout: 20 * time.Minute},
 	{Name: "choose-user", Package: "test/e2e", Run: "^TestReal(Install|Choosing)$", User: debian.User, Timeout: 10 * time.Minute},
 	{Name: "e2e-firecracker-user", Package: "test/e2e", Run: onFirecracker, User: debian.User, Timeout: 15 * time.Minute, Env: []string{firecrackerConfig}},
 	{Name: "e2e-firecracker-root", Package: "test/e2e", Run: "^Test(Run|Life|CopyDisk)$", Timeout: 10 * time.Minute, Env: []string{firecrackerConfig}},

@@ -18,6 +18,7 @@ import (
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/monitor/sandbox"
 	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/rundir"
 	"github.com/banger-vm/banger/internal/vmm/vmmtest/lab"
 )
 
@@ -272,5 +273,32 @@ func TestRealSignalIsNamed(t *testing.T) {
 		if err := m.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// The starter is killed before it writes the record: an enclosed VMM is found
+// by its lock too.
+func TestRealEnclosedVMMIsFoundWithoutARecord(t *testing.T) {
+	cfg := realConfig(t)
+	kernel, initramfs := lab.Needs(t)
+	spec := fakeSpec(t)
+	spec.Kernel, spec.Initramfs = kernel, initramfs
+	m, err := newReal(t, cfg).Start(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := m.Facts()
+	if err := errors.Join(m.Close(), os.Remove(filepath.Join(spec.Dir, rundir.RecordFile))); err != nil {
+		t.Fatal(err)
+	}
+	if m, err = newReal(t, cfg).Connect(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if f := m.Facts(); f.PID != was.PID || f.Isolation != vmm.IsolationNamespaces || f.Started.Sub(was.Started).Abs() > time.Second {
+		t.Errorf("Facts = %+v, were %+v", f, was)
+	}
+	if err := m.Kill(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
