@@ -41,7 +41,7 @@ test-vm: test-deps build
 
 test-host: build ## the tests that need a whole host, in one that is emulated; RUN=REGEXP picks
 	@scripts/deps $(RUN_PACKAGES) $(TEST_PACKAGES) $(HOST_PACKAGES)
-	@scripts/test-host $(RUN)
+	@scripts/test-host $(if $(RUN),'$(RUN)')
 
 bench: deps build ## ratios to a bare QEMU, measured in one run, into docs/benchmarks.md
 	$(GO) run ./bench -write docs/benchmarks.md

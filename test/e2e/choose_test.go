@@ -23,7 +23,9 @@ func TestRealChoosing(t *testing.T) {
 	e, body := withoutFirecracker(t)
 	url, _, _ := releases(t, body)
 	e.ok(t, "vmm", "install", "firecracker", "--from", url, "--sha256", sumOf(body))
-	if out := e.ok(t, "run", "--vmm", "firecracker", "--network", "none", "--rm", "debian", "--", "uname", "-r"); !strings.HasPrefix(out, "6.1.") {
+	e.ok(t, "run", "-d", "-n", "small", "--network", "none", "debian")
+	t.Cleanup(func() { e.banger(t, "rm", "-f", "small") })
+	if out := e.ok(t, "exec", "small", "--", "uname", "-r"); !strings.HasPrefix(out, "6.1.") {
 		t.Errorf("uname -r says %q", out)
 	}
 	accels := map[string]api.VMMAccel{}
@@ -39,13 +41,12 @@ func TestRealChoosing(t *testing.T) {
 		t.Errorf("qemu with KVM: %+v", a)
 	}
 
-	e.vm(t, "small", "--network", "none")
 	if v := e.inspect(t, "small"); v.Spec.VMM != "firecracker" || v.VMMWhy != "chosen: firecracker works with KVM" || v.Isolation != "namespaces" || v.Boot.Accel != "kvm" {
 		t.Errorf("without a network: %s (%s), %s", v.Spec.VMM, v.VMMWhy, v.Isolation)
 	}
 	e.refused(t, 4, []string{"firecracker runs small", "banger stop small"}, "vmm", "rm", "firecracker")
 	e.ok(t, "kill", "small")
-	e.vm(t, "usual")
+	e.ok(t, "create", "-n", "usual")
 	if v := e.inspect(t, "usual"); v.Spec.VMM != "qemu" || v.VMMWhy != `chosen: firecracker has no network "user" yet` || v.Isolation != "qemu/kvm sandboxed" {
 		t.Errorf("with the usual network: %s (%s), %s", v.Spec.VMM, v.VMMWhy, v.Isolation)
 	}

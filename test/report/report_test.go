@@ -146,11 +146,12 @@ func TestResults(t *testing.T) {
 	dir := t.TempDir()
 	events, skips, out := filepath.Join(dir, "events"), filepath.Join(dir, "skips"), filepath.Join(dir, "results")
 	lines := strings.Join([]string{
-		line("pass", "TestGuestPowersOff", ""), line("pass", "TestGuestPowersOff/again", ""), line("fail", "TestRealVMMKilled", ""), line("skip", "TestTTY", ""),
+		e2e("pass", "TestGuestPowersOff"), e2e("pass", "TestGuestPowersOff/again"), line("fail", "TestRealVMMKilled", ""),
+		e2e("skip", "TestTTY"), e2e("pass", "TestStopLeavesVMs"), line("pass", "TestUnit", ""),
 	}, "\n")
 	variant := filepath.Join(dir, "variant")
 	for path, text := range map[string]string{
-		events: lines, skips: "internal/x TestTTY no terminal here\n", variant: `{"vmm":"qemu/tcg","disk":"copy","user":"root"}`,
+		events: lines, skips: "test/e2e TestTTY no terminal here\n", variant: `{"vmm":"qemu/tcg","disk":"copy","user":"root"}`,
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -170,10 +171,15 @@ func TestResults(t *testing.T) {
 	on := result.Variant{VMM: "qemu/tcg", Disk: "copy", User: "root"}
 	want := []result.Result{
 		{Feature: "guest powers off", Variant: on, Result: result.Pass},
+		{Feature: "stop leaves VMs", Variant: on, Result: result.Pass},
 		{Feature: "VMM killed", Variant: on, Result: result.Fail},
 		{Feature: "TTY", Variant: on, Result: result.Skip, Reason: "no terminal here"},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
+}
+
+func e2e(action, test string) string {
+	return strings.Replace(line(action, test, ""), "internal/x", "test/e2e", 1)
 }

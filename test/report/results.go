@@ -23,8 +23,10 @@ func (r *results) writeResults(path, variantPath string, permitted map[string]st
 	var all []result.Result
 	add := func(keys []string, outcome string) {
 		for _, key := range keys {
-			_, test, ok := strings.Cut(key, " ")
-			if ok && !strings.Contains(test, "/") {
+			pkg, test, ok := strings.Cut(key, " ")
+			pkg, _, _ = strings.Cut(pkg, "@") // the line of test/host's table
+			real := pkg == "test/e2e" || strings.HasPrefix(test, "TestReal") // it booted VMs
+			if ok && real && !strings.Contains(test, "/") {
 				all = append(all, result.Result{Feature: feature(test), Variant: variant, Result: outcome, Reason: permitted[key]})
 			}
 		}
@@ -43,19 +45,20 @@ func (r *results) writeResults(path, variantPath string, permitted map[string]st
 // "guest powers off".
 func feature(test string) string {
 	name := strings.TrimPrefix(strings.TrimPrefix(test, "Test"), "Real")
-	var b strings.Builder
-	rs := []rune(name)
-	for i, c := range rs {
-		upper := unicode.IsUpper(c)
-		next := i+1 < len(rs) && unicode.IsLower(rs[i+1])
-		if upper && i > 0 && (next || unicode.IsLower(rs[i-1])) {
-			b.WriteByte(' ')
+	var words []string
+	begin := 0
+	rs := []rune(strings.ReplaceAll(name, "VMs", "VMS"))
+	for i := 1; i <= len(rs); i++ {
+		ends := i == len(rs) || unicode.IsUpper(rs[i]) &&
+			(!unicode.IsUpper(rs[i-1]) || i+1 < len(rs) && unicode.IsLower(rs[i+1]))
+		if !ends {
+			continue
 		}
-		acronym := upper && (i+1 < len(rs) && unicode.IsUpper(rs[i+1]) || i > 0 && unicode.IsUpper(rs[i-1]) && !next)
-		if upper && !acronym {
-			c = unicode.ToLower(c)
+		word := string(rs[begin:i])
+		if len(word) == 1 || strings.ToUpper(word) != word { // no abbreviation
+			word = strings.ToLower(word)
 		}
-		b.WriteRune(c)
+		words, begin = append(words, word), i
 	}
-	return b.String()
+	return strings.ReplaceAll(strings.Join(words, " "), "VMS", "VMs")
 }
