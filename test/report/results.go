@@ -24,7 +24,7 @@ func (r *results) writeResults(path, variantPath string, permitted map[string]st
 	add := func(keys []string, outcome string) {
 		for _, key := range keys {
 			pkg, test, ok := strings.Cut(key, " ")
-			pkg, _, _ = strings.Cut(pkg, "@") // the line of test/host's table
+			pkg, _, _ = strings.Cut(pkg, "@")                                // the line of test/host's table
 			real := pkg == "test/e2e" || strings.HasPrefix(test, "TestReal") // it booted VMs
 			if ok && real && !strings.Contains(test, "/") {
 				all = append(all, result.Result{Feature: feature(test), Variant: variant, Result: outcome, Reason: permitted[key]})
