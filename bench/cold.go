@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/banger-vm/banger/api"
@@ -13,35 +14,39 @@ import (
 )
 
 // cold measures from nothing but an image to the first byte that a command in
-// a new VM writes: disks, VMM, kernel, init, exec.
+// a new VM writes: disks, VMM, kernel, init, exec. Then how a running VM goes,
+// with all that it had.
 func cold(ctx context.Context, b *bench) error {
-	var floor, process, whole, through samples
+	var floor, process, through coming
 	var parts bootParts
-	for range max(b.rounds(7), 3) {
-		took, err := b.floorCold(ctx)
+	for range b.rounds(7) {
+		err := b.floorCold(ctx, &floor)
+		if err == nil {
+			err = b.bangerRun(ctx, &process)
+		}
+		if err == nil {
+			err = b.clientCold(ctx, &through, &parts)
+		}
 		if err != nil {
 			return err
 		}
-		floor.add(took)
-		first, end, err := b.bangerRun(ctx)
-		if err != nil {
-			return err
-		}
-		process.add(first)
-		whole.add(end)
-		if took, err = b.clientCold(ctx, &parts); err != nil {
-			return err
-		}
-		through.add(took)
 	}
+	run := strings.Join(b.runArgs("new"), " ")
 	b.add(
-		row{"cold create → first output, whole process", "banger run --rm debian -- echo x", "ms", floor, process, b.limits.cold},
-		row{"cold create → first output, client", "create and start, then exec echo x", "ms", floor, through, b.limits.cold},
-		row{"the whole run, VM removed again", "banger run --rm debian -- echo x", "ms", nil, whole, 0},
+		row{"cold create → first output, whole process", "banger " + run, "ms", floor.first, process.first, b.limits.cold},
+		row{"cold create → first output, client", "create and start, then exec echo x", "ms", floor.first, through.first, b.limits.cold},
 	)
 	b.add(parts.rows()...)
+	b.add(
+		row{"delete that running VM, whole process", "banger rm -f new", "ms", floor.gone, process.gone, b.limits.remove},
+		row{"delete that running VM, client", "vm.delete by force", "ms", floor.gone, through.gone, b.limits.remove},
+	)
 	return nil
 }
+
+// coming is the times from nothing to the first output, and from a running VM
+// to nothing.
+type coming struct{ first, gone samples }
 
 // bootParts says where the time of a cold boot goes, by the VM's own account.
 type bootParts struct{ disk, spawn, kernel, init, agent samples }
@@ -65,43 +70,50 @@ func (p *bootParts) rows() []row {
 	}
 }
 
-func (b *bench) floorCold(ctx context.Context) (took time.Duration, err error) {
+func (b *bench) floorCold(ctx context.Context, into *coming) error {
 	start := time.Now()
 	vm, err := b.floor.boot(ctx)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	defer func() { err = errors.Join(err, vm.end()) }()
 	out, err := vm.run("echo x")
-	took = time.Since(start)
+	into.first.add(time.Since(start))
 	if err == nil && out != "x\n" {
 		err = fmt.Errorf("the floor's guest said %q", out)
 	}
-	return took, err
+	start = time.Now()
+	err = errors.Join(err, vm.end())
+	into.gone.add(time.Since(start))
+	return err
 }
 
-// bangerRun returns the time to the first byte and to the end.
-func (b *bench) bangerRun(ctx context.Context) (first, end time.Duration, err error) {
+func (b *bench) runArgs(name string) []string {
+	return append(append([]string{"run", "-n", name}, b.kind.flags()...), "debian", "--", "echo", "x")
+}
+
+func (b *bench) bangerRun(ctx context.Context, into *coming) error {
 	start := time.Now()
-	cmd := b.rig.command(ctx, append(append([]string{"run", "--rm"}, b.kind.flags()...), "debian", "--", "echo", "x")...)
+	cmd := b.rig.command(ctx, b.runArgs("new")...)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
 	if err := cmd.Start(); err != nil {
-		return 0, 0, err
+		return err
 	}
 	said := make([]byte, 2)
 	_, err = io.ReadFull(out, said)
-	first = time.Since(start)
+	into.first.add(time.Since(start))
 	err = errors.Join(err, cmd.Wait())
-	end = time.Since(start)
 	if err != nil || string(said) != "x\n" {
-		return 0, 0, fmt.Errorf("banger run said %q: %w: %s", said, err, errs.Bytes())
+		return fmt.Errorf("banger run said %q: %w: %s", said, err, errs.Bytes())
 	}
-	return first, end, nil
+	start = time.Now()
+	_, err = b.rig.run(ctx, "rm", "-f", "new")
+	into.gone.add(time.Since(start))
+	return err
 }
 
 // firstByte notes when the first byte comes.
@@ -114,34 +126,30 @@ func (f *firstByte) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (b *bench) clientCold(ctx context.Context, parts *bootParts) (took time.Duration, err error) {
-	start := time.Now()
-	first, err := b.echoing(ctx, "cold")
-	if err != nil {
-		return 0, err
-	}
-	v, err := b.rig.client.VMInspect(ctx, "cold")
-	if err != nil {
-		return 0, err
-	}
-	parts.note(v.Boot.Timings)
-	_, err = b.forget(ctx, "cold")
-	return first.Sub(start), err
-}
-
-// echoing makes a VM and returns when the first output of a command in it came.
-func (b *bench) echoing(ctx context.Context, name string) (time.Time, error) {
+func (b *bench) clientCold(ctx context.Context, into *coming, parts *bootParts) error {
 	c := b.rig.client
-	op, err := c.VMCreateBegin(ctx, api.VMCreateRequest{Spec: b.kind.spec(name), Start: true})
+	start := time.Now()
+	op, err := c.VMCreateBegin(ctx, api.VMCreateRequest{Spec: b.kind.spec("cold"), Start: true})
 	if err := b.rig.wait(ctx, op, err); err != nil {
-		return time.Time{}, err
+		return err
 	}
 	var first firstByte
-	e, err := c.Exec(ctx, name, api.ExecSpec{Argv: []string{"echo", "x"}}, client.ExecConfig{Stdout: &first})
+	e, err := c.Exec(ctx, "cold", api.ExecSpec{Argv: []string{"echo", "x"}}, client.ExecConfig{Stdout: &first})
 	if err != nil {
-		return time.Time{}, err
+		return err
 	}
-	return first.at, ended(e, []string{"echo", "x"})
+	if err := ended(e, []string{"echo", "x"}); err != nil {
+		return err
+	}
+	into.first.add(first.at.Sub(start))
+	v, err := c.VMInspect(ctx, "cold")
+	if err != nil {
+		return err
+	}
+	parts.note(v.Boot.Timings)
+	took, err := b.forget(ctx, "cold")
+	into.gone.add(took)
+	return err
 }
 
 // forget deletes a running VM through the client.

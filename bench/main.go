@@ -133,7 +133,6 @@ func groups() []group {
 		{"exec", warm},
 		{"health", health},
 		{"throughput", throughput},
-		{"delete", remove},
 		{"life", life},
 		{"memory", memory},
 		{"cli", commandLine},

@@ -21,7 +21,7 @@ func measure(ctx context.Context, args []string) error {
 	o := options{timeout: time.Hour}
 	f := o.flags("bench")
 	vmm := f.String("vmm", "firecracker", "measure this VMM")
-	only := f.String("only", "cold,exec,delete,health,memory", "measure only these groups; \"\" for all")
+	only := f.String("only", "cold,exec,health,memory", "measure only these groups; \"\" for all")
 	full := f.Bool("full", false, "as many rounds as on a real machine")
 	write := f.String("write", "docs/benchmarks-firecracker.md", "write the report to this `FILE`; \"\" to print it only")
 	if err := f.Parse(args); err != nil {
