@@ -140,6 +140,9 @@ type floorVM struct {
 	line, echo net.Conn
 	in         *bufio.Reader
 	held       []io.Closer // until its end
+
+	disks            time.Duration // making them
+	started, reached time.Time     // its VMM, and its ports
 }
 
 // boot makes the disks and starts a VM; the guest is waited for only where its
@@ -154,9 +157,11 @@ func (f *floor) boot(ctx context.Context) (_ *floorVM, err error) {
 			err = errors.Join(err, vm.end())
 		}
 	}()
+	begin := time.Now()
 	if err := f.makeDisks(ctx, vm.dir); err != nil {
 		return nil, err
 	}
+	vm.disks = time.Since(begin)
 	return vm, f.hand.start(ctx, vm)
 }
 
@@ -180,6 +185,7 @@ func (f *floor) makeDisks(ctx context.Context, dir string) error {
 // spawn starts the VMM.
 func (vm *floorVM) spawn(cmd *exec.Cmd) error {
 	cmd.Dir, cmd.Stderr = vm.dir, os.Stderr
+	vm.started = time.Now()
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -188,7 +194,7 @@ func (vm *floorVM) spawn(cmd *exec.Cmd) error {
 }
 
 func (vm *floorVM) connected(line, echo net.Conn) {
-	vm.line, vm.echo, vm.in = line, echo, bufio.NewReader(line)
+	vm.line, vm.echo, vm.in, vm.reached = line, echo, bufio.NewReader(line), time.Now()
 }
 
 // run runs a command in the guest, which may still be booting.

@@ -89,7 +89,8 @@ func (r *rig) exec(ctx context.Context, vm string, argv ...string) (string, erro
 	if err != nil {
 		return "", err
 	}
-	return out.String(), ended(e, argv)
+	err = ended(e, argv) // all output has come then
+	return out.String(), err
 }
 
 func ended(e *client.Exec, argv []string) error {
