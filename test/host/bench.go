@@ -18,8 +18,11 @@ import (
 // is emulated there, so it measures a few rounds only; its exit code is 1 when
 // a limit is missed.
 func measure(ctx context.Context, args []string) error {
-	o := options{timeout: time.Hour}
+	var o options
 	f := o.flags("bench")
+	if err := f.Set("t", "1h"); err != nil {
+		return err
+	}
 	vmm := f.String("vmm", "firecracker", "measure this VMM")
 	only := f.String("only", "cold,exec,health,memory", "measure only these groups; \"\" for all")
 	full := f.Bool("full", false, "as many rounds as on a real machine")
