@@ -13,7 +13,7 @@ TEST_PACKAGES := busybox-static gcc libc6-dev git python3-pip
 # The test host's layered disk, and what fetches the Firecracker for it.
 HOST_PACKAGES := qemu-utils
 
-.PHONY: build deps test-deps demo test test-unit test-vm test-host bench lint faults matrix generate clean seed
+.PHONY: build deps test-deps demo test test-unit test-vm test-host bench bench-host lint faults matrix generate clean seed
 
 build: ## the binaries, static, into build/bin
 	@mkdir -p $(BIN)
@@ -43,8 +43,12 @@ test-host: build ## the tests that need a whole host, in one that is emulated; R
 	@scripts/deps $(RUN_PACKAGES) $(TEST_PACKAGES) $(HOST_PACKAGES)
 	@scripts/test-host $(if $(RUN),'$(RUN)')
 
-bench: deps build ## ratios to a bare QEMU, measured in one run, into docs/benchmarks.md
+bench: deps build ## ratios to the VMM by hand, measured in one run, into docs/benchmarks.md
 	$(GO) run ./bench -write docs/benchmarks.md
+
+bench-host: build ## the same on Firecracker, in the test host, into docs/benchmarks-firecracker.md
+	@scripts/deps $(RUN_PACKAGES) $(TEST_PACKAGES) $(HOST_PACKAGES)
+	$(GO) run ./test/host bench
 
 faults: test-deps build ## the long campaigns: for now 50 rounds of write and power-off
 	BANGER_FAULTS=1 scripts/test-vm

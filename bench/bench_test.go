@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/banger-vm/banger/internal/disk"
+	"github.com/banger-vm/banger/internal/vmm"
 )
 
 func TestFloorHasTheSameMachine(t *testing.T) {
@@ -59,5 +62,59 @@ func TestQuantilesAreMeasuredValues(t *testing.T) {
 	s := samples{5, 1, 4, 2, 3}
 	if s.quantile(0) != 1 || s.median() != 3 || s.quantile(0.95) != 5 {
 		t.Errorf("min %g, median %g, p95 %g of %v", s.quantile(0), s.median(), s.quantile(0.95), []float64(s))
+	}
+}
+
+func TestFloorHasTheSameFirecracker(t *testing.T) {
+	spec := vmm.Spec{Dir: "/v", Kernel: "/k/vmlinux", Drives: []disk.Drive{
+		{Slot: disk.SlotBase, Path: "/i/root.img", ReadOnly: true}, {Slot: disk.SlotWork, Path: "work.img"}, {Slot: disk.SlotLayer, Path: "layer.cow"},
+	}}
+	const told = `{"boot-source":{"kernel_image_path":"/kernel","initrd_path":"/initramfs","boot_args":"quiet a=b"},
+		"drives":[{"drive_id":"vda","cache_type":"Writeback","path_on_host":"/vda"},{"drive_id":"vdb","path_on_host":"/vdb"},
+		{"drive_id":"vdc","path_on_host":"/vdc"}],"machine-config":{"vcpu_count":1},"vsock":{"guest_cid":3,"uds_path":"v.sock"},
+		"logger":{"log_path":"log"},"metrics":null,"balloon":null}`
+	got, err := handConfig([]byte(told), spec, "/f/floor.cpio")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"boot_args": "quiet a=b"`, `"kernel_image_path": "/k/vmlinux"`, `"initrd_path": "/f/floor.cpio"`, `"cache_type": "Writeback"`,
+		`"path_on_host": "/i/root.img"`, `"path_on_host": "home.img"`, `"path_on_host": "layer.img"`, `"vcpu_count": 1`,
+	} {
+		if !strings.Contains(string(got), want) {
+			t.Errorf("the floor's configuration has no %s: %s", want, got)
+		}
+	}
+	for _, not := range []string{"logger", "metrics", "balloon", "/vdb"} {
+		if strings.Contains(string(got), not) {
+			t.Errorf("the floor's configuration has %s: %s", not, got)
+		}
+	}
+	spec.Drives = spec.Drives[1:]
+	if _, err := handConfig([]byte(told), spec, "/f"); err == nil {
+		t.Error("a machine with other drives is accepted")
+	}
+}
+
+func TestUsedMemory(t *testing.T) {
+	mb, err := usedMB("MemTotal:         500000 kB\nMemFree: 3 kB\nMemAvailable:     397600 kB\n")
+	if err != nil || mb != 100 {
+		t.Errorf("%g MB, %v", mb, err)
+	}
+	if _, err := usedMB("MemTotal: 1 kB\n"); err == nil {
+		t.Error("half a meminfo is understood")
+	}
+}
+
+func TestCommandThatMadeTheReport(t *testing.T) {
+	for want, o := range map[string]options{
+		"make bench":                             {},
+		"go run ./bench -vmm firecracker -quick": {vmm: "firecracker", quick: true},
+		"go run ./bench -only cold":              {only: "cold"},
+		"go run ./test/host bench":               {madeBy: "go run ./test/host bench", vmm: "firecracker"},
+	} {
+		if got := o.command(); got != want {
+			t.Errorf("%+v: %q", o, got)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,47 +11,81 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/kernel"
+	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/monitor/control"
+	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/firecracker"
+	"github.com/banger-vm/banger/internal/vmm/precheck"
 )
 
-// floor is what banger is compared to: QEMU by hand, with an init that does
-// nothing but the same work.
+// floor is what banger is compared to: its VMM by hand, with an init that
+// does nothing but the same work.
 type floor struct {
 	dir       string // of its VMs
-	qemu      string
-	args      []string
+	hand      hand
 	layerSize int64    // of the COW layer, as banger has it
 	mkfs      []string // that makes the home
 }
 
-// newFloor takes its machine from a running VM. goBuild builds the init.
-func newFloor(ctx context.Context, dir, vmDir string, pid int) (*floor, error) {
-	args, err := machineArgs(pid)
+// hand drives a VMM by hand.
+type hand interface {
+	// start starts the VMM of a floor's VM in its directory and connects to
+	// the guest's ports.
+	start(ctx context.Context, vm *floorVM) error
+}
+
+// floorConfig is what the floor is made from.
+type floorConfig struct {
+	dir  string // for its files
+	init string // its built init; "" to build it
+	vm   api.VM // which has the machine
+	vmm  string // the program that runs it
+}
+
+// newFloor takes its machine from a running VM.
+func newFloor(ctx context.Context, c floorConfig) (*floor, error) {
+	var launch machine.Launch
+	data, err := os.ReadFile(filepath.Join(c.vm.Dir, control.LaunchFile))
+	if err == nil {
+		err = json.Unmarshal(data, &launch)
+	}
 	if err != nil {
+		return nil, fmt.Errorf("reading what the VM was launched with: %w", err)
+	}
+	if c.init == "" {
+		if c.init, err = buildInit(ctx, c.dir); err != nil {
+			return nil, err
+		}
+	}
+	initramfs := filepath.Join(c.dir, "initramfs.cpio")
+	if err := writeInitramfs(initramfs, c.init, filepath.Join(filepath.Dir(launch.Spec.Kernel), "modules")); err != nil {
+		return nil, fmt.Errorf("making the floor's initramfs: %w", err)
+	}
+	f := &floor{dir: c.dir}
+	if f.layerSize, f.mkfs, err = disksLike(launch.Spec); err != nil {
 		return nil, err
 	}
+	if c.vm.Boot.VMM == firecracker.DriverName {
+		f.hand, err = newFirecrackerHand(ctx, c, launch.Spec, initramfs)
+	} else {
+		f.hand, err = newQEMUHand(c, initramfs)
+	}
+	return f, err
+}
+
+func buildInit(ctx context.Context, dir string) (string, error) {
 	init := filepath.Join(dir, "init")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", init, "./bench/floor")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("building the floor's init: %w\n%s", err, out)
+		return "", fmt.Errorf("building the floor's init: %w\n%s", err, out)
 	}
-	initramfs := filepath.Join(dir, "initramfs.cpio")
-	if err := writeInitramfs(initramfs, init, filepath.Join(filepath.Dir(argOf(args, "-kernel")), "modules")); err != nil {
-		return nil, fmt.Errorf("making the floor's initramfs: %w", err)
-	}
-	f := &floor{dir: dir}
-	if f.args, err = floorArgs(args, vmDir, initramfs); err != nil {
-		return nil, err
-	}
-	if f.qemu, err = os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err != nil {
-		return nil, err
-	}
-	f.layerSize, f.mkfs, err = disksLike(args, vmDir)
-	return f, err
+	return init, nil
 }
 
 // writeInitramfs packs init with the modules that banger's has.
@@ -79,36 +114,23 @@ func writeInitramfs(path, init, modules string) (err error) {
 }
 
 // disksLike says how to make disks of the size that a VM has.
-func disksLike(args []string, vmDir string) (layer int64, mkfs []string, err error) {
-	sizes := map[string]int64{}
-	for i, arg := range args {
-		if i == 0 || args[i-1] != "-blockdev" {
-			continue
+func disksLike(spec vmm.Spec) (layer int64, mkfs []string, err error) {
+	sizes := map[disk.Slot]int64{}
+	for _, d := range spec.Drives {
+		st, err := os.Stat(precheck.DrivePath(spec, d))
+		if err != nil {
+			return 0, nil, err
 		}
-		for _, slot := range []string{"vdb", "vdc"} {
-			if !strings.Contains(arg, `"node-name":"`+slot+`"`) {
-				continue
-			}
-			_, rest, _ := strings.Cut(arg, `"filename":"`)
-			name, _, _ := strings.Cut(rest, `"`)
-			if !filepath.IsAbs(name) {
-				name = filepath.Join(vmDir, name)
-			}
-			st, err := os.Stat(name)
-			if err != nil {
-				return 0, nil, err
-			}
-			sizes[slot] = st.Size()
-		}
+		sizes[d.Slot] = st.Size()
 	}
-	if len(sizes) != 2 {
+	if sizes[disk.SlotLayer] == 0 || sizes[disk.SlotWork] == 0 {
 		return 0, nil, fmt.Errorf("the VM has no work disk and COW layer: %v", sizes)
 	}
 	mkfs = []string{
 		"mke2fs", "-q", "-F", "-t", "ext4", "-d", "/etc/skel", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard",
-		homeFile, fmt.Sprintf("%dk", sizes["vdb"]>>10),
+		homeFile, fmt.Sprintf("%dk", sizes[disk.SlotWork]>>10),
 	}
-	return sizes["vdc"], mkfs, nil
+	return sizes[disk.SlotLayer], mkfs, nil
 }
 
 // floorVM is a running floor.
@@ -117,9 +139,14 @@ type floorVM struct {
 	cmd        *exec.Cmd
 	line, echo net.Conn
 	in         *bufio.Reader
+	held       []io.Closer // until its end
+
+	disks            time.Duration // making them
+	started, reached time.Time     // its VMM, and its ports
 }
 
-// boot makes the disks and starts a VM; the guest is not waited for.
+// boot makes the disks and starts a VM; the guest is waited for only where its
+// ports cannot be reached without it.
 func (f *floor) boot(ctx context.Context) (_ *floorVM, err error) {
 	vm := &floorVM{}
 	if vm.dir, err = os.MkdirTemp(f.dir, "vm-"); err != nil {
@@ -130,25 +157,12 @@ func (f *floor) boot(ctx context.Context) (_ *floorVM, err error) {
 			err = errors.Join(err, vm.end())
 		}
 	}()
+	begin := time.Now()
 	if err := f.makeDisks(ctx, vm.dir); err != nil {
 		return nil, err
 	}
-	listeners, err := vm.listen()
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		for _, l := range listeners {
-			l.Close()
-		}
-	}()
-	vm.cmd = exec.CommandContext(ctx, f.qemu, f.args...)
-	vm.cmd.Dir, vm.cmd.Stderr = vm.dir, os.Stderr
-	if err := vm.cmd.Start(); err != nil {
-		vm.cmd = nil
-		return nil, err
-	}
-	return vm, vm.accept(listeners)
+	vm.disks = time.Since(begin)
+	return vm, f.hand.start(ctx, vm)
 }
 
 // makeDisks makes what a VM writes to, as one would by hand.
@@ -168,35 +182,24 @@ func (f *floor) makeDisks(ctx context.Context, dir string) error {
 	return nil
 }
 
-func (vm *floorVM) listen() (out []*net.UnixListener, err error) {
-	for _, name := range []string{lineSocket, echoSocket} {
-		l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: filepath.Join(vm.dir, name)})
-		if err != nil {
-			return out, err
-		}
-		out = append(out, l)
+// spawn starts the VMM.
+func (vm *floorVM) spawn(cmd *exec.Cmd) error {
+	cmd.Dir, cmd.Stderr = vm.dir, os.Stderr
+	vm.started = time.Now()
+	if err := cmd.Start(); err != nil {
+		return err
 	}
-	return out, nil
+	vm.cmd = cmd
+	return nil
 }
 
-func (vm *floorVM) accept(listeners []*net.UnixListener) (err error) {
-	conns := make([]net.Conn, len(listeners))
-	for i, l := range listeners {
-		if err := l.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-			return err
-		}
-		if conns[i], err = l.Accept(); err != nil {
-			return fmt.Errorf("the floor's QEMU did not connect: %w", err)
-		}
-	}
-	vm.line, vm.echo = conns[0], conns[1]
-	vm.in = bufio.NewReader(vm.line)
-	return nil
+func (vm *floorVM) connected(line, echo net.Conn) {
+	vm.line, vm.echo, vm.in, vm.reached = line, echo, bufio.NewReader(line), time.Now()
 }
 
 // run runs a command in the guest, which may still be booting.
 func (vm *floorVM) run(command string) (string, error) {
-	if err := vm.line.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := vm.line.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		return "", err
 	}
 	if _, err := fmt.Fprintf(vm.line, "E %s\n", command); err != nil {
@@ -251,6 +254,9 @@ func (vm *floorVM) end() error {
 		if c != nil {
 			c.Close()
 		}
+	}
+	for _, c := range vm.held {
+		err = errors.Join(err, c.Close())
 	}
 	return errors.Join(err, os.RemoveAll(vm.dir))
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/monitor/control"
 	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/firecracker"
 	"github.com/banger-vm/banger/internal/vmm/qemu"
 )
 
@@ -46,7 +47,7 @@ func health(ctx context.Context, b *bench) (err error) {
 		return err
 	}
 	b.add(
-		row{"a call of the agent that does nothing", "GET /v1/hello", "ms", echo, hello, 4},
+		row{"a call of the agent that does nothing", "GET /v1/hello", "ms", echo, hello, b.limits.hello},
 		row{"the guest's health: load, memory, free space", "GET /v1/health", "ms", nil, health, 0},
 	)
 	return nil
@@ -71,7 +72,7 @@ func (b *bench) ownMachine(ctx context.Context) (_ vmm.Machine, _ *guest.Client,
 		return nil, nil, fmt.Errorf("making the disks: %w", err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	m, err := qemu.New(hostexec.Host{}, log, qemu.Config{CacheDir: filepath.Join(b.rig.places.CacheDir, "probe")}).Start(ctx, launch.Spec)
+	m, err := b.driver(log).Start(ctx, launch.Spec)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -83,6 +84,18 @@ func (b *bench) ownMachine(ctx context.Context) (_ vmm.Machine, _ *guest.Client,
 		return nil, nil, errors.Join(err, agent.Close(), m.Kill(context.WithoutCancel(ctx)), m.Close())
 	}
 	return m, agent, nil
+}
+
+// driver drives the VMM that is measured.
+func (b *bench) driver(log *slog.Logger) vmm.Driver {
+	cache := filepath.Join(b.rig.places.CacheDir, "probe")
+	if b.facts.driver == firecracker.DriverName {
+		return firecracker.New(hostexec.Host{}, log, firecracker.Config{
+			Binary: b.facts.program, CacheDir: cache,
+			Stage: []string{filepath.Join(b.rig.bin, "bangerd"), firecracker.StageArg},
+		})
+	}
+	return qemu.New(hostexec.Host{}, log, qemu.Config{Binary: b.facts.program, CacheDir: cache})
 }
 
 // ownDisks gives the machine a directory and disks of its own.
@@ -108,7 +121,7 @@ func (b *bench) ownDisks(ctx context.Context, spec *vmm.Spec) error {
 // awaitSystem gives the guest its identity and waits until its init has
 // finished starting.
 func awaitSystem(ctx context.Context, agent *guest.Client, id wire.Identity) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	if _, err := agent.SetIdentity(ctx, id); err != nil {
 		return err

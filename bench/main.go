@@ -1,7 +1,8 @@
-// Command bench measures banger against a bare QEMU that does the same work,
-// in one run on one machine, so that the ratios carry over to others.
+// Command bench measures banger against its VMM driven by hand to do the same
+// work, in one run on one machine, so that the ratios carry over to others.
 //
-//	go run ./bench [-write docs/benchmarks.md] [-quick] [-only NAME[,NAME…]]
+//	go run ./bench [-write docs/benchmarks.md] [-vmm NAME] [-quick] [-only NAME[,NAME…]]
+//	go run ./test/host bench                         the same in the test host, on Firecracker
 //
 // It exits with 1 when a limit is missed.
 package main
@@ -9,31 +10,24 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/banger-vm/banger/internal/places"
+	"github.com/banger-vm/banger/test/seedstate"
 )
 
-// bound ends a run that hangs.
-const bound = 20 * time.Minute
-
 func main() {
-	write := flag.String("write", "", "write the report to this file")
-	quick := flag.Bool("quick", false, "fewer rounds, for a first look")
-	only := flag.String("only", "", "measure only these groups, by comma: "+strings.Join(groupNames(), ", "))
-	flag.Parse()
+	o := flags()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, bound)
+	ctx, cancel := context.WithTimeout(ctx, o.bound)
 	defer cancel()
-	missed, err := run(ctx, *write, *quick, *only)
+	missed, err := run(ctx, o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 	}
@@ -47,24 +41,24 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, write string, quick bool, only string) (missed int, err error) {
-	chosen, err := choose(only)
+func run(ctx context.Context, o options) (missed int, err error) {
+	chosen, err := choose(o.only)
 	if err != nil {
 		return 0, err
 	}
-	b, err := newBench(quick)
+	b, err := newBench(ctx, o)
 	if err != nil {
 		return 0, err
 	}
-	b.command = commandOf(quick, only)
 	defer func() { err = errors.Join(err, b.close()) }()
 	if err := b.prepare(ctx); err != nil {
 		return 0, fmt.Errorf("preparing: %w", err)
 	}
 	for _, g := range chosen {
 		fmt.Fprintln(os.Stderr, "bench:", g.name)
-		if err := g.measure(ctx, b); err != nil {
-			return 0, fmt.Errorf("measuring %s: %w", g.name, err)
+		if err = g.measure(ctx, b); err != nil {
+			err = fmt.Errorf("measuring %s: %w", g.name, err)
+			break
 		}
 	}
 	for _, r := range b.rows {
@@ -74,21 +68,10 @@ func run(ctx context.Context, write string, quick bool, only string) (missed int
 	}
 	report := b.report(ctx)
 	fmt.Print(report)
-	if write != "" {
-		err = os.WriteFile(write, []byte(report), 0o644)
+	if o.write != "" && err == nil {
+		err = os.WriteFile(o.write, []byte(report), 0o644)
 	}
 	return missed, err
-}
-
-// commandOf is the command line that makes the same measurements.
-func commandOf(quick bool, only string) string {
-	if only != "" {
-		return "go run ./bench -only " + only
-	}
-	if quick {
-		return "go run ./bench -quick"
-	}
-	return "make bench"
 }
 
 // group is what is measured together.
@@ -136,18 +119,19 @@ func choose(only string) (chosen []group, err error) {
 
 // bench is one run.
 type bench struct {
-	quick   bool
-	command string // that makes this report
-	dir     string
-	rig     *rig
-	vm      string // runs throughout, its init has finished starting
-	facts   facts
-	floor   *floor
-	rows    []row
+	opts   options
+	kind   kind
+	dir    string
+	rig    *rig
+	vm     string // runs throughout, its init has finished starting
+	facts  facts
+	limits limits
+	floor  *floor
+	rows   []row
 }
 
-func newBench(quick bool) (*bench, error) {
-	bin, err := filepath.Abs("build/bin")
+func newBench(ctx context.Context, o options) (*bench, error) {
+	bin, err := filepath.Abs(o.bin)
 	if err != nil {
 		return nil, err
 	}
@@ -163,15 +147,31 @@ func newBench(quick bool) (*bench, error) {
 		return nil, err
 	}
 	r, err := newRig(bin, dir, p.CacheDir)
+	if err == nil && o.seed != "" {
+		err = sow(ctx, o.seed, dir, r.places.StateDir)
+	}
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	return &bench{quick: quick, dir: dir, rig: r, vm: "bench"}, nil
+	return &bench{opts: o, kind: kindOf(o.vmm), dir: dir, rig: r, vm: "bench"}, nil
+}
+
+// sow gives the rig's state what is made already.
+func sow(ctx context.Context, seed, dir, state string) error {
+	copied := filepath.Join(dir, "seed")
+	if err := os.Mkdir(copied, 0o700); err != nil {
+		return err
+	}
+	if err := seedstate.Copy(ctx, seed, copied); err != nil {
+		return err
+	}
+	return seedstate.Link(ctx, copied, state)
 }
 
 // prepare makes the VM that runs throughout, and the floor of its machine.
 func (b *bench) prepare(ctx context.Context) error {
-	if _, err := b.rig.run(ctx, "vm", "create", "-n", b.vm); err != nil {
+	load := loadAverage()
+	if _, err := b.rig.run(ctx, append([]string{"vm", "create", "-n", b.vm}, b.kind.flags()...)...); err != nil {
 		return err
 	}
 	if _, err := b.rig.run(ctx, "start", b.vm); err != nil {
@@ -181,14 +181,18 @@ func (b *bench) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.facts = factsOf(vm)
-	b.floor, err = newFloor(ctx, b.dir, vm.Dir, vm.Boot.VMMPID)
+	b.facts, b.limits = factsOf(vm), limitsOf(vm.Boot.VMM)
+	b.facts.load = load
+	if b.facts.program, err = b.rig.program(ctx, vm.Boot.VMM); err != nil {
+		return err
+	}
+	b.floor, err = newFloor(ctx, floorConfig{dir: b.dir, init: b.opts.init, vm: vm, vmm: b.facts.program})
 	return err
 }
 
 // rounds is how often to measure: a few times only in a quick run.
 func (b *bench) rounds(n int) int {
-	if b.quick {
+	if b.opts.quick {
 		return max(2, n/10)
 	}
 	return n

@@ -14,39 +14,6 @@ import (
 	"github.com/banger-vm/banger/internal/vmm"
 )
 
-// memory measures what banger's processes take while a VM idles.
-func memory(ctx context.Context, b *bench) error {
-	v, err := b.rig.client.VMInspect(ctx, b.vm)
-	if err != nil {
-		return err
-	}
-	d, err := b.rig.client.DaemonStatus(ctx)
-	if err != nil {
-		return err
-	}
-	select { // what the last measurements left behind goes away
-	case <-time.After(5 * time.Second):
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	for _, p := range []struct {
-		name  string
-		pid   int
-		limit float64
-	}{
-		{"bangerd, idle after all of the above", d.PID, 40},
-		{"a monitor, its VM idle after all of the above", v.Boot.MonitorPID, 15},
-		{"QEMU with an idle guest (512 MB)", v.Boot.VMMPID, 0},
-	} {
-		mb, err := rssMB(p.pid)
-		if err != nil {
-			return err
-		}
-		b.add(row{"resident memory: " + p.name, "", "MB", nil, samples{mb}, p.limit})
-	}
-	return nil
-}
-
 // many is how many VMs a long list has.
 const many = 1000
 

@@ -1,13 +1,60 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
+
+// qemuHand drives QEMU by hand.
+type qemuHand struct {
+	program string
+	args    []string
+}
+
+// newQEMUHand does what a running VM's QEMU was told to.
+func newQEMUHand(c floorConfig, initramfs string) (*qemuHand, error) {
+	args, err := machineArgs(c.vm.Boot.VMMPID)
+	if err != nil {
+		return nil, err
+	}
+	args, err = floorArgs(args, c.vm.Dir, initramfs)
+	return &qemuHand{program: c.vmm, args: args}, err
+}
+
+func (q *qemuHand) start(ctx context.Context, vm *floorVM) error {
+	var listeners []*net.UnixListener
+	for _, name := range []string{lineSocket, echoSocket} {
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: filepath.Join(vm.dir, name)})
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		listeners = append(listeners, l)
+	}
+	if err := vm.spawn(exec.CommandContext(ctx, q.program, q.args...)); err != nil {
+		return err
+	}
+	conns := make([]net.Conn, len(listeners))
+	for i, l := range listeners {
+		err := l.SetDeadline(time.Now().Add(10 * time.Second))
+		if err == nil {
+			conns[i], err = l.Accept()
+		}
+		if err != nil {
+			return fmt.Errorf("the floor's QEMU did not connect: %w", err)
+		}
+	}
+	vm.connected(conns[0], conns[1])
+	return nil
+}
 
 // machineArgs are the QEMU arguments of a running VM, from its process: so
 // the floor has the very same machine, kernel and base disk.
@@ -100,12 +147,4 @@ func floorDrive(blockdev, vmDir string) (string, error) {
 	file["filename"] = name
 	b, err := json.Marshal(node)
 	return string(b), err
-}
-
-// argOf is the value of the first option of that name.
-func argOf(args []string, option string) string {
-	if i := slices.Index(args, option); i >= 0 && i+1 < len(args) {
-		return args[i+1]
-	}
-	return ""
 }

@@ -16,11 +16,13 @@ import (
 
 // facts are what the figures depend on.
 type facts struct {
+	driver, program   string // of the VMM
 	vmm, accel, guest string
+	load              string // of the machine, before anything was measured
 }
 
 func factsOf(v api.VM) facts {
-	return facts{vmm: v.Boot.VMM + " " + v.Boot.VMMVersion, accel: v.Boot.Accel, guest: v.Boot.Kernel}
+	return facts{driver: v.Boot.VMM, vmm: v.Boot.VMM + " " + v.Boot.VMMVersion, accel: v.Boot.Accel, guest: v.Boot.Kernel}
 }
 
 // report is the measured in markdown.
@@ -30,15 +32,18 @@ func (b *bench) report(ctx context.Context) string {
 
 Made by `+"`%s`"+` on %s; do not edit.
 
-The floor is a bare QEMU with the machine flags, kernel, kernel modules and base disk that a running banger VM has,
+The floor is a bare %s with the machine, kernel, kernel modules, base disk and cache mode that a running banger VM has,
 and an init of its own that does nothing but insert the modules, mount root and home and run the commands that come
 on a line (`+"`bench/floor`"+`). Its disks are made by hand in the same measurement. Both sides take turns in one run, with
 short measurements ten to a turn.
 Figures are min / **median** / p95; ratios and limits are of medians.
 
-`, b.command, time.Now().UTC().Format(time.DateOnly))
+`, b.opts.command(), time.Now().UTC().Format(time.DateOnly), b.facts.driver)
 	for _, f := range b.machine(ctx) {
 		fmt.Fprintf(&s, "- %s: %s\n", f[0], f[1])
+	}
+	if b.opts.note != "" {
+		fmt.Fprintf(&s, "- %s\n", b.opts.note)
 	}
 	s.WriteString("\n| what | command | | floor | banger | ratio | limit | |\n|---|---|---|---:|---:|---:|---:|---|\n")
 	for _, r := range b.rows {
@@ -66,8 +71,19 @@ func (b *bench) machine(ctx context.Context) [][2]string {
 	return [][2]string{
 		{"machine", fmt.Sprintf("%s, %d cores, %s, Linux %s", cpuModel(), runtime.NumCPU(), memTotal(), kernel)},
 		{"guest", fmt.Sprintf("Linux %s on %s, %s", b.facts.guest, b.facts.vmm, b.facts.accel)},
+		{"load average", fmt.Sprintf("%s before, %s after", b.facts.load, loadAverage())},
 		{"versions", fmt.Sprintf("%s, %s, %s", version, runtime.Version(), mkfsVersion(ctx))},
 	}
+}
+
+// loadAverage is that of the last minute.
+func loadAverage() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	one, _, _ := strings.Cut(string(b), " ")
+	return one
 }
 
 // procField is the first value of a "key : value" file.

@@ -89,7 +89,8 @@ func (r *rig) exec(ctx context.Context, vm string, argv ...string) (string, erro
 	if err != nil {
 		return "", err
 	}
-	return out.String(), ended(e, argv)
+	err = ended(e, argv) // all output has come then
+	return out.String(), err
 }
 
 func ended(e *client.Exec, argv []string) error {
@@ -100,10 +101,24 @@ func ended(e *client.Exec, argv []string) error {
 	return err
 }
 
+// program is that of a VMM.
+func (r *rig) program(ctx context.Context, name string) (string, error) {
+	list, err := r.client.VMMList(ctx, api.VMMListRequest{})
+	if err != nil {
+		return "", err
+	}
+	for _, v := range list {
+		if v.Name == name && v.Path != "" {
+			return v.Path, nil
+		}
+	}
+	return "", fmt.Errorf("where %s is is not known", name)
+}
+
 // settle waits until the guest's init has finished starting: what a user
 // meets in a VM that runs, and no noise of the boot.
 func (r *rig) settle(ctx context.Context, vm string) (api.VM, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	for {
 		v, err := r.client.VMInspect(ctx, vm)

@@ -37,7 +37,7 @@ func warm(ctx context.Context, b *bench) (err error) {
 		return err
 	}
 	b.add(
-		row{"exec in a running VM, client", command, "ms", floor, through, 1.3},
+		row{"exec in a running VM, client", command, "ms", floor, through, b.limits.exec},
 		row{"exec as a whole process, against the client", "banger exec dev -- true", "ms", again, process, 1.5},
 	)
 	return nil

@@ -2,8 +2,8 @@
 // the same modules, mounts the same root and home, and then runs commands for
 // whoever writes a line to a port. The benchmarks compare banger to it.
 //
-//	port floor.line   "E COMMAND ARG…\n" → "CODE LENGTH\n" and LENGTH bytes of output
-//	port floor.echo   every byte comes back
+//	port floor.line, vsock 1   "E COMMAND ARG…\n" → "CODE LENGTH\n" and LENGTH bytes of output
+//	port floor.echo, vsock 2   every byte comes back
 package main
 
 import (
@@ -14,10 +14,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,33 +46,44 @@ func run() error {
 	if err := os.Setenv("PATH", path); err != nil { // for exec.LookPath
 		return err
 	}
-	line, err := openPort("floor.line")
+	line, err := openChannel("floor.line", 1)
 	if err != nil {
 		return err
 	}
-	echo, err := openPort("floor.echo")
+	echo, err := openChannel("floor.echo", 2)
 	if err != nil {
 		return err
 	}
-	go repeat(echo)
-	return serve(line)
+	go func() { fmt.Fprintln(os.Stderr, "floor: echo:", echo.each(repeat)) }()
+	return line.each(serve)
+}
+
+// each serves the host, and again whenever it was away.
+func (c *channel) each(serve func(*os.File) error) error {
+	for {
+		f, err := c.next()
+		if err != nil {
+			return err
+		}
+		if err := serve(f); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+			return err
+		}
+		if err := c.release(f); err != nil {
+			return err
+		}
+	}
 }
 
 // repeat sends every byte back.
-func repeat(port *os.File) {
+func repeat(port *os.File) error {
 	buf := make([]byte, 4096)
 	for {
 		n, err := port.Read(buf)
-		if errors.Is(err, io.EOF) { // the host is away
-			time.Sleep(10 * time.Millisecond)
-			continue
-		}
 		if err == nil {
 			_, err = port.Write(buf[:n])
 		}
 		if err != nil {
-			fmt.Fprintln(os.Stderr, "floor: echo:", err)
-			return
+			return err
 		}
 	}
 }
@@ -84,10 +93,6 @@ func serve(port *os.File) error {
 	in := bufio.NewReader(port)
 	for {
 		line, err := in.ReadString('\n')
-		if errors.Is(err, io.EOF) { // the host is away
-			time.Sleep(10 * time.Millisecond)
-			continue
-		}
 		if err != nil {
 			return err
 		}
@@ -119,28 +124,4 @@ func command(argv []string) []byte {
 		}
 	}
 	return append(fmt.Appendf(nil, "%d %d\n", code, out.Len()), out.Bytes()...)
-}
-
-// openPort opens the virtio-serial port with a name.
-func openPort(name string) (*os.File, error) {
-	names, err := filepath.Glob("/sys/class/virtio-ports/*/name")
-	if err != nil {
-		return nil, err
-	}
-	for _, file := range names {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		if strings.TrimSpace(string(b)) != name {
-			continue
-		}
-		device := filepath.Join("/dev", filepath.Base(filepath.Dir(file)))
-		fd, err := unix.Open(device, unix.O_RDWR|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return nil, fmt.Errorf("opening %s: %w", device, err)
-		}
-		return os.NewFile(uintptr(fd), device), nil // blocking: nothing wakes sooner
-	}
-	return nil, fmt.Errorf("there is no port %s", name)
 }

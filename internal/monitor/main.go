@@ -125,7 +125,14 @@ func (m *Monitor) live(ctx context.Context, adopt bool) error {
 	if exit.At.IsZero() {
 		exit.At = time.Now().UTC()
 	}
-	werr := control.WriteFile(m.launch.Spec.Dir, control.ExitFile, exit)
+	write := control.WriteFile
+	if exit.Reason == machine.ExitKilled {
+		// Syncing it would bring all to the disk that the guest has just written,
+		// and the next thing may be to delete that. After a loss of power the VM
+		// has ended either way.
+		write = control.WriteStatus
+	}
+	werr := write(m.launch.Spec.Dir, control.ExitFile, exit)
 	if werr != nil { // the farewell still tells it
 		m.log.Error("writing down how the VM ended failed", "err", werr)
 	}

@@ -5,6 +5,7 @@
 //	go run ./test/host exec [-u USER] -- CMD…   a command; its exit code is ours
 //	go run ./test/host shell [-u USER]          a shell
 //	go run ./test/host prepare                  makes and saves the host, nothing else
+//	go run ./test/host bench                    the benchmarks, on Firecracker
 package main
 
 import (
@@ -26,6 +27,7 @@ var commands = map[string]func(ctx context.Context, args []string) error{
 	"exec":    execute,
 	"shell":   shell,
 	"prepare": prepare,
+	"bench":   measure,
 }
 
 func main() {
