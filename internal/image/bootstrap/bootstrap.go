@@ -28,6 +28,7 @@ type Config struct {
 	// OSRelease and Keyring are the host's; tests have their own.
 	OSRelease string // "/etc/os-release" if empty
 	Keyring   string // Debian's archive keys
+	Variant   Variant
 	Now       func() time.Time
 }
 

@@ -11,17 +11,17 @@ import (
 	"time"
 )
 
-// file is a file that the image gets.
-type file struct {
-	path string
-	mode fs.FileMode
-	body string
+// File is a file that the image gets.
+type File struct {
+	Path string // relative to the root
+	Mode fs.FileMode
+	Body string
 }
 
 // files make a Debian tree a guest: its identity comes from the agent before
 // init runs, its disks are mounted by then, its console is ours to log.
-func files(r recipe) []file {
-	return []file{
+func files(r recipe) []File {
+	return append([]File{
 		{"etc/apt/sources.list", 0o644, r.sourcesList()},
 		{"etc/default/locale", 0o644, "LANG=C.UTF-8\n"},
 		{"etc/fstab", 0o644, "# The root, the home of " + userName + " and /lib/modules are mounted before init starts.\n"},
@@ -33,7 +33,7 @@ func files(r recipe) []file {
 		{"etc/systemd/system/ssh.service.d/banger.conf", 0o644, "# The host keys come with the VM's identity.\n[Unit]\nConditionPathExistsGlob=/etc/ssh/ssh_host_*_key\n"},
 		{"etc/systemd/journald.conf.d/banger.conf", 0o644, "[Journal]\nSystemMaxUse=64M\n"},
 		{"etc/systemd/logind.conf.d/banger.conf", 0o644, "[Login]\nNAutoVTs=0\nReserveVT=0\n"},
-	}
+	}, r.variant.Files...)
 }
 
 // masked are units that are no use in a VM, or that only slow its boot.
@@ -86,19 +86,19 @@ func customize(root *os.Root, r recipe, now time.Time) error {
 }
 
 // put writes a file anew, whatever was there.
-func put(root *os.Root, f file) error {
-	if err := root.MkdirAll(path.Dir(f.path), 0o755); err != nil {
+func put(root *os.Root, f File) error {
+	if err := root.MkdirAll(path.Dir(f.Path), 0o755); err != nil {
 		return err
 	}
-	if err := root.RemoveAll(f.path); err != nil {
+	if err := root.RemoveAll(f.Path); err != nil {
 		return err
 	}
-	out, err := root.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, f.mode)
+	out, err := root.OpenFile(f.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, f.Mode)
 	if err != nil {
 		return err
 	}
-	_, err = out.WriteString(f.body)
-	return errors.Join(err, out.Chmod(f.mode), out.Close())
+	_, err = out.WriteString(f.Body)
+	return errors.Join(err, out.Chmod(f.Mode), out.Close())
 }
 
 // markUpdated tells systemd that its caches are younger than /usr: it would
@@ -106,7 +106,7 @@ func put(root *os.Root, f file) error {
 func markUpdated(root *os.Root, now time.Time) error {
 	stamp := fmt.Sprintf("# This file was created by banger.\nTIMESTAMP_NSEC=%d\n", now.UnixNano())
 	for _, name := range []string{"etc/.updated", "var/.updated"} {
-		if err := put(root, file{name, 0o644, stamp}); err != nil {
+		if err := put(root, File{name, 0o644, stamp}); err != nil {
 			return err
 		}
 		if err := root.Chtimes(name, now, now); err != nil {

@@ -30,18 +30,26 @@ var packages = []string{
 	"openssh-server", "sudo", "git", "curl", "ca-certificates", "procps", "less",
 }
 
+// Variant is what an image has beyond the default one's content.
+type Variant struct {
+	Packages []string
+	Hooks    []string // shell commands, run when all is installed; $1 is the tree
+	Files    []File   // come last, over all others
+}
+
 // recipe is all that goes into an image.
 type recipe struct {
 	suite   string // Debian's code name
 	sources []source
 	keyring string
 	aptConf string // settings that fetching needs on this host
+	variant Variant
 	digest  string
 }
 
 // recipe finds out what the image will be made of.
 func (b *Builder) recipe(ctx context.Context) (recipe, error) {
-	r := recipe{keyring: b.cfg.Keyring}
+	r := recipe{keyring: b.cfg.Keyring, variant: b.cfg.Variant}
 	var err error
 	if r.suite, err = hostSuite(b.cfg.OSRelease); err != nil {
 		return r, err
@@ -52,11 +60,21 @@ func (b *Builder) recipe(ctx context.Context) (recipe, error) {
 	if r.aptConf, err = b.hostAptConf(ctx); err != nil {
 		return r, err
 	}
-	sum := sha256.Sum256([]byte(strings.Join([]string{
+	parts := []string{
 		recipeVersion, r.suite, r.sourcesList(), strings.Join(packages, " "), strings.Join(mmdebstrapOptions, " "),
-	}, "\n")))
+	}
+	if v := r.variant; len(v.Packages)+len(v.Hooks)+len(v.Files) > 0 {
+		parts = append(parts, fmt.Sprintf("%q", v))
+	}
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
 	r.digest = hex.EncodeToString(sum[:])
 	return r, nil
+}
+
+// Recipe is the digest of what the next image is made of.
+func (b *Builder) Recipe(ctx context.Context) (string, error) {
+	r, err := b.recipe(ctx)
+	return r.digest, err
 }
 
 // sourcesList is the image's /etc/apt/sources.list.
@@ -88,7 +106,11 @@ var mmdebstrapOptions = []string{
 func (r recipe) command(aptConf, tree string) []string {
 	args := []string{"--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--", "mmdebstrap"}
 	args = append(args, mmdebstrapOptions...)
-	args = append(args, "--aptopt="+aptConf, "--include="+strings.Join(packages, ","), r.suite, tree)
+	for _, hook := range r.variant.Hooks {
+		args = append(args, "--customize-hook="+hook)
+	}
+	all := append(packages[:len(packages):len(packages)], r.variant.Packages...)
+	args = append(args, "--aptopt="+aptConf, "--include="+strings.Join(all, ","), r.suite, tree)
 	for _, s := range r.sources {
 		args = append(args, s.line(r.keyring))
 	}

@@ -60,3 +60,7 @@ func (m *tscMeter) kHz(ctx context.Context) (int64, error) {
 	}
 	return khz, nil
 }
+
+// TSCKHz measures the frequency of this host's counter, for other machines
+// under TCG than ours; 0 where it cannot be known.
+func TSCKHz(ctx context.Context) (int64, error) { return newTSCMeter().kHz(ctx) }

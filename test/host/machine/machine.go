@@ -1,0 +1,164 @@
+// Package machine runs the test host in QEMU: it boots one, saves it once its
+// services are up, restores copies of it in a second, and runs commands in
+// them. Nothing of a machine outlives it, nor the process that started it.
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/vmm/qemu/qmp"
+	"github.com/banger-vm/banger/test/host/debian"
+)
+
+// Config has the places of a Lab.
+type Config struct {
+	Dir string // in banger's cache
+	// Fresh boots every machine instead of restoring it.
+	Fresh bool
+}
+
+// Lab starts machines of one base.
+type Lab struct {
+	cfg  Config
+	base debian.Base
+	run  hostexec.Runner
+	log  *slog.Logger
+}
+
+// NewLab returns a Lab.
+func NewLab(cfg Config, base debian.Base, run hostexec.Runner, log *slog.Logger) *Lab {
+	return &Lab{cfg: cfg, base: base, run: run, log: log}
+}
+
+// Machine is a running host.
+type Machine struct {
+	log     *slog.Logger
+	dir     string // its own, removed at its end
+	lock    *os.File
+	console *console
+	cancel  context.CancelFunc
+	ended   chan struct{}
+	err     error // why QEMU ended; after ended
+	qmp     *qmp.Client
+	agent   *http.ClientConn
+	closing sync.Once
+	closed  error
+}
+
+// Names of files in a machine's directory.
+const (
+	qmpSocket   = "qmp.sock"
+	agentSocket = "agent.sock"
+	lockFile    = "lock"
+)
+
+// launch starts QEMU with args and connects to its control socket.
+func (l *Lab) launch(ctx context.Context, args []string) (_ *Machine, err error) {
+	m := &Machine{log: l.log, console: &console{}, ended: make(chan struct{})}
+	if m.dir, m.lock, err = l.makeDir(); err != nil {
+		return nil, err
+	}
+	// The machine must outlive the call that starts it, and ends with Close.
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	m.cancel = cancel
+	go func() {
+		defer close(m.ended)
+		_, m.err = l.run.Run(life, hostexec.Cmd{
+			Name: "qemu-system-x86_64", Args: args, Dir: m.dir, Stdout: m.console,
+			Env: append(os.Environ(), "TMPDIR="+m.dir), // of the drives' throw-away layers
+		})
+	}()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, m.Close())
+		}
+	}()
+	conn, err := m.dial(ctx, qmpSocket)
+	if err != nil {
+		return nil, err
+	}
+	m.qmp, err = qmp.New(ctx, conn, func(qmp.Event) {})
+	return m, err
+}
+
+// dial connects to one of QEMU's sockets, which it makes as it starts.
+func (m *Machine) dial(ctx context.Context, socket string) (net.Conn, error) {
+	dir, err := os.Open(m.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	path := fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), socket) // whatever the directory's length
+	for {
+		conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+		if err == nil {
+			return conn, nil
+		}
+		select {
+		case <-m.ended:
+			return nil, m.explain("QEMU ended as it started", m.err)
+		case <-ctx.Done():
+			return nil, m.explain("QEMU does not listen", context.Cause(ctx))
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// explain adds the end of the console to an error.
+func (m *Machine) explain(what string, err error) error {
+	return fmt.Errorf("%s: %w\n--- the end of the host's console:\n%s", what, err, m.console.tail())
+}
+
+// Console is the end of what the host printed on its console.
+func (m *Machine) Console() string { return m.console.tail() }
+
+// Ended is closed when the machine has ended, by itself or by Close.
+func (m *Machine) Ended() <-chan struct{} { return m.ended }
+
+// Close ends the machine and removes all that it had.
+func (m *Machine) Close() error {
+	m.closing.Do(func() {
+		m.cancel()
+		<-m.ended
+		var errs []error
+		if m.agent != nil {
+			_ = m.agent.Close() // broken already
+		}
+		if m.qmp != nil {
+			errs = append(errs, m.qmp.Close())
+		}
+		m.closed = errors.Join(append(errs, os.RemoveAll(m.dir), m.lock.Close())...)
+	})
+	return m.closed
+}
+
+// makeDir makes a locked directory for a machine, and removes those whose
+// process was killed.
+func (l *Lab) makeDir() (string, *os.File, error) {
+	runs := filepath.Join(l.cfg.Dir, "runs")
+	if err := os.MkdirAll(runs, 0o700); err != nil {
+		return "", nil, err
+	}
+	if err := sweep(runs); err != nil {
+		return "", nil, err
+	}
+	dir, err := os.MkdirTemp(runs, "")
+	if err != nil {
+		return "", nil, err
+	}
+	lock, err := tryLock(filepath.Join(dir, lockFile))
+	if err != nil {
+		return "", nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return dir, lock, nil
+}

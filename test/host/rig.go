@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/kernel"
+	kerneldebian "github.com/banger-vm/banger/internal/kernel/debian"
+	"github.com/banger-vm/banger/internal/places"
+	"github.com/banger-vm/banger/test/host/debian"
+	"github.com/banger-vm/banger/test/host/machine"
+	"github.com/banger-vm/banger/test/host/payload"
+)
+
+// rig has what all commands need.
+type rig struct {
+	source string // the repository
+	bin    string // where banger's programs are
+	cache  string // banger's
+	dir    string // in it, for the test host
+	run    hostexec.Runner
+	log    *slog.Logger
+	lab    *machine.Lab
+}
+
+// place is what flags say of where things are.
+type place struct {
+	source, bin string
+	fresh       bool
+}
+
+func (p *place) flags(f *flag.FlagSet) {
+	f.StringVar(&p.source, "source", "", "the repository (default: that of the working directory)")
+	f.StringVar(&p.bin, "bin", "", "banger's programs (default: the repository's build/bin)")
+	f.BoolVar(&p.fresh, "fresh", false, "boot the host instead of restoring the saved one")
+}
+
+// newRig makes the host's image and kernel where they are missing.
+func newRig(ctx context.Context, o place) (*rig, error) {
+	p, err := places.Resolve(places.Flags{}, places.SystemEnv())
+	if err != nil {
+		return nil, err
+	}
+	r := &rig{cache: p.CacheDir, dir: filepath.Join(p.CacheDir, "test-host"), run: hostexec.Host{}, log: newLog(os.Stderr)}
+	if r.source = o.source; r.source == "" {
+		if r.source, err = r.output(ctx, "go", "list", "-m", "-f", "{{.Dir}}"); err != nil {
+			return nil, err
+		}
+	}
+	if r.bin = o.bin; r.bin == "" {
+		r.bin = filepath.Join(r.source, "build/bin")
+	}
+	cfg := debian.Config{CacheDir: p.CacheDir, Dir: r.dir, Source: r.source}
+	base, err := debian.New(cfg, r.run, r.log).Ensure(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("making the host: %w", err)
+	}
+	r.lab = machine.NewLab(machine.Config{Dir: r.dir, Fresh: o.fresh}, base, r.run, r.log)
+	return r, nil
+}
+
+func newLog(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.LevelKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+}
+
+// output is the standard output of a command, without the newline at its end.
+func (r *rig) output(ctx context.Context, name string, args ...string) (string, error) {
+	res, err := r.run.Run(ctx, hostexec.Cmd{Name: name, Args: args, Dir: r.source, Stderr: os.Stderr})
+	return strings.TrimSpace(string(res.Stdout)), err
+}
+
+// withMachine makes the payload, starts a host with it and ends it after do.
+func (r *rig) withMachine(ctx context.Context, entries []payload.Entry, do func(m *machine.Machine) error) (err error) {
+	scratch, err := os.MkdirTemp(r.dir, "scratch-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	disk := filepath.Join(scratch, "payload.img")
+	if err := payload.Make(ctx, r.run, scratch, disk, machine.PayloadBytes, entries); err != nil {
+		return err
+	}
+	m, err := r.lab.Start(ctx, disk)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	return do(m)
+}
+
+// belongings is what every host gets, as far as it is there: banger's
+// programs, a guest kernel, Firecracker, and the images of banger's cache.
+func (r *rig) belongings(ctx context.Context) ([]payload.Entry, error) {
+	var entries []payload.Entry
+	if _, err := os.Stat(filepath.Join(r.bin, "banger-guest")); err == nil {
+		entries = append(entries, payload.Entry{Name: "bin", Source: r.bin})
+		lab, err := r.guestKernel(ctx)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, lab...)
+	} else {
+		r.log.Info(r.bin + " is empty: make build brings banger's programs and a guest kernel into the host")
+	}
+	for _, name := range []string{"images", "kernels"} {
+		if dir := filepath.Join(r.cache, name); exists(dir) {
+			entries = append(entries, payload.Entry{Name: "cache/" + name, Source: dir})
+		}
+	}
+	firecracker, err := r.output(ctx, filepath.Join(r.source, "scripts/firecracker"))
+	if err != nil {
+		r.log.Warn("the host gets no Firecracker", "reason", err)
+		return entries, nil
+	}
+	for _, name := range []string{"firecracker", "jailer"} {
+		if path := filepath.Join(firecracker, name); exists(path) {
+			entries = append(entries, payload.Entry{Name: "firecracker/" + name, Source: path})
+		}
+	}
+	return entries, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// guestKernel makes the kernel that test/lab makes, with the current agent.
+func (r *rig) guestKernel(ctx context.Context) ([]payload.Entry, error) {
+	source := kerneldebian.New(kerneldebian.Config{CacheDir: r.cache}, r.run)
+	library := kernel.New(kernel.Config{Dir: filepath.Join(r.source, "build/lab")}, source, r.run, r.log)
+	k, err := library.Ensure(ctx, func(string, int64, int64) {})
+	if err != nil {
+		return nil, err
+	}
+	initramfs, err := library.Initramfs(ctx, k, filepath.Join(r.bin, "banger-guest"))
+	if err != nil {
+		return nil, err
+	}
+	return []payload.Entry{
+		{Name: "lab/vmlinux", Source: k.Vmlinux},
+		{Name: "lab/modules.ext4", Source: k.ModulesDisk},
+		{Name: "lab/initramfs", Source: initramfs},
+	}, nil
+}
