@@ -7,15 +7,28 @@ LDFLAGS := -s -w -X github.com/banger-vm/banger/internal/version.Version=$(VERSI
 GO      := CGO_ENABLED=0 go
 BIN     := build/bin
 
+# Where make install puts things; DESTDIR is put before all of it.
+PREFIX     ?= /usr/local
+bindir     := $(PREFIX)/bin
+libexecdir := $(PREFIX)/libexec/banger
+datadir    := $(PREFIX)/share
+UNITDIR    ?= $(PREFIX)/lib/systemd/user
+
 # The Debian packages that banger needs at run time and its tests need besides.
 RUN_PACKAGES  := qemu-system-x86 mmdebstrap e2fsprogs kmod ca-certificates
 TEST_PACKAGES := busybox-static gcc libc6-dev git
 
-.PHONY: build deps test-deps demo test test-unit test-vm bench lint faults generate clean seed
+.PHONY: build install uninstall deps test-deps demo test test-unit test-vm bench lint faults generate clean seed
 
 build: ## the binaries, static, into build/bin
 	@mkdir -p $(BIN)
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+install: ## what make build made, and the unit of systemd; see docs/units.md
+	@scripts/install $(BIN) '$(DESTDIR)' '$(bindir)' '$(libexecdir)' '$(datadir)' '$(UNITDIR)'
+
+uninstall: ## what make install put there
+	@scripts/install -u '$(DESTDIR)' '$(bindir)' '$(libexecdir)' '$(datadir)' '$(UNITDIR)'
 
 deps:
 	@scripts/deps $(RUN_PACKAGES)

@@ -70,7 +70,7 @@ func mainMonitor(ctx context.Context, args []string, _, stderr io.Writer) error 
 	var o monitor.Options
 	flags.StringVar(&o.Dir, "dir", "", "the VM's directory")
 	flags.BoolVar(&o.Adopt, "adopt", false, "take the running VM over")
-	flags.IntVar(&o.ListenFD, "listen-fd", 0, "a listening socket that was handed over")
+	flags.IntVar(&o.ListenFD, "listen-fd", -1, "a listening socket that was handed over")
 	cacheDir := flags.String("cache-dir", "", "where verdicts about this host are kept")
 	flags.StringVar(&o.Log.Level, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&o.Log.Format, "log-format", "text", "text or json")

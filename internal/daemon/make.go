@@ -57,7 +57,7 @@ func (d *Daemon) newKernels(agent string) kernelSource {
 
 // newRuntime makes the daemon's end of monitors, which are this program too.
 func (d *Daemon) newRuntime(self string) machine.Runtime {
-	return control.New(d.log, control.Config{Program: self, Args: []string{
+	return control.New(d.log, control.Config{Program: self, Units: d.units, Args: []string{
 		"--cache-dir", d.places.CacheDir,
 		"--log-level", or(d.settings.Log.Level, "info"), "--log-format", or(d.settings.Log.Format, "text"),
 	}})
@@ -71,6 +71,7 @@ func (d *Daemon) newVMs(p *parts, runtime machine.Runtime, kernels vm.Kernels) *
 	return vm.New(vm.Parts{
 		Store:   p.store,
 		Runtime: runtime,
+		Units:   d.units,
 		// The operations are made after the VMs.
 		Images:   imageSource{p.images, func() *operation.Registry { return p.ops }},
 		Kernels:  kernels,

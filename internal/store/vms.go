@@ -43,7 +43,7 @@ func cloneVM(r vm.Record) vm.Record {
 		status := *boot.Status
 		boot.Status = &status
 		status.Guest.Notes = slices.Clone(status.Guest.Notes)
-		status.Reduced = slices.Clone(status.Reduced)
+		status.Units, status.Reduced = slices.Clone(status.Units), slices.Clone(status.Reduced)
 		if status.Exit != nil {
 			exit := *status.Exit
 			status.Exit = &exit

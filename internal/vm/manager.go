@@ -72,6 +72,12 @@ type VMMs interface {
 	Reduced(driver string, s machine.Status) []string
 }
 
+// Units is the service manager that holds the VMs' units.
+type Units interface {
+	// Reduced says in sentences what ends VMs that are in its units.
+	Reduced() []string
+}
+
 // Config has the places and settings of a Manager.
 type Config struct {
 	Dir         string // holds one directory per VM
@@ -88,6 +94,7 @@ type Parts struct {
 	Kernels  Kernels
 	Work     WorkDisks
 	VMMs     VMMs
+	Units    Units // nil: there is none
 	Disks    map[string]disk.Driver
 	Networks map[string]network.Driver
 	Claims   *claim.Table

@@ -40,6 +40,9 @@ func Daemon(ctx context.Context, p places.Places) error {
 	if client.Answers(ctx, p.Socket) {
 		return nil // another process was faster
 	}
+	if done, err := byUnit(ctx, p); done || err != nil {
+		return err
+	}
 	bin, err := find()
 	if err != nil {
 		return err
