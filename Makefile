@@ -1,4 +1,4 @@
-# banger: make demo, make test, make bench, make lint, make faults. See README.md.
+# banger: make demo, make test, make test-host, make bench, make lint, make faults. See README.md.
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
 
@@ -17,12 +17,14 @@ UNITDIR    ?= $(PREFIX)/lib/systemd/user
 # The Debian packages that banger needs at run time and its tests need besides.
 RUN_PACKAGES  := qemu-system-x86 mmdebstrap e2fsprogs kmod ca-certificates
 TEST_PACKAGES := busybox-static gcc libc6-dev git
+# The test host's layered disk, and what fetches the Firecracker for it.
+HOST_PACKAGES := qemu-utils python3-pip
 
-.PHONY: build install uninstall deps test-deps demo test test-unit test-vm bench lint faults generate clean seed
+.PHONY: build install uninstall deps test-deps demo test test-unit test-vm test-host bench lint faults generate clean seed
 
 build: ## the binaries, static, into build/bin
 	@mkdir -p $(BIN)
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+	$(GO) build -trimpath $(if $(GOCOVERDIR),-cover) -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
 
 install: ## what make build made, and the unit of systemd; see docs/units.md
 	@scripts/install $(BIN) '$(DESTDIR)' '$(bindir)' '$(libexecdir)' '$(datadir)' '$(UNITDIR)'
@@ -49,6 +51,10 @@ test-unit:
 
 test-vm: test-deps build
 	@scripts/test-vm
+
+test-host: build ## the tests that need a whole host, in one that is emulated; RUN=REGEXP picks
+	@scripts/deps $(RUN_PACKAGES) $(TEST_PACKAGES) $(HOST_PACKAGES)
+	@scripts/test-host $(RUN)
 
 bench: deps build ## ratios to a bare QEMU, measured in one run, into docs/benchmarks.md
 	$(GO) run ./bench -write docs/benchmarks.md

@@ -106,5 +106,5 @@ func (v vmms) Reduced(driver string, s machine.Status) []string {
 	if driver == "qemu" && s.VMM.Accel == vmm.AccelTCG {
 		return []string{"The guest runs under QEMU's TCG: slower than KVM, and QEMU makes no security promise for it."}
 	}
-	return nil
+	return s.VMM.Reduced
 }

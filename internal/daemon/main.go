@@ -14,10 +14,14 @@ import (
 	"github.com/banger-vm/banger/internal/monitor"
 	"github.com/banger-vm/banger/internal/places"
 	"github.com/banger-vm/banger/internal/version"
+	"github.com/banger-vm/banger/internal/vmm/firecracker"
 )
 
 // Main runs bangerd's command line and returns its exit code.
 func Main(args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == firecracker.StageArg {
+		return firecracker.Stage(args[1:], stderr)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	run, title := mainDaemon, "bangerd"

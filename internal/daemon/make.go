@@ -25,6 +25,7 @@ import (
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/vm"
 	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/firecracker"
 	"github.com/banger-vm/banger/internal/vmm/qemu"
 )
 
@@ -36,6 +37,12 @@ func Drivers(cacheDir string) map[string]func(*slog.Logger) vmm.Driver {
 	return map[string]func(*slog.Logger) vmm.Driver{
 		"qemu": func(log *slog.Logger) vmm.Driver {
 			return qemu.New(hostexec.Host{}, log, qemu.Config{CacheDir: filepath.Join(cacheDir, verdicts)})
+		},
+		firecracker.DriverName: func(log *slog.Logger) vmm.Driver {
+			return firecracker.New(hostexec.Host{}, log, firecracker.Config{
+				Binary: os.Getenv("BANGER_FIRECRACKER"), Stage: []string{"/proc/self/exe", firecracker.StageArg},
+				CacheDir: filepath.Join(cacheDir, verdicts),
+			})
 		},
 	}
 }

@@ -24,6 +24,44 @@ type Daemon struct {
 	Stdin, Stdout, Stderr *os.File
 	// ExtraFiles become descriptors 3, 4, …; every other one is closed.
 	ExtraFiles []*os.File
+	// Namespaces is nil for those that we are in ourselves.
+	Namespaces *Namespaces
+}
+
+// Namespaces are new ones for a process, of which the user namespace is always
+// one: so they need no privilege. In it the process has ID as its user and
+// group, which outside are ours, and sees no other.
+type Namespaces struct {
+	Mount, PID, IPC, UTS, Network bool
+	ID                            int
+	// Capabilities are those that the process begins with, in its own
+	// namespaces alone.
+	Capabilities []uintptr
+}
+
+// on adds n to what a process begins with.
+func (n *Namespaces) on(attr *syscall.SysProcAttr) {
+	if n == nil {
+		return
+	}
+	attr.Cloneflags = syscall.CLONE_NEWUSER
+	for _, one := range []struct {
+		wanted bool
+		flag   uintptr
+	}{
+		{n.Mount, syscall.CLONE_NEWNS},
+		{n.PID, syscall.CLONE_NEWPID},
+		{n.IPC, syscall.CLONE_NEWIPC},
+		{n.UTS, syscall.CLONE_NEWUTS},
+		{n.Network, syscall.CLONE_NEWNET},
+	} {
+		if one.wanted {
+			attr.Cloneflags |= one.flag
+		}
+	}
+	attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: n.ID, HostID: os.Geteuid(), Size: 1}}
+	attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: n.ID, HostID: os.Getegid(), Size: 1}}
+	attr.AmbientCaps = n.Capabilities
 }
 
 // Command is the command line, for golden files.
@@ -50,6 +88,7 @@ func Spawn(d Daemon) (*Process, error) {
 	}
 	cmd.Dir, cmd.Env, cmd.ExtraFiles = d.Dir, d.Env, d.ExtraFiles
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}
+	d.Namespaces.on(cmd.SysProcAttr)
 	// A nil *os.File in the interface would not be nil.
 	if d.Stdin != nil {
 		cmd.Stdin = d.Stdin

@@ -44,7 +44,11 @@ func (m *Monitor) heard(ctx context.Context, h wire.Hello, begin time.Time) erro
 	mach := m.machine
 	m.mu.Unlock()
 	if h.Phase == wire.PhaseHalted && mach != nil && !again {
-		time.AfterFunc(haltGrace, func() { m.endHalted(ctx, mach) })
+		grace := haltGrace
+		if mach.Facts().Lingers && h.Halt == wire.HaltPoweroff {
+			grace = lingerGrace
+		}
+		time.AfterFunc(grace, func() { m.endHalted(ctx, mach) })
 	}
 	m.keepStatus(m.board.update(func(s *machine.Status) { follow(s, h, ms(time.Since(begin))) }))
 	return nil

@@ -34,9 +34,9 @@ var system = []sandbox.Rule{
 	{Path: "/dev/net/tun", Access: sandbox.Write},
 }
 
-// confine leaves this process, and the VMM that it starts from now on, the
-// files of its VM. It returns what is missing as a sentence, "" for nothing.
-func confine(l machine.Launch, writable []string) (reduced string, err error) {
+// confine leaves this process, and what it starts itself from now on, the files
+// of its VM and the programs. It returns what is missing as a sentence, "" for nothing.
+func confine(l machine.Launch, writable, programs []string) (reduced string, err error) {
 	// What needs a temporary directory gets the VM's.
 	if err := os.Setenv("TMPDIR", l.Spec.Dir); err != nil {
 		return "", fmt.Errorf("setting the temporary directory: %w", err)
@@ -48,6 +48,9 @@ func confine(l machine.Launch, writable []string) (reduced string, err error) {
 	}, system...)
 	for _, dir := range writable {
 		rules = append(rules, sandbox.Rule{Path: dir, Access: sandbox.Write})
+	}
+	for _, path := range programs {
+		rules = append(rules, sandbox.Rule{Path: path, Access: sandbox.Exec})
 	}
 	for _, d := range l.Spec.Drives {
 		if filepath.IsAbs(d.Path) {

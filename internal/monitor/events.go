@@ -44,8 +44,11 @@ func (m *Monitor) runningPhase(s machine.Status) machine.Phase {
 // soon as there is room again.
 func (m *Monitor) paused(ctx context.Context, mach vmm.Machine, reason string) {
 	text := "a disk of the VM failed; look at the host's kernel log, then stop or kill it"
-	if reason == "no_space" {
+	switch reason {
+	case "no_space":
 		text = "the host's disk is full; make room and the VM goes on by itself, with nothing lost"
+	case vmm.PauseAsked:
+		text = "it was paused on request"
 	}
 	m.board.update(func(s *machine.Status) { s.Phase, s.Reason = machine.PhasePaused, text })
 	if reason == "no_space" && !m.resuming.Swap(true) {

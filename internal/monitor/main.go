@@ -89,8 +89,8 @@ func serve(ctx context.Context, o Options, l machine.Launch, log *slog.Logger) e
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m.life = ctx
-	m.confine = func() error {
-		reduced, err := confine(l, o.Writable)
+	m.confine = func(programs []string) error {
+		reduced, err := confine(l, o.Writable, programs)
 		if reduced != "" {
 			m.board.update(func(s *machine.Status) { s.Reduced = append(s.Reduced, reduced) })
 		}

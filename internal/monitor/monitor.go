@@ -16,8 +16,12 @@ import (
 	"github.com/banger-vm/banger/internal/vmm"
 )
 
-// haltGrace is how long a halted guest's VMM has to end by itself; some never do.
-const haltGrace = 5 * time.Second
+// haltGrace is how long a halted guest's VMM has to end by itself; some never
+// do, and of those that say so only the last words on the console are awaited.
+const (
+	haltGrace   = 5 * time.Second
+	lingerGrace = 200 * time.Millisecond
+)
 
 // Monitor keeps one VM from the start of its VMM to the end of its last reboot.
 type Monitor struct {
@@ -33,7 +37,9 @@ type Monitor struct {
 	asked   string // why we end the VMM, "" while we do not
 	hello   wire.Hello
 
-	confine  func() error    // before a VMM is started, or after one was taken over
+	// confine comes before a VMM is started, or after one was taken over; the
+	// programs may be run after it.
+	confine  func(programs []string) error
 	life     context.Context // of the process; set before anything is served
 	stop     atomic.Bool     // a graceful stop was asked for
 	resuming atomic.Bool     // somebody waits for room on the disk
@@ -125,7 +131,7 @@ func (m *Monitor) postMortem(ctx context.Context) (ending, error) {
 // begin starts the VMM or takes it over.
 func (m *Monitor) begin(ctx context.Context, adopt bool) (vmm.Machine, error) {
 	if !adopt {
-		if err := m.confineOnce(); err != nil {
+		if err := m.confineOnce(ctx); err != nil {
 			return nil, err
 		}
 		mach, err := m.driver.Start(ctx, m.launch.Spec)
@@ -143,7 +149,7 @@ func (m *Monitor) begin(ctx context.Context, adopt bool) (vmm.Machine, error) {
 		return nil, fmt.Errorf("%w: %w", errAlive, err)
 	}
 	m.board.update(func(s *machine.Status) { s.VMM = mach.Facts() })
-	if err := m.confineOnce(); err != nil {
+	if err := m.confineOnce(ctx); err != nil {
 		// The VMM runs, and its starter confined it: it must not be let go for this.
 		m.log.Error("the monitor could not be confined", "err", err)
 		m.board.update(func(s *machine.Status) {
@@ -153,14 +159,20 @@ func (m *Monitor) begin(ctx context.Context, adopt bool) (vmm.Machine, error) {
 	return mach, nil
 }
 
-// confineOnce confines this process for good.
-func (m *Monitor) confineOnce() error {
+// confineOnce confines this process for good, once the driver has done what it
+// no longer can after that.
+func (m *Monitor) confineOnce(ctx context.Context) error {
 	confine := m.confine
 	m.confine = nil
 	if confine == nil {
 		return nil
 	}
-	return confine()
+	var programs []string
+	var err error
+	if s, ok := m.driver.(vmm.Stager); ok {
+		programs, err = s.Stage(ctx, m.launch.Spec)
+	}
+	return errors.Join(err, confine(programs))
 }
 
 func (m *Monitor) spawned(mach vmm.Machine, took time.Duration) {

@@ -81,6 +81,39 @@ type PostMortem interface {
 	LastExit(ctx context.Context, spec Spec) (Exit, error)
 }
 
+// Stager is a driver that has something to do for spec before the process that
+// will start or restart it gives up its rights over the host's files.
+type Stager interface {
+	// Stage may be called again. programs are what that process must still be
+	// allowed to run.
+	Stage(ctx context.Context, spec Spec) (programs []string, err error)
+}
+
+// Pauser is a machine that can be stopped and set going again by its user;
+// both come back as events. Resume is every machine's.
+type Pauser interface {
+	// Pause stops the vCPUs, with the reason PauseAsked.
+	Pause(ctx context.Context) error
+}
+
+// Meter is a machine that counts what it does.
+type Meter interface {
+	Stats(ctx context.Context) (Stats, error)
+}
+
+// Stats count from the machine's start.
+type Stats struct {
+	CPU      time.Duration            `json:"cpu_ns"`   // of the VMM's process, vCPUs included
+	Resident int64                    `json:"resident"` // bytes of the VMM's process in memory
+	Drives   map[disk.Slot]DriveStats `json:"drives,omitempty"`
+}
+
+// DriveStats count what a guest did to a drive.
+type DriveStats struct {
+	Reads, Writes           int64
+	ReadBytes, WrittenBytes int64
+}
+
 // Machine is a running VMM.
 type Machine interface {
 	Facts() Facts
@@ -110,18 +143,40 @@ type Facts struct {
 	Started time.Time `json:"started"`
 	// Paused is set where the VMM was found paused.
 	Paused bool `json:"paused,omitempty"`
+	// Isolation is what keeps the VMM from the rest of the host, besides the
+	// processor; Reduced says in sentences what of it is missing here.
+	Isolation Isolation `json:"isolation,omitempty"`
+	Reduced   []string  `json:"reduced,omitempty"`
+	// Lingers: the VMM cannot see its guest power off, so whoever knows of it
+	// need not wait for it to end.
+	Lingers bool `json:"lingers,omitempty"`
 }
+
+// Isolation is how a VMM's process is set apart.
+type Isolation string
+
+// The isolations.
+const (
+	// IsolationNamespaces: in namespaces of its own, with a root that holds
+	// only its files.
+	IsolationNamespaces Isolation = "namespaces"
+	// IsolationSandbox: with the VMM's own system call filter only.
+	IsolationSandbox Isolation = "sandbox"
+)
 
 // EventType is a kind of VMM event.
 type EventType string
 
 // The events of a VMM.
 const (
-	EventPaused   EventType = "paused" // by itself: Reason says why ("no_space", "io_error")
+	EventPaused   EventType = "paused" // Reason says why ("no_space", "io_error", PauseAsked)
 	EventResumed  EventType = "resumed"
 	EventPoweroff EventType = "poweroff" // the guest powered off
 	EventReset    EventType = "reset"    // the guest asked for a reset (reboot, panic, triple fault)
 )
+
+// PauseAsked is the reason of an EventPaused that somebody asked for.
+const PauseAsked = "asked"
 
 // Event is something a VMM reports.
 type Event struct {

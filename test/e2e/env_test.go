@@ -87,12 +87,18 @@ func needVMs(t *testing.T) {
 	t.Parallel()
 }
 
-func root() string {
-	dir, err := filepath.Abs("../..")
+// program is the path of a program that make build made, or that
+// BANGER_TEST_BIN has.
+func program(name string) string {
+	dir := os.Getenv("BANGER_TEST_BIN")
+	if dir == "" {
+		dir = "../../build/bin"
+	}
+	path, err := filepath.Abs(filepath.Join(dir, name))
 	if err != nil {
 		panic(err)
 	}
-	return dir
+	return path
 }
 
 func (e *env) state() string { return filepath.Join(e.dir, "state") }
@@ -121,7 +127,7 @@ func clip(s string) string {
 
 // command prepares banger with args.
 func (e *env) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(root(), "build/bin/banger"), args...)
+	cmd := exec.CommandContext(ctx, program("banger"), args...)
 	cmd.Env = e.environ()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second

@@ -77,7 +77,7 @@ func TestExec(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), deadline)
 		defer cancel()
 		// head leaves after a line; banger must end, and the guest's yes too.
-		cmd := exec.CommandContext(ctx, "sh", "-c", root()+"/build/bin/banger exec exec-a -- bash -c 'exec -a mark-yes yes' | head -n 1")
+		cmd := exec.CommandContext(ctx, "sh", "-c", program("banger")+" exec exec-a -- bash -c 'exec -a mark-yes yes' | head -n 1")
 		cmd.Env = e.environ()
 		out, err := cmd.Output()
 		if err != nil || string(out) != "y\n" {
@@ -232,7 +232,7 @@ func TestNoNetwork(t *testing.T) {
 func TestSecondDaemon(t *testing.T) {
 	e := common(t)
 	pid := e.daemonPID(t)
-	cmd := exec.Command(root() + "/build/bin/bangerd")
+	cmd := exec.Command(program("bangerd"))
 	cmd.Env = append(e.environ(), "BANGER_RUNTIME_DIR="+t.TempDir())
 	var errs bytes.Buffer
 	cmd.Stderr = &errs

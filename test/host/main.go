@@ -22,6 +22,7 @@ type exitError int
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 var commands = map[string]func(ctx context.Context, args []string) error{
+	"run":     runSuite,
 	"exec":    execute,
 	"shell":   shell,
 	"prepare": prepare,
@@ -29,7 +30,7 @@ var commands = map[string]func(ctx context.Context, args []string) error{
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	name, args := "exec", os.Args[1:]
+	name, args := "run", os.Args[1:]
 	if len(args) > 0 && commands[args[0]] != nil {
 		name, args = args[0], args[1:]
 	}

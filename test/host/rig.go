@@ -15,6 +15,7 @@ import (
 	"github.com/banger-vm/banger/internal/kernel"
 	kerneldebian "github.com/banger-vm/banger/internal/kernel/debian"
 	"github.com/banger-vm/banger/internal/places"
+	"github.com/banger-vm/banger/test/host/cachedir"
 	"github.com/banger-vm/banger/test/host/debian"
 	"github.com/banger-vm/banger/test/host/machine"
 	"github.com/banger-vm/banger/test/host/payload"
@@ -28,6 +29,7 @@ type rig struct {
 	dir    string // in it, for the test host
 	run    hostexec.Runner
 	log    *slog.Logger
+	maker  *debian.Maker
 	lab    *machine.Lab
 }
 
@@ -58,8 +60,8 @@ func newRig(ctx context.Context, o place) (*rig, error) {
 	if r.bin = o.bin; r.bin == "" {
 		r.bin = filepath.Join(r.source, "build/bin")
 	}
-	cfg := debian.Config{CacheDir: p.CacheDir, Dir: r.dir, Source: r.source}
-	base, err := debian.New(cfg, r.run, r.log).Ensure(ctx)
+	r.maker = debian.New(debian.Config{CacheDir: p.CacheDir, Dir: r.dir, Source: r.source}, r.run, r.log)
+	base, err := r.maker.Ensure(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("making the host: %w", err)
 	}
@@ -82,17 +84,26 @@ func (r *rig) output(ctx context.Context, name string, args ...string) (string, 
 	return strings.TrimSpace(string(res.Stdout)), err
 }
 
+// makePayload makes a payload disk.
+func (r *rig) makePayload(ctx context.Context, entries []payload.Entry) (disk string, discard func() error, err error) {
+	scratch, discard, err := cachedir.Make(filepath.Join(r.dir, "payloads"))
+	if err != nil {
+		return "", nil, err
+	}
+	disk = filepath.Join(scratch, "payload.img")
+	if err := payload.Make(ctx, r.run, scratch, disk, machine.PayloadBytes, entries); err != nil {
+		return "", nil, errors.Join(err, discard())
+	}
+	return disk, discard, nil
+}
+
 // withMachine makes the payload, starts a host with it and ends it after do.
 func (r *rig) withMachine(ctx context.Context, entries []payload.Entry, do func(m *machine.Machine) error) (err error) {
-	scratch, err := os.MkdirTemp(r.dir, "scratch-")
+	disk, discard, err := r.makePayload(ctx, entries)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	disk := filepath.Join(scratch, "payload.img")
-	if err := payload.Make(ctx, r.run, scratch, disk, machine.PayloadBytes, entries); err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, discard()) }()
 	m, err := r.lab.Start(ctx, disk)
 	if err != nil {
 		return err
@@ -104,7 +115,11 @@ func (r *rig) withMachine(ctx context.Context, entries []payload.Entry, do func(
 // belongings is what every host gets, as far as it is there: banger's
 // programs, a guest kernel, Firecracker, and the images of banger's cache.
 func (r *rig) belongings(ctx context.Context) ([]payload.Entry, error) {
-	var entries []payload.Entry
+	lists, err := r.maker.Lists(ctx)
+	if err != nil {
+		return nil, err
+	}
+	entries := []payload.Entry{{Name: "apt", Source: lists}}
 	if _, err := os.Stat(filepath.Join(r.bin, "banger-guest")); err == nil {
 		entries = append(entries, payload.Entry{Name: "bin", Source: r.bin})
 		lab, err := r.guestKernel(ctx)

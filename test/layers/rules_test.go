@@ -69,8 +69,12 @@ var mayImport = []struct {
 	{"internal/machine/*", patterns{"internal/machine", "internal/vmm", "internal/guest/wire"}, "children import their parent and what it may"},
 	{"internal/vmm", patterns{"internal/disk", "internal/network"}, "a contract"},
 	{"internal/vmm/fake", leaves.with("internal/vmm", "internal/disk", "internal/network", "internal/guest/wire"), "a driver imports contracts"},
-	{"internal/vmm/qemu/...", leaves.with("internal/vmm", "internal/vmm/qemu/*", "internal/disk", "internal/network", "internal/guest/wire"), "a driver imports contracts"},
-	{"internal/vmm/vmmtest/...", leaves.with("internal/vmm", "internal/vmm/vmmtest/*", "internal/disk", "internal/network"), "a conformance suite imports its contract"},
+	{"internal/vmm/qemu/...", driverMay.with("internal/vmm/qemu/*"), "a driver imports contracts and what drivers share"},
+	{"internal/vmm/firecracker/...", driverMay.with("internal/vmm/firecracker/*", "internal/vmm/vmmtest/script"), "a driver imports contracts and what drivers share"},
+	{"internal/vmm/rundir", leaves.with("internal/vmm"), "what drivers share knows no driver"},
+	{"internal/vmm/precheck", leaves.with("internal/vmm", "internal/disk"), "what drivers share knows no driver"},
+	{"internal/vmm/kvmprobe", leaves.with("internal/vmm", "internal/guest/wire"), "what drivers share knows no driver"},
+	{"internal/vmm/vmmtest/...", leaves.with("internal/vmm", "internal/vmm/vmmtest/*", "internal/disk", "internal/network", "internal/guest/wire"), "a conformance suite imports its contract"},
 	{"internal/disk", leaves, "a contract"},
 	{"internal/disk/*", leaves.with("internal/disk"), "children import their parent and leaves"},
 	{"internal/network", leaves, "a contract"},
@@ -96,8 +100,14 @@ var mayImport = []struct {
 	{"test/...", patterns{"api", "client", "internal/*", "test/host/*"}, "tests import anything"},
 }
 
+// driverMay is what a VMM driver may import besides its own children.
+var driverMay = leaves.with(
+	"internal/vmm", "internal/vmm/rundir", "internal/vmm/precheck", "internal/vmm/kvmprobe",
+	"internal/disk", "internal/network", "internal/guest/wire",
+)
+
 var drivers = patterns{
-	"internal/vmm/qemu", "internal/disk/guestcow", "internal/disk/copy", "internal/network/user", "internal/network/none",
+	"internal/vmm/qemu", "internal/vmm/firecracker", "internal/disk/guestcow", "internal/disk/copy", "internal/network/user", "internal/network/none",
 	"internal/image/bootstrap", "internal/kernel/debian",
 }
 
@@ -108,6 +118,7 @@ var importedBy = []struct {
 	reason string
 }{
 	{drivers, patterns{"internal/daemon"}, "only daemon wires"},
+	{patterns{"internal/vmm/firecracker/*"}, patterns{"internal/vmm/firecracker/..."}, "parts of a driver"},
 	{patterns{"internal/daemon"}, patterns{"cmd/bangerd"}, "daemon is the top"},
 	{patterns{"internal/monitor"}, patterns{"internal/daemon"}, "a monitor is a program"},
 	{patterns{"internal/unit"}, patterns{"internal/daemon", "internal/monitor/control"}, "only the daemon speaks to systemd"},
@@ -116,5 +127,5 @@ var importedBy = []struct {
 	{patterns{"internal/guest"}, patterns{"internal/monitor/..."}, "a guest's bytes are checked in its monitor"},
 	{patterns{"internal/guestd/..."}, patterns{"cmd/banger-guest", "internal/guestd/..."}, "guestd runs in the guest"},
 	{patterns{"internal/cli/..."}, patterns{"cmd/banger", "internal/cli/..."}, "cli is the top"},
-	{patterns{"os/exec"}, patterns{"internal/hostexec", "internal/cli/...", "client/...", "internal/guestd/...", "internal/disk/disktest"}, "only hostexec starts processes"},
+	{patterns{"os/exec"}, patterns{"internal/hostexec", "internal/cli/...", "client/...", "internal/guestd/...", "internal/disk/disktest", "internal/vmm/vmmtest/lab"}, "only hostexec starts processes"},
 }

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/fake"
 	"github.com/banger-vm/banger/internal/vmm/vmmtest"
@@ -26,7 +27,14 @@ func TestConformance(t *testing.T) {
 		_ = script.Serve(conn, script.Actions{ // ends with the connection
 			Poweroff: g.Poweroff, Reset: g.Reset,
 			Clock: func() time.Duration { return time.Since(began) },
-			Write: func() { <-g.Pause("no_space") },
+			Write: func() {
+				g.Count(vmm.Stats{Resident: 1, Drives: map[disk.Slot]vmm.DriveStats{
+					disk.SlotWork: {Writes: 1, WrittenBytes: script.WriteSize},
+				}})
+				if g.Spec().Name == "full" {
+					<-g.Pause("no_space")
+				}
+			},
 		})
 	}
 	spec := func(t *testing.T) vmm.Spec {
@@ -41,7 +49,11 @@ func TestConformance(t *testing.T) {
 		Driver:      func(*testing.T) vmm.Driver { return fake.New(host) },
 		Spec:        spec,
 		KillOutside: func(t *testing.T, f vmm.Facts) { host.ByPID(f.PID).Crash("killed") },
-		Full:        func(t *testing.T) (vmm.Spec, func()) { return spec(t), func() {} },
+		Full: func(t *testing.T) (vmm.Spec, func()) {
+			full := spec(t)
+			full.Name = "full"
+			return full, func() {}
+		},
 	})
 }
 

@@ -2,6 +2,7 @@ package fake
 
 import (
 	"io"
+	"maps"
 	"net"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ type Guest struct {
 	resumed  chan struct{}
 	exit     vmm.Exit
 	ended    bool
+	counted  vmm.Stats
 }
 
 // Spec is what the machine was started with.
@@ -63,6 +65,21 @@ func (g *Guest) Pause(reason string) <-chan struct{} {
 	g.mu.Unlock()
 	g.emit(vmm.Event{Type: vmm.EventPaused, Reason: reason})
 	return resumed
+}
+
+// Count sets what the machine's Stats answers.
+func (g *Guest) Count(s vmm.Stats) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.counted = s
+}
+
+func (g *Guest) stats() vmm.Stats {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.counted
+	s.Drives = maps.Clone(s.Drives)
+	return s
 }
 
 func (g *Guest) resume() {

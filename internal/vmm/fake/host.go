@@ -26,6 +26,7 @@ const (
 	AtStarted Point = "started" // it runs; an error ends it and fails Start
 	AtConnect Point = "connect"
 	AtAgent   Point = "agent"
+	AtPause   Point = "pause"
 	AtResume  Point = "resume"
 	AtKill    Point = "kill"
 )

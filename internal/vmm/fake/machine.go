@@ -25,7 +25,11 @@ type machine struct {
 	agent   io.Closer
 }
 
-var _ vmm.Machine = (*machine)(nil)
+var (
+	_ vmm.Machine = (*machine)(nil)
+	_ vmm.Pauser  = (*machine)(nil)
+	_ vmm.Meter   = (*machine)(nil)
+)
 
 func newMachine(h *Host, g *Guest) *machine {
 	m := &machine{
@@ -100,6 +104,24 @@ func (m *machine) Resume(ctx context.Context) error {
 	}
 	m.guest.resume()
 	return nil
+}
+
+func (m *machine) Pause(ctx context.Context) error {
+	if err := m.host.at(ctx, AtPause, m.guest.spec); err != nil {
+		return err
+	}
+	if m.guest.over() {
+		return fmt.Errorf("%s: %w", m.guest.spec.Name, vmm.ErrNotRunning)
+	}
+	m.guest.Pause(vmm.PauseAsked)
+	return nil
+}
+
+func (m *machine) Stats(context.Context) (vmm.Stats, error) {
+	if m.guest.over() {
+		return vmm.Stats{}, fmt.Errorf("%s: %w", m.guest.spec.Name, vmm.ErrNotRunning)
+	}
+	return m.guest.stats(), nil
 }
 
 func (m *machine) Kill(ctx context.Context) error {

@@ -11,6 +11,9 @@ import (
 
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/kvmprobe"
+	"github.com/banger-vm/banger/internal/vmm/rundir"
+	"github.com/banger-vm/banger/internal/vmm/vmmtest/lab"
 )
 
 // realSpec is a machine for real QEMU that only ever prints: its kernel finds
@@ -37,14 +40,18 @@ func TestRealAdoptionOfAHalfStartedVMM(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	accel := vmm.AccelTCG
+	if lab.InHost() {
+		accel = vmm.AccelKVM
+	}
 	began := time.Now()
-	rec, proc, err := New(hostexec.Host{}, log, Config{}).spawn(t.Context(), spec, vmm.AccelTCG, files)
+	rec, proc, err := New(hostexec.Host{}, log, Config{}).spawn(t.Context(), spec, accel, files)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer proc.Kill()
 	files.close()
-	if err := os.Remove(filepath.Join(spec.Dir, fileRecord)); err != nil {
+	if err := os.Remove(filepath.Join(spec.Dir, rundir.RecordFile)); err != nil {
 		t.Fatal(err)
 	}
 
@@ -54,10 +61,11 @@ func TestRealAdoptionOfAHalfStartedVMM(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := m.Facts()
-	if f.PID != rec.Process.PID || f.Accel != vmm.AccelTCG || f.Started.Sub(began).Abs() > time.Second {
+	if f.PID != rec.Process.PID || f.Accel != accel || f.Started.Sub(began).Abs() > time.Second {
 		t.Errorf("Facts = %+v, began %v", f, began)
 	}
-	if again, err := readRecord(spec.Dir); err != nil || again.Process != rec.Process {
+	var again record
+	if err := rundir.ReadRecord(spec.Dir, &again); err != nil || again.Process != rec.Process {
 		t.Errorf("the record that was made up for is %+v, %v", again, err)
 	}
 	console, err := m.Console(t.Context())
@@ -103,7 +111,7 @@ func TestRealProbeOfAHangingGuest(t *testing.T) {
 	}
 	took := time.Since(began)
 	t.Logf("%q after %v", reason, took)
-	if took > probeLimit+2*time.Second {
+	if took > kvmprobe.Limit+2*time.Second {
 		t.Errorf("the probe took %v", took)
 	}
 	began = time.Now()

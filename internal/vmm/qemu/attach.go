@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/banger-vm/banger/internal/vmm/qemu/qmp"
+	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
 
 // attach connects to QEMU, and sets a guest going that has not begun: with
@@ -15,7 +16,7 @@ import (
 // or not, m is watched.
 func (m *machine) attach(ctx context.Context) error {
 	defer func() { go m.watch() }()
-	conn, err := dial(ctx, m.dir, fileQMP)
+	conn, err := rundir.Dial(ctx, m.dir, fileQMP)
 	if err != nil {
 		return err
 	}
@@ -44,7 +45,7 @@ func (m *machine) attach(ctx context.Context) error {
 
 // begin connects the console and starts the vCPUs.
 func (m *machine) begin(ctx context.Context) error {
-	conn, err := dial(ctx, m.dir, fileConsole)
+	conn, err := rundir.Dial(ctx, m.dir, fileConsole)
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func (m *machine) consoleConnected(ctx context.Context) (bool, error) {
 
 // foundPaused finds out why the guest was stopped before we came.
 func (m *machine) foundPaused(ctx context.Context, status string) error {
-	reason := pauseStopped
+	reason := pauseAsked
 	if status == "io-error" {
 		reason = pauseIOError
 		var drives []struct {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"log/slog"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -12,17 +11,8 @@ import (
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/qemu"
+	"github.com/banger-vm/banger/internal/vmm/vmmtest/lab"
 )
-
-// lab gives the kernel and initramfs of the real-VM tests, or skips.
-func lab(t *testing.T) (kernel, initramfs string) {
-	t.Helper()
-	kernel, initramfs = os.Getenv("BANGER_TEST_KERNEL"), os.Getenv("BANGER_TEST_INITRAMFS")
-	if os.Getenv("BANGER_TEST_VM") != "1" || kernel == "" || initramfs == "" {
-		t.Skip("real VMs are not asked for (BANGER_TEST_VM, BANGER_TEST_KERNEL, BANGER_TEST_INITRAMFS)")
-	}
-	return kernel, initramfs
-}
 
 func newDriver(t *testing.T) *qemu.Driver {
 	return qemu.New(hostexec.Host{}, slog.New(slog.NewTextHandler(t.Output(), nil)), qemu.Config{CacheDir: t.TempDir()})
@@ -64,7 +54,7 @@ func readUntil(t *testing.T, m vmm.Machine, want string) []string {
 
 func TestRealProbeBoot(t *testing.T) {
 	began := time.Now()
-	m := start(t, newDriver(t), scriptedSpec(t, longDir(t), "banger.probe"))
+	m := start(t, newDriver(t), scriptedSpec(t, lab.LongDir(t), "banger.probe"))
 	up := time.Since(began)
 	lines := readUntil(t, m, "BANGER-PROBE-OK")
 	t.Logf("vCPUs running after %v, answer after %v\n%s", up, time.Since(began), strings.Join(lines, "\n"))

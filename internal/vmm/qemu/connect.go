@@ -10,16 +10,15 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
 
 // Connect takes the QEMU over that runs in spec.Dir. One that was started but
 // not yet set going, because its starter was killed, is set going.
 func (d *Driver) Connect(ctx context.Context, spec vmm.Spec) (vmm.Machine, error) {
-	held, err := locked(spec.Dir)
+	held, err := rundir.Locked(spec.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +46,8 @@ func (d *Driver) Connect(ctx context.Context, spec vmm.Spec) (vmm.Machine, error
 // find opens the process that lives in dir: the one on record, or, if the
 // starter was killed before it could write that, the one that holds the lock.
 func find(dir string) (record, *hostexec.Process, error) {
-	rec, err := readRecord(dir)
+	var rec record
+	err := rundir.ReadRecord(dir, &rec)
 	if err == nil {
 		proc, err := hostexec.Open(rec.Process)
 		if err == nil || !errors.Is(err, os.ErrProcessDone) {
@@ -56,7 +56,7 @@ func find(dir string) (record, *hostexec.Process, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return rec, nil, err
 	}
-	id, err := findHolder(dir)
+	id, err := rundir.FindHolder(dir)
 	if err != nil {
 		return record{}, nil, err
 	}
@@ -69,7 +69,7 @@ func find(dir string) (record, *hostexec.Process, error) {
 	}
 	rec, err = reconstruct(id)
 	if err == nil {
-		err = writeRecord(dir, rec)
+		err = rundir.WriteRecord(dir, rec)
 	}
 	if err != nil {
 		return record{}, nil, errors.Join(err, proc.Close())
@@ -88,11 +88,6 @@ func reconstruct(id hostexec.ID) (record, error) {
 	if i := slices.Index(args, "-accel"); i >= 0 && i+1 < len(args) {
 		rec.Accel = vmm.Accel(args[i+1])
 	}
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
-		return rec, fmt.Errorf("reading the boot clock: %w", err)
-	}
-	const tick = time.Second / 100 // USER_HZ, fixed on Linux
-	rec.Started = time.Now().Add(time.Duration(id.StartTime)*tick - time.Duration(now.Nano()))
-	return rec, nil
+	rec.Started, err = rundir.StartedAt(id)
+	return rec, err
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
 
 // ending says how dir's QEMU ended, given what is known: its exit, the cause
@@ -30,20 +31,11 @@ func ending(dir string, exit hostexec.Exit, shutdown string, killed bool) vmm.Ex
 		if shutdown != "" {
 			out.Detail = "QEMU was told to end (" + shutdown + ")"
 		}
-		if last := lastWords(dir); last != "" {
+		if last := rundir.LastWords(dir); last != "" {
 			out.Detail += "; its last words: " + last
 		}
 	}
 	return out
-}
-
-// lastWords is the last line in the log of dir's QEMU, "" if there is none.
-func lastWords(dir string) string {
-	b, err := readEnd(filepath.Join(dir, fileLog), 4096)
-	if err != nil {
-		return "" // the directory may be gone with its VM
-	}
-	return hostexec.LastLine(b)
 }
 
 var (
@@ -55,7 +47,7 @@ var (
 // was connected to hear of; "" if it did not end by itself. A power-off is a
 // request with a reason; a reset, which -no-reboot makes an end, is none.
 func tracedShutdown(path string) string {
-	b, err := readEnd(path, 4096)
+	b, err := rundir.ReadEnd(path, 4096)
 	if err != nil {
 		if !os.IsNotExist(err) {
 			return "unknown: " + err.Error()

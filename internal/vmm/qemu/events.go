@@ -17,7 +17,7 @@ const (
 const (
 	pauseNoSpace = "no_space"
 	pauseIOError = "io_error"
-	pauseStopped = "stopped" // somebody told QEMU to
+	pauseAsked   = vmm.PauseAsked // somebody told QEMU to
 )
 
 // heard takes an event from QEMU; it never blocks.
@@ -32,7 +32,7 @@ func (m *machine) heard(e qmp.Event) {
 		reason := m.pause
 		m.mu.Unlock()
 		if reason == "" {
-			reason = pauseStopped
+			reason = pauseAsked
 		}
 		m.setPaused(reason)
 	case "RESUME":

@@ -3,12 +3,11 @@ package qemu
 import (
 	"context"
 	"fmt"
-	"os"
 	"regexp"
-	"syscall"
 
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/kvmprobe"
 )
 
 var versionLine = regexp.MustCompile(`version (\d+(?:\.\d+)+)`)
@@ -20,7 +19,7 @@ func (d *Driver) Info(ctx context.Context) (vmm.Info, error) {
 	if err != nil {
 		return vmm.Info{}, err
 	}
-	identity, err := fileIdentity(path)
+	identity, err := kvmprobe.FileIdentity(path)
 	if err != nil {
 		return vmm.Info{}, fmt.Errorf("looking at QEMU: %w", err)
 	}
@@ -58,17 +57,4 @@ func (d *Driver) versionOf(ctx context.Context, path, identity string) (string, 
 	defer d.mu.Unlock()
 	d.version[identity] = string(found[1])
 	return d.version[identity], nil
-}
-
-// fileIdentity changes when a file does.
-func fileIdentity(path string) (string, error) {
-	st, err := os.Stat(path)
-	if err != nil {
-		return "", err
-	}
-	var inode uint64
-	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
-		inode = sys.Ino
-	}
-	return fmt.Sprintf("%s %d %d %d", path, inode, st.Size(), st.ModTime().UnixNano()), nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/qemu/qmp"
+	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
 
 // machine is a running QEMU.
@@ -38,13 +39,19 @@ type machine struct {
 	paused   bool
 }
 
-var _ vmm.Machine = (*machine)(nil)
+var (
+	_ vmm.Machine = (*machine)(nil)
+	_ vmm.Pauser  = (*machine)(nil)
+	_ vmm.Meter   = (*machine)(nil)
+)
 
 func newMachine(log *slog.Logger, spec vmm.Spec, rec record, proc *hostexec.Process) *machine {
 	return &machine{
 		dir: spec.Dir, name: spec.Name, log: log, proc: proc, rec: rec,
 		events: make(chan vmm.Event, 32), ended: make(chan struct{}),
-		facts: vmm.Facts{PID: rec.Process.PID, Accel: rec.Accel, Started: rec.Started},
+		facts: vmm.Facts{
+			PID: rec.Process.PID, Accel: rec.Accel, Started: rec.Started, Isolation: vmm.IsolationSandbox,
+		},
 	}
 }
 
@@ -86,7 +93,7 @@ func (m *machine) open(ctx context.Context, name string, slot *net.Conn) (io.Rea
 	if old != nil {
 		_ = old.Close() // its user may have closed it already
 	}
-	conn, err := dial(ctx, m.dir, name)
+	conn, err := rundir.Dial(ctx, m.dir, name)
 	if err != nil {
 		if m.gone() {
 			return nil, fmt.Errorf("%s: %w", m.name, vmm.ErrNotRunning)
@@ -120,6 +127,14 @@ func (m *machine) Resume(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", m.name, vmm.ErrNotRunning)
 	}
 	return m.qmp.Execute(ctx, "cont", nil, nil)
+}
+
+// Pause stops the guest.
+func (m *machine) Pause(ctx context.Context) error {
+	if m.gone() {
+		return fmt.Errorf("%s: %w", m.name, vmm.ErrNotRunning)
+	}
+	return m.qmp.Execute(ctx, "stop", nil, nil)
 }
 
 // Kill ends QEMU at once.

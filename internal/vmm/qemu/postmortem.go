@@ -8,13 +8,14 @@ import (
 
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
 
 var _ vmm.PostMortem = (*Driver)(nil)
 
 // LastExit says from QEMU's trace and log how the last one ended.
 func (d *Driver) LastExit(_ context.Context, spec vmm.Spec) (vmm.Exit, error) {
-	held, err := locked(spec.Dir)
+	held, err := rundir.Locked(spec.Dir)
 	if err != nil {
 		return vmm.Exit{}, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
 
 func preparedSpec(t *testing.T) vmm.Spec {
@@ -87,7 +88,7 @@ func TestStartOfABrokenVMM(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "exit code 4; its last words: no luck today") {
 		t.Errorf("Start = %v", err)
 	}
-	for _, name := range []string{fileQMP, fileConsole, fileAgent, fileRecord} {
+	for _, name := range []string{fileQMP, fileConsole, fileAgent, rundir.RecordFile} {
 		if _, err := os.Lstat(filepath.Join(spec.Dir, name)); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s is left: %v", name, err)
 		}

@@ -9,12 +9,13 @@ import (
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/qemu"
+	"github.com/banger-vm/banger/internal/vmm/vmmtest/lab"
 )
 
 // Whatever KVM does on this machine, the verdict must be right: a VM that
 // trusts it must boot.
 func TestRealKVMVerdictHolds(t *testing.T) {
-	spec := scriptedSpec(t, longDir(t), "banger.probe")
+	spec := scriptedSpec(t, lab.LongDir(t), "banger.probe")
 	spec.Accel = vmm.AccelAuto
 	cfg := qemu.Config{CacheDir: t.TempDir(), ProbeKernel: spec.Kernel, ProbeInitramfs: spec.Initramfs}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))

@@ -11,20 +11,16 @@ import (
 	"log/slog"
 	"sync"
 
-	"golang.org/x/sync/singleflight"
-
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/kvmprobe"
 )
 
-// The files in a machine's directory.
+// The files in a machine's directory besides those of package rundir.
 const (
 	fileQMP     = "qmp.sock"
 	fileConsole = "console.sock"
 	fileAgent   = "agent.sock"
-	fileLock    = "vmm.lock"
-	fileRecord  = "vmm.json"
-	fileLog     = "vmm.log"
 	fileTrace   = "vmm.trace"
 )
 
@@ -48,11 +44,10 @@ type Driver struct {
 	runner hostexec.Runner
 	log    *slog.Logger
 	tsc    *tscMeter
-	probes singleflight.Group
+	kvm    *kvmprobe.Prober
 
-	mu       sync.Mutex
-	verdicts map[string]verdict // of this process, by cache key
-	version  map[string]string  // by binary identity
+	mu      sync.Mutex
+	version map[string]string // by binary identity
 }
 
 var _ vmm.Driver = (*Driver)(nil)
@@ -62,10 +57,9 @@ func New(runner hostexec.Runner, log *slog.Logger, cfg Config) *Driver {
 	if cfg.Binary == "" {
 		cfg.Binary = "qemu-system-x86_64"
 	}
-	return &Driver{
-		cfg: cfg, runner: runner, log: log, tsc: newTSCMeter(),
-		verdicts: map[string]verdict{}, version: map[string]string{},
-	}
+	d := &Driver{cfg: cfg, runner: runner, log: log, tsc: newTSCMeter(), version: map[string]string{}}
+	d.kvm = kvmprobe.New(DriverName, cfg.CacheDir, log, d.bootProbe)
+	return d
 }
 
 // Name is "qemu".

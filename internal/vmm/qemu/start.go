@@ -10,6 +10,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
 
 // bringUp bounds the way from exec to running vCPUs; only a hung QEMU needs it.
@@ -58,7 +59,7 @@ func (d *Driver) launch(ctx context.Context, spec vmm.Spec, accel vmm.Accel) (_ 
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, removeFiles(files.dir, fileQMP, fileConsole, fileAgent, fileRecord))
+			err = errors.Join(err, rundir.Remove(files.dir, fileQMP, fileConsole, fileAgent, rundir.RecordFile))
 		}
 		files.close()
 	}()
@@ -105,7 +106,7 @@ func (d *Driver) spawn(ctx context.Context, spec vmm.Spec, accel vmm.Accel, file
 	}
 	files.handOver()
 	rec.Process = proc.ID()
-	if err := writeRecord(spec.Dir, rec); err != nil {
+	if err := rundir.WriteRecord(spec.Dir, rec); err != nil {
 		killed := proc.Kill()
 		_, ended := proc.Wait(context.WithoutCancel(ctx))
 		return rec, nil, errors.Join(err, killed, ended)
@@ -133,20 +134,20 @@ func openFiles(path string) (_ *inherited, err error) {
 	if files.dir, err = os.Open(path); err != nil {
 		return nil, fmt.Errorf("opening the VM's directory: %w", err)
 	}
-	if files.lock, err = takeLock(path); err != nil {
+	if files.lock, err = rundir.TakeLock(path); err != nil {
 		return nil, err
 	}
-	if err := removeFiles(files.dir, fileQMP, fileConsole, fileAgent, fileRecord, fileTrace); err != nil {
+	if err := rundir.Remove(files.dir, fileQMP, fileConsole, fileAgent, rundir.RecordFile, fileTrace); err != nil {
 		return nil, err
 	}
 	const flags = os.O_RDWR | os.O_CREATE | os.O_TRUNC | os.O_APPEND
-	if files.log, err = os.OpenFile(filepath.Join(path, fileLog), flags, 0o600); err != nil {
+	if files.log, err = os.OpenFile(filepath.Join(path, rundir.LogFile), flags, 0o600); err != nil {
 		return nil, fmt.Errorf("making QEMU's log: %w", err)
 	}
 	for _, name := range []string{fileQMP, fileConsole, fileAgent} {
-		sock, err := listen(files.dir, name)
+		sock, err := rundir.Listen(files.dir, name)
 		if err != nil {
-			return nil, errors.Join(err, removeFiles(files.dir, fileQMP, fileConsole, fileAgent))
+			return nil, errors.Join(err, rundir.Remove(files.dir, fileQMP, fileConsole, fileAgent))
 		}
 		files.sockets = append(files.sockets, sock)
 	}

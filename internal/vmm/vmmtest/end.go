@@ -3,6 +3,7 @@ package vmmtest
 import (
 	"context"
 	"errors"
+	"io"
 	"testing"
 	"time"
 
@@ -36,8 +37,8 @@ func testReset(t *testing.T, h Harness) {
 	closeMachine(t, m)
 }
 
-// A guest that powers off while nobody is connected ends its VMM, and a
-// driver that keeps a record can say how.
+// A guest that powers off while nobody is connected ends its VMM, or the next
+// one who connects does, and a driver that keeps a record can say how.
 func testPoweroffUnwatched(t *testing.T, h Harness) {
 	spec := h.Spec(t)
 	m := start(t, h, spec)
@@ -55,7 +56,7 @@ func testPoweroffUnwatched(t *testing.T, h Harness) {
 			break
 		}
 		if err == nil {
-			closeMachine(t, m)
+			watchEnd(t, m)
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("the VMM outlives its guest's power-off (%v)", err)
@@ -66,6 +67,18 @@ func testPoweroffUnwatched(t *testing.T, h Harness) {
 			t.Errorf("LastExit = %+v, %v", exit, err)
 		}
 	}
+}
+
+// watchEnd keeps a machine for a while, as a monitor does.
+func watchEnd(t *testing.T, m vmm.Machine) {
+	t.Helper()
+	if console, err := m.Console(within(t)); err == nil {
+		go func() { _, _ = io.Copy(io.Discard, console) }() // ends with the machine
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, _ = m.Wait(ctx) // the caller asks again
+	closeMachine(t, m)
 }
 
 func testKill(t *testing.T, h Harness) {

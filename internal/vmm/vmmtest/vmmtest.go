@@ -51,6 +51,8 @@ func Run(t *testing.T, h Harness) {
 		"KilledOutside":     testKilledOutside,
 		"Close":             testClose,
 		"FullHost":          testFullHost,
+		"Pause":             testPause,
+		"Stats":             testStats,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, h) })
 	}
@@ -155,10 +157,16 @@ func (l line) await(want string) string {
 	}
 }
 
-// up waits until the guest answers on its agent channel.
+// drain reads until the channel ends.
+func (l line) drain() { _, _ = io.Copy(io.Discard, l.in) }
+
+// up waits until the guest answers on its agent channel. Its console is read
+// on, as a machine's always is.
 func up(t *testing.T, m vmm.Machine) line {
 	t.Helper()
-	openLine(t, m.Console).await(script.Banner)
+	console := openLine(t, m.Console)
+	console.await(script.Banner)
+	go console.drain()
 	agent := openLine(t, m.Agent)
 	agent.send("hello")
 	agent.await(script.Echo + "hello")

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/image"
@@ -20,6 +21,7 @@ import (
 	"github.com/banger-vm/banger/internal/kernel"
 	kerneldebian "github.com/banger-vm/banger/internal/kernel/debian"
 	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/test/host/cachedir"
 )
 
 // Config has the places of a Maker.
@@ -28,6 +30,9 @@ type Config struct {
 	Dir      string // in it, for all of the test host
 	Source   string // the repository
 }
+
+// unusedFor is how long an image is kept that no host is made of.
+const unusedFor = 30 * 24 * time.Hour
 
 // Base is what a host is booted of. It is never written to.
 type Base struct {
@@ -52,7 +57,7 @@ func New(cfg Config, run hostexec.Runner, log *slog.Logger) *Maker {
 
 // Ensure returns the base, making what is missing.
 func (m *Maker) Ensure(ctx context.Context) (Base, error) {
-	release, err := Lock(ctx, filepath.Join(m.cfg.Dir, "base.lock"))
+	release, err := cachedir.Lock(ctx, filepath.Join(m.cfg.Dir, "base.lock"))
 	if err != nil {
 		return Base{}, err
 	}
@@ -87,8 +92,13 @@ func (m *Maker) image(ctx context.Context) (path, recipe string, err error) {
 	}
 	final := filepath.Join(m.cfg.Dir, "images", recipe[:16])
 	path = filepath.Join(final, image.RootFile)
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+	if err := cachedir.Touch(final); !errors.Is(err, fs.ErrNotExist) {
 		return path, recipe, err
+	}
+	for _, dir := range []string{"images", "lists"} {
+		if err := cachedir.DropUnused(filepath.Join(m.cfg.Dir, dir), unusedFor); err != nil {
+			return "", "", err
+		}
 	}
 	m.log.Info("making the host's image of packages; this takes minutes, once")
 	making := filepath.Join(m.cfg.Dir, "making")

@@ -17,26 +17,27 @@ import (
 // that everyone may write to.
 const CacheDir = "/var/cache/banger-test"
 
-// setUp is run as root in each host before its first command.
+// setUp is run as root in each host before its first command; its arguments
+// are directories to make.
 const setUp = `set -e
-mkdir -p /payload/cache ` + CacheDir + ` /var/lib/test-host/upper /var/lib/test-host/work 2>/dev/null || true
-if [ -d /payload/cache ]; then
-  chmod 1777 /var/lib/test-host/upper
-  mount -t overlay overlay -o lowerdir=/payload/cache,upperdir=/var/lib/test-host/upper,workdir=/var/lib/test-host/work ` + CacheDir + `
-else
-  chmod 1777 ` + CacheDir + `
+layer=/var/lib/test-host
+mkdir -p $layer/upper $layer/work ` + CacheDir + ` "$@"
+chmod 1777 $layer/upper ` + CacheDir + ` "$@"
+if [ -d ` + call.Payload + `/cache ]; then
+  mount -t overlay overlay -o lowerdir=` + call.Payload + `/cache,upperdir=$layer/upper,workdir=$layer/work ` + CacheDir + `
 fi
-if [ -d /payload/apt ]; then
-  mount --bind /payload/apt/lists /var/lib/apt/lists
+if [ -d ` + call.Payload + `/apt ]; then
+  mount --bind ` + call.Payload + `/apt /var/lib/apt/lists
 fi
 `
 
 // short bounds what takes a moment.
 const short = time.Minute
 
-// SetUp makes the payload's cache usable.
-func (m *Machine) SetUp(ctx context.Context) error {
-	return m.must(ctx, call.Run{Argv: []string{"sh", "-c", setUp}, Timeout: short}, IO{})
+// SetUp makes the payload's cache usable, and directories that every user may
+// write to.
+func (m *Machine) SetUp(ctx context.Context, dirs ...string) error {
+	return m.must(ctx, call.Run{Argv: append([]string{"sh", "-c", setUp, "sh"}, dirs...), Timeout: short}, IO{})
 }
 
 // must runs a command that has to succeed.
@@ -62,7 +63,7 @@ func (m *Machine) Fetch(ctx context.Context, path, dir string) error {
 	unpacked := make(chan error, 1)
 	go func() {
 		_, err := hostexec.Host{}.Run(ctx, hostexec.Cmd{
-			Name: "tar", Args: []string{"-x", "--no-same-owner", "--no-same-permissions", "-C", dir}, Stdin: r,
+			Name: "tar", Args: []string{"-x", "--no-same-owner", "--no-same-permissions", "--no-overwrite-dir", "-C", dir}, Stdin: r,
 		})
 		_ = r.CloseWithError(err) // nil never fails
 		unpacked <- err

@@ -17,6 +17,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm/qemu/qmp"
+	"github.com/banger-vm/banger/test/host/cachedir"
 	"github.com/banger-vm/banger/test/host/debian"
 )
 
@@ -43,8 +44,8 @@ func NewLab(cfg Config, base debian.Base, run hostexec.Runner, log *slog.Logger)
 // Machine is a running host.
 type Machine struct {
 	log     *slog.Logger
-	dir     string // its own, removed at its end
-	lock    *os.File
+	dir     string // its own
+	release func() error
 	console *console
 	cancel  context.CancelFunc
 	ended   chan struct{}
@@ -59,13 +60,12 @@ type Machine struct {
 const (
 	qmpSocket   = "qmp.sock"
 	agentSocket = "agent.sock"
-	lockFile    = "lock"
 )
 
 // launch starts QEMU with args and connects to its control socket.
 func (l *Lab) launch(ctx context.Context, args []string) (_ *Machine, err error) {
 	m := &Machine{log: l.log, console: &console{}, ended: make(chan struct{})}
-	if m.dir, m.lock, err = l.makeDir(); err != nil {
+	if m.dir, m.release, err = cachedir.Make(filepath.Join(l.cfg.Dir, "runs")); err != nil {
 		return nil, err
 	}
 	// The machine must outlive the call that starts it, and ends with Close.
@@ -137,28 +137,7 @@ func (m *Machine) Close() error {
 		if m.qmp != nil {
 			errs = append(errs, m.qmp.Close())
 		}
-		m.closed = errors.Join(append(errs, os.RemoveAll(m.dir), m.lock.Close())...)
+		m.closed = errors.Join(append(errs, m.release())...)
 	})
 	return m.closed
-}
-
-// makeDir makes a locked directory for a machine, and removes those whose
-// process was killed.
-func (l *Lab) makeDir() (string, *os.File, error) {
-	runs := filepath.Join(l.cfg.Dir, "runs")
-	if err := os.MkdirAll(runs, 0o700); err != nil {
-		return "", nil, err
-	}
-	if err := sweep(runs); err != nil {
-		return "", nil, err
-	}
-	dir, err := os.MkdirTemp(runs, "")
-	if err != nil {
-		return "", nil, err
-	}
-	lock, err := tryLock(filepath.Join(dir, lockFile))
-	if err != nil {
-		return "", nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	return dir, lock, nil
 }

@@ -14,8 +14,8 @@ import (
 
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm/qemu"
+	"github.com/banger-vm/banger/test/host/cachedir"
 	"github.com/banger-vm/banger/test/host/call"
-	"github.com/banger-vm/banger/test/host/debian"
 )
 
 // Files of a saved host.
@@ -40,7 +40,7 @@ func (l *Lab) saved(ctx context.Context) (string, error) {
 		return "", err
 	}
 	dir := filepath.Join(l.cfg.Dir, "saved", id)
-	release, err := debian.Lock(ctx, filepath.Join(l.cfg.Dir, "saved.lock"))
+	release, err := cachedir.Lock(ctx, filepath.Join(l.cfg.Dir, "saved.lock"))
 	if err != nil {
 		return "", err
 	}
@@ -50,9 +50,9 @@ func (l *Lab) saved(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if usable(dir, khz) {
-		return dir, touch(dir)
+		return dir, cachedir.Touch(dir)
 	}
-	if err := dropUnused(filepath.Dir(dir), unusedFor); err != nil {
+	if err := cachedir.DropUnused(filepath.Dir(dir), unusedFor); err != nil {
 		return "", err
 	}
 	l.log.Info("booting the host once, to save it")

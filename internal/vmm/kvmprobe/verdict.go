@@ -1,4 +1,4 @@
-package qemu
+package kvmprobe
 
 import (
 	"crypto/sha256"
@@ -24,12 +24,12 @@ type verdict struct {
 var cpuModel = regexp.MustCompile(`(?m)^(?:model name|microcode|flags)\s*:.*$`)
 
 // verdictKey changes with all that the verdict depends on: the guest's kernel,
-// the host's kernel and processor, and QEMU. Files count by inode, size and
+// the host's kernel and processor, and the VMM. Files count by inode, size and
 // time: to read 50 MB each time would cost more than it proves.
 func verdictKey(binary, kernel string) (string, error) {
 	sum := sha256.New()
 	for _, path := range []string{binary, kernel} {
-		id, err := fileIdentity(path)
+		id, err := FileIdentity(path)
 		if err != nil {
 			return "", fmt.Errorf("looking at %s: %w", path, err)
 		}
@@ -40,7 +40,7 @@ func verdictKey(binary, kernel string) (string, error) {
 		return "", fmt.Errorf("asking for the host kernel's release: %w", err)
 	}
 	fmt.Fprintln(sum, unix.ByteSliceToString(host.Release[:]), unix.ByteSliceToString(host.Version[:]))
-	cpu, err := os.ReadFile("/proc/cpuinfo")
+	cpu, err := os.ReadFile(cpuinfo)
 	if err != nil {
 		return "", fmt.Errorf("looking at the processor: %w", err)
 	}
@@ -50,51 +50,51 @@ func verdictKey(binary, kernel string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)[:16]), nil
 }
 
-func (d *Driver) verdictFile(key string) string {
-	return filepath.Join(d.cfg.CacheDir, "kvm-"+key+".json")
+func (p *Prober) verdictFile(key string) string {
+	return filepath.Join(p.cacheDir, "kvm-"+key+".json")
 }
 
 // knownVerdict looks in this process, then in the cache. A damaged file is
 // no verdict.
-func (d *Driver) knownVerdict(key string) (verdict, bool) {
-	d.mu.Lock()
-	v, ok := d.verdicts[key]
-	d.mu.Unlock()
-	if ok || d.cfg.CacheDir == "" {
+func (p *Prober) knownVerdict(key string) (verdict, bool) {
+	p.mu.Lock()
+	v, ok := p.verdicts[key]
+	p.mu.Unlock()
+	if ok || p.cacheDir == "" {
 		return v, ok
 	}
-	b, err := os.ReadFile(d.verdictFile(key))
+	b, err := os.ReadFile(p.verdictFile(key))
 	if err != nil || json.Unmarshal(b, &v) != nil || v.Key != key {
 		return verdict{}, false
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.verdicts[key] = v
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.verdicts[key] = v
 	return v, true
 }
 
 // keepVerdict keeps v for this process and, with a cache, for later ones.
-func (d *Driver) keepVerdict(v verdict) error {
-	d.mu.Lock()
-	d.verdicts[v.Key] = v
-	d.mu.Unlock()
-	if d.cfg.CacheDir == "" {
+func (p *Prober) keepVerdict(v verdict) error {
+	p.mu.Lock()
+	p.verdicts[v.Key] = v
+	p.mu.Unlock()
+	if p.cacheDir == "" {
 		return nil
 	}
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(d.cfg.CacheDir, 0o700); err != nil {
+	if err := os.MkdirAll(p.cacheDir, 0o700); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(d.cfg.CacheDir, ".kvm-")
+	tmp, err := os.CreateTemp(p.cacheDir, ".kvm-")
 	if err != nil {
 		return err
 	}
 	_, err = tmp.Write(append(b, '\n'))
 	if err = errors.Join(err, tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), d.verdictFile(v.Key))
+		err = os.Rename(tmp.Name(), p.verdictFile(v.Key))
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(tmp.Name()))

@@ -1,4 +1,4 @@
-package qemu
+package rundir
 
 import (
 	"context"
@@ -14,9 +14,9 @@ import (
 // A VM's directory may have a longer path than a socket's address may be, so
 // sockets are named through a descriptor of the directory.
 
-// listen makes the socket name in dir, for this user only. QEMU inherits it,
+// Listen makes the socket name in dir, for this user only. The VMM inherits it,
 // so a connection waits in its queue from the start: nobody polls.
-func listen(dir *os.File, name string) (*os.File, error) {
+func Listen(dir *os.File, name string) (*os.File, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("making %s: %w", name, err)
@@ -35,14 +35,24 @@ func listen(dir *os.File, name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// dial connects to the socket name in dir.
-func dial(ctx context.Context, dir, name string) (net.Conn, error) {
-	d, err := os.Open(dir)
+// Dial connects to the socket name in dir: to that file, and to nothing that a
+// link in its place leads to.
+func Dial(ctx context.Context, dir, name string) (net.Conn, error) {
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("opening the VM's directory: %w", err)
 	}
-	defer d.Close()
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", through(d, name))
+	defer unix.Close(fd)
+	sock, err := unix.Openat(fd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", name, err)
+	}
+	defer unix.Close(sock)
+	var st unix.Stat_t
+	if err := unix.Fstat(sock, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		return nil, fmt.Errorf("connecting to %s: %w", name, errors.Join(err, unix.ENOTSOCK))
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d", sock))
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", name, errors.Unwrap(err))
 	}
@@ -53,8 +63,8 @@ func through(dir *os.File, name string) string {
 	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), name)
 }
 
-// removeFiles removes what a machine of old left; missing ones are fine.
-func removeFiles(dir *os.File, names ...string) error {
+// Remove removes what a machine of old left; missing ones are fine.
+func Remove(dir *os.File, names ...string) error {
 	for _, name := range names {
 		if err := unix.Unlinkat(int(dir.Fd()), name, 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("removing a left-over %s: %w", name, err)

@@ -1,4 +1,4 @@
-package qemu
+package kvmprobe
 
 import (
 	"context"
@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/banger-vm/banger/internal/guest/wire"
-	"github.com/banger-vm/banger/internal/hostexec"
 )
 
 func TestProbeAnswer(t *testing.T) {
@@ -26,14 +25,14 @@ func TestProbeAnswer(t *testing.T) {
 			time.Sleep(6 * time.Second)
 			io.WriteString(w, wire.ProbeAnswer[5:]+"\n")
 		}, "", 6 * time.Second},
-		"says nothing": {func(io.Writer) { time.Sleep(time.Minute) }, "printed nothing", probeSilence},
+		"says nothing": {func(io.Writer) { time.Sleep(time.Minute) }, "printed nothing", silence},
 		"says too little": {func(w io.Writer) {
 			io.WriteString(w, "Linux version")
 			time.Sleep(time.Minute)
-		}, "did not answer", probeLimit},
+		}, "did not answer", Limit},
 		"dies": {func(io.Writer) {}, "without an answer", 0},
 		"babbles": {func(w io.Writer) {
-			for range 2 * probeOutput / 4096 {
+			for range 2 * maxOutput / 4096 {
 				io.WriteString(w, strings.Repeat("x", 4096))
 			}
 		}, "without an answer", 0},
@@ -43,10 +42,10 @@ func TestProbeAnswer(t *testing.T) {
 				r, w := io.Pipe()
 				ended := make(chan struct{})
 				go func() { defer close(ended); c.guest(w); w.Close() }()
-				ctx, cancel := context.WithTimeout(t.Context(), probeLimit)
+				ctx, cancel := context.WithTimeout(t.Context(), Limit)
 				defer cancel()
 				began := time.Now()
-				got := probeAnswer(ctx, r)
+				got := awaitAnswer(ctx, r, 1)
 				if took := time.Since(began); took != c.took || (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
 					t.Errorf("%q after %v, want %q after %v", got, took, c.want, c.took)
 				}
@@ -65,8 +64,8 @@ func TestVerdictIsKeptUntilSomethingChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	driver := func() *Driver {
-		return New(&hostexec.Recorder{}, slog.New(slog.DiscardHandler), Config{CacheDir: filepath.Join(dir, "cache")})
+	driver := func() *Prober {
+		return New("test", filepath.Join(dir, "cache"), slog.New(slog.DiscardHandler), nil)
 	}
 	key, err := verdictKey(binary, kernel)
 	if err != nil {
@@ -93,5 +92,20 @@ func TestVerdictIsKeptUntilSomethingChanges(t *testing.T) {
 			t.Errorf("the key stays when %s changes (%v)", filepath.Base(f), err)
 		}
 		key = next
+	}
+}
+
+func TestAnEmulatedHostIsGivenTime(t *testing.T) {
+	for model, want := range map[string]time.Duration{"QEMU TCG CPU version 2.5+": 8, "AMD EPYC": 1} {
+		path := filepath.Join(t.TempDir(), "cpuinfo")
+		if err := os.WriteFile(path, []byte("processor\t: 0\nmodel name\t: "+model+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := slownessOf(path); got != want {
+			t.Errorf("%s: %d times as long, want %d", model, got, want)
+		}
+	}
+	if got := slownessOf("/nonexistent"); got != 1 {
+		t.Errorf("an unknown processor: %d", got)
 	}
 }

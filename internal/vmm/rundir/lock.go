@@ -1,4 +1,6 @@
-package qemu
+// Package rundir is what a VMM's driver keeps in a VM's directory: the lock that
+// the VMM inherits, the record of its process, and sockets of any path length.
+package rundir
 
 import (
 	"errors"
@@ -15,10 +17,10 @@ import (
 	"github.com/banger-vm/banger/internal/vmm"
 )
 
-// takeLock locks dir for the QEMU that will inherit the file. The lock belongs
+// TakeLock locks dir for the VMM that will inherit the file. The lock belongs
 // to the open file, so it lives while any process holds that.
-func takeLock(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, fileLock), os.O_RDWR|os.O_CREATE, 0o600)
+func TakeLock(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, LockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the VM's lock: %w", err)
 	}
@@ -32,10 +34,10 @@ func takeLock(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// locked reports whether a QEMU, or someone about to start one, holds dir's
+// Locked reports whether a VMM, or someone about to start one, holds dir's
 // lock. It takes no lock itself, so it disturbs nobody.
-func locked(dir string) (bool, error) {
-	f, err := os.OpenFile(filepath.Join(dir, fileLock), os.O_RDWR, 0)
+func Locked(dir string) (bool, error) {
+	f, err := os.OpenFile(filepath.Join(dir, LockFile), os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -50,12 +52,12 @@ func locked(dir string) (bool, error) {
 	return query.Type != unix.F_UNLCK, nil
 }
 
-// findHolder finds the process that holds dir's lock, for when the starter was
+// FindHolder finds the process that holds dir's lock, for when the starter was
 // killed before it wrote the record. A starter that still lives holds the lock
-// too: QEMU is its child, so the youngest holder is meant.
-func findHolder(dir string) (hostexec.ID, error) {
+// too: the VMM is its child, so the youngest holder is meant.
+func FindHolder(dir string) (hostexec.ID, error) {
 	var lock unix.Stat_t
-	if err := unix.Stat(filepath.Join(dir, fileLock), &lock); err != nil {
+	if err := unix.Stat(filepath.Join(dir, LockFile), &lock); err != nil {
 		return hostexec.ID{}, fmt.Errorf("looking at the VM's lock: %w", err)
 	}
 	procs, err := os.ReadDir("/proc")
@@ -74,7 +76,7 @@ func findHolder(dir string) (hostexec.ID, error) {
 		}
 	}
 	if found.PID == 0 {
-		return found, fmt.Errorf("the process that holds %s cannot be found: %w", filepath.Join(dir, fileLock), vmm.ErrNotRunning)
+		return found, fmt.Errorf("the process that holds %s cannot be found: %w", filepath.Join(dir, LockFile), vmm.ErrNotRunning)
 	}
 	return found, nil
 }

@@ -1,5 +1,6 @@
-// Command guest is the /init of the driver's real-VM tests: it loads the
-// modules of banger's initramfs and runs the conformance suite's script.
+// Command guest is the /init of the drivers' real-VM tests: it loads the
+// modules of banger's initramfs and runs the conformance suite's script, on a
+// virtio-serial port or on vsock.
 package main
 
 import (
@@ -54,18 +55,62 @@ func run() error {
 	if err := loadModules(); err != nil {
 		return err
 	}
-	port, err := openPort()
+	serve, err := openChannel()
 	if err != nil {
 		return err
 	}
 	go func() { fmt.Println("console ended:", script.Console(console)) }()
-	return script.Serve(waiting{port}, script.Actions{
+	return serve(script.Actions{
 		Poweroff: func() { reboot(unix.LINUX_REBOOT_CMD_POWER_OFF) },
 		Reset:    func() { reboot(unix.LINUX_REBOOT_CMD_RESTART) },
 		Write:    write,
 		Drives:   drives,
 		Clock:    clock,
 	})
+}
+
+// openChannel opens what the machine has to reach its host with.
+func openChannel() (func(script.Actions) error, error) {
+	for range 500 {
+		if port, err := openPort(); err == nil {
+			return func(act script.Actions) error { return script.Serve(waiting{port}, act) }, nil
+		}
+		if fd, err := listenVsock(); err == nil {
+			return func(act script.Actions) error { return serveVsock(fd, act) }, nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return nil, errors.New("there is neither an agent port nor vsock")
+}
+
+func listenVsock() (int, error) {
+	if _, err := os.Stat("/dev/vsock"); err != nil {
+		return 0, err
+	}
+	fd, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	err = unix.Bind(fd, &unix.SockaddrVM{CID: unix.VMADDR_CID_ANY, Port: wire.VsockPort})
+	if err == nil {
+		err = unix.Listen(fd, 8)
+	}
+	return fd, err
+}
+
+// serveVsock serves connections side by side.
+func serveVsock(fd int, act script.Actions) error {
+	for {
+		conn, _, err := unix.Accept4(fd, unix.SOCK_CLOEXEC)
+		if err != nil {
+			return err
+		}
+		go func() {
+			f := os.NewFile(uintptr(conn), "vsock")
+			defer f.Close()
+			_ = script.Serve(f, act) // ends with its connection
+		}()
+	}
 }
 
 func loadModules() error {
@@ -87,17 +132,14 @@ func loadModules() error {
 }
 
 func openPort() (*os.File, error) {
-	for range 200 {
-		names, err := filepath.Glob("/sys/class/virtio-ports/*/name")
-		if err != nil {
-			return nil, err
+	names, err := filepath.Glob("/sys/class/virtio-ports/*/name")
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range names {
+		if b, err := os.ReadFile(n); err == nil && string(bytes.TrimSpace(b)) == wire.PortName {
+			return os.OpenFile("/dev/"+filepath.Base(filepath.Dir(n)), os.O_RDWR, 0)
 		}
-		for _, n := range names {
-			if b, err := os.ReadFile(n); err == nil && string(bytes.TrimSpace(b)) == wire.PortName {
-				return os.OpenFile("/dev/"+filepath.Base(filepath.Dir(n)), os.O_RDWR, 0)
-			}
-		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	return nil, errors.New("there is no agent port")
 }

@@ -1,0 +1,94 @@
+package firecracker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/rundir"
+)
+
+// Connect takes the Firecracker over that runs in spec.Dir. One that was
+// started but not yet set going, because its starter was killed, is set going.
+func (d *Driver) Connect(ctx context.Context, spec vmm.Spec) (vmm.Machine, error) {
+	held, err := rundir.Locked(spec.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if !held {
+		return nil, fmt.Errorf("%s: %w", spec.Dir, vmm.ErrNotRunning)
+	}
+	rec, proc, err := find(spec.Dir)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, bringUp)
+	defer cancel()
+	m := d.newMachine(spec, rec, proc)
+	if err := m.attach(ctx, nil); err != nil {
+		select {
+		case <-proc.Done():
+			err = vmm.ErrNotRunning
+		case <-time.After(endingLag):
+		}
+		return nil, errors.Join(fmt.Errorf("connecting to Firecracker of %s: %w", spec.Name, err), m.Close())
+	}
+	return m, nil
+}
+
+// find opens the process that lives in dir: the one on record, or, if the
+// starter was killed before it could write that, the one that holds the lock.
+func find(dir string) (record, *hostexec.Process, error) {
+	var rec record
+	err := rundir.ReadRecord(dir, &rec)
+	if err == nil {
+		proc, err := hostexec.Open(rec.Process)
+		if err == nil || !errors.Is(err, os.ErrProcessDone) {
+			return rec, proc, err
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return rec, nil, err
+	}
+	id, err := rundir.FindHolder(dir)
+	if err != nil {
+		return record{}, nil, err
+	}
+	proc, err := hostexec.Open(id)
+	if errors.Is(err, os.ErrProcessDone) {
+		err = fmt.Errorf("%s: %w", dir, vmm.ErrNotRunning)
+	}
+	if err != nil {
+		return record{}, nil, err
+	}
+	rec, err = reconstruct(id)
+	if err == nil {
+		err = rundir.WriteRecord(dir, rec)
+	}
+	if err != nil {
+		return record{}, nil, errors.Join(err, proc.Close())
+	}
+	return rec, proc, nil
+}
+
+// reconstruct makes the record that was never written, from the process.
+func reconstruct(id hostexec.ID) (record, error) {
+	rec := record{Process: id, Isolation: vmm.IsolationSandbox}
+	ours, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
+		return rec, fmt.Errorf("looking at our own namespaces: %w", err)
+	}
+	theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", id.PID))
+	if err != nil {
+		return rec, fmt.Errorf("looking at process %d: %w", id.PID, err)
+	}
+	if ours != theirs {
+		rec.Isolation = vmm.IsolationNamespaces
+	}
+	rec.Started, err = rundir.StartedAt(id)
+	return rec, err
+}

@@ -1,0 +1,115 @@
+package firecracker
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/rundir"
+)
+
+// exitCodes are Firecracker's own.
+var exitCodes = map[int]string{
+	1:   "an error",
+	2:   "an unexpected error",
+	148: "its own system call filter (seccomp) stopped it",
+	149: "it caught SIGBUS",
+	150: "it caught SIGSEGV",
+	151: "it caught SIGXFSZ: a file grew beyond a limit",
+	152: "its configuration is bad",
+	153: "its command line is not understood",
+	154: "it caught SIGXCPU: it used up its processor time",
+	155: "it caught SIGPIPE",
+	156: "it caught SIGHUP",
+	157: "it caught SIGILL",
+}
+
+// ending says how a Firecracker that is gone ended, given its exit and why we
+// ended it, if we did.
+func (m *machine) ending(exit hostexec.Exit, reason string, killed bool) vmm.Exit {
+	ctx, cancel := context.WithTimeout(context.Background(), endingLag)
+	defer cancel()
+	if !exit.Known && m.warden != nil {
+		if told, ok := m.warden.Exit(ctx, m.proc.ID().PID); ok {
+			exit = told
+		}
+	}
+	select { // its last words are in its log
+	case <-m.logged:
+	case <-ctx.Done():
+	}
+	if err := m.meter.read(); err != nil {
+		m.log.Warn("the VMM's metrics cannot be read", "name", m.spec.Name, "err", err)
+	}
+	if !killed {
+		reason = ""
+	}
+	return classify(m.spec.Dir, exit, m.meter.end(), reason)
+}
+
+// classify tells from all that is known. A VMM that we ended may have been
+// quicker: an exit of its own counts more.
+func classify(dir string, exit hostexec.Exit, end endCounts, asked string) vmm.Exit {
+	out := vmm.Exit{At: time.Now()}
+	clean := exit.Known && exit.Signal == 0 && exit.Code == 0
+	switch {
+	case clean || !exit.Known && end.reset():
+		out.Reason = vmm.ExitReset
+		if clean && !end.reset() {
+			out.Detail = "a vCPU shut down: a triple fault"
+		}
+	case asked != "" && (exit.Signal == syscall.SIGKILL || !exit.Known):
+		out.Reason = asked
+	default:
+		out.Reason = vmm.ExitCrashed
+		out.Detail = "Firecracker ended by itself: " + describe(exit, end)
+		if last := rundir.LastWords(dir); last != "" {
+			out.Detail += "; its last words: " + last
+		}
+	}
+	return out
+}
+
+func describe(exit hostexec.Exit, end endCounts) string {
+	if said := end.fault(); said != "" {
+		return said
+	}
+	if name, ok := exitCodes[exit.Code]; ok && exit.Known {
+		return fmt.Sprintf("%s (exit code %d)", name, exit.Code)
+	}
+	return exit.String()
+}
+
+// LastExit says from what Firecracker left how the last one ended.
+func (d *Driver) LastExit(_ context.Context, spec vmm.Spec) (vmm.Exit, error) {
+	held, err := rundir.Locked(spec.Dir)
+	if err != nil {
+		return vmm.Exit{}, err
+	}
+	if held {
+		return vmm.Exit{}, fmt.Errorf("%s: %w", spec.Dir, vmm.ErrRunning)
+	}
+	left, err := os.Lstat(filepath.Join(spec.Dir, dirRun, fileMetrics))
+	if os.IsNotExist(err) {
+		return vmm.Exit{}, fmt.Errorf("%s: %w", spec.Dir, vmm.ErrNotRunning)
+	}
+	if err != nil {
+		return vmm.Exit{}, fmt.Errorf("looking at Firecracker's metrics: %w", err)
+	}
+	var rec record
+	if err := rundir.ReadRecord(spec.Dir, &rec); err != nil && !os.IsNotExist(err) {
+		return vmm.Exit{}, err
+	}
+	meter := newMeter(spec.Dir)
+	if err := meter.read(); err != nil {
+		return vmm.Exit{}, err
+	}
+	exit := classify(spec.Dir, hostexec.Exit{}, meter.end(), rec.Ended)
+	exit.At = left.ModTime() // when it was last seen to do something
+	return exit, nil
+}

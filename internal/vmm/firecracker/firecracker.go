@@ -1,0 +1,82 @@
+// Package firecracker is the VMM driver for Firecracker, 1.12 and later, which
+// needs KVM. Where the host lets it, the VMM runs in namespaces of its own
+// with a root that holds nothing but its files.
+//
+// In a VM's directory lie vmm.lock, which the VMM inherits and so holds exactly
+// as long as it lives; vmm.json, what it is; vmm.log, what it said; and fc/,
+// the one directory that it may write to: its API's socket, its vsock's, the
+// pipes of its console and its log, and its metrics. What comes out of fc/ is
+// as untrusted as the guest.
+package firecracker
+
+import (
+	"log/slog"
+	"sync"
+
+	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/firecracker/enclose"
+	"github.com/banger-vm/banger/internal/vmm/firecracker/fcapi"
+	"github.com/banger-vm/banger/internal/vmm/kvmprobe"
+)
+
+// DriverName is the driver's name.
+const DriverName = "firecracker"
+
+// StageArg is the first argument of the program that Config.Stage names; what
+// follows it is for Stage.
+const StageArg = "vmm-exec"
+
+// Stage is the life of that program.
+var Stage = enclose.Main
+
+// Config is what the driver can be told.
+type Config struct {
+	Binary string // "" is firecracker
+	// Stage is the command line of a program that calls Stage with what
+	// follows; without one the VMM is not enclosed.
+	Stage []string
+	// CacheDir keeps the verdict on KVM.
+	CacheDir string
+	// ProbeKernel and ProbeInitramfs are booted by Info to find out whether
+	// KVM works; without them Info knows only that the device opens.
+	ProbeKernel, ProbeInitramfs string
+	// DriveBytes and DriveOps bound each drive, a second; 0 does not.
+	DriveBytes, DriveOps int64
+}
+
+// Driver runs machines with Firecracker.
+type Driver struct {
+	cfg    Config
+	runner hostexec.Runner
+	log    *slog.Logger
+	kvm    *kvmprobe.Prober
+	device func() string // why KVM cannot be opened, "" if it can
+
+	mu      sync.Mutex
+	version map[string]fcapi.Version   // by binary identity
+	warden  map[string]*enclose.Warden // by directory: who starts the VMM there
+	reduced map[string]string          // by binary identity: why it cannot be enclosed, "" if it can
+}
+
+var (
+	_ vmm.Driver     = (*Driver)(nil)
+	_ vmm.PostMortem = (*Driver)(nil)
+	_ vmm.Stager     = (*Driver)(nil)
+)
+
+// New makes the driver; it looks at nothing yet.
+func New(runner hostexec.Runner, log *slog.Logger, cfg Config) *Driver {
+	if cfg.Binary == "" {
+		cfg.Binary = "firecracker"
+	}
+	d := &Driver{
+		cfg: cfg, runner: runner, log: log, device: kvmprobe.OpenDevice,
+		version: map[string]fcapi.Version{}, warden: map[string]*enclose.Warden{}, reduced: map[string]string{},
+	}
+	d.kvm = kvmprobe.New(DriverName, cfg.CacheDir, log, d.bootProbe)
+	return d
+}
+
+// Name is "firecracker".
+func (d *Driver) Name() string { return DriverName }

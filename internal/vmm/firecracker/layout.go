@@ -1,0 +1,82 @@
+package firecracker
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/banger-vm/banger/internal/disk"
+	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/firecracker/enclose"
+	"github.com/banger-vm/banger/internal/vmm/kvmprobe"
+	"github.com/banger-vm/banger/internal/vmm/precheck"
+)
+
+// The directories in a VM's directory.
+const (
+	dirRun  = "fc"      // the VMM's own, and its working directory
+	dirRoot = "fc.root" // an empty one, which the enclosure's root is built on
+)
+
+// The files in dirRun. The VMM knows them by these names.
+const (
+	fileAPI     = "api.sock"
+	fileVsock   = "v.sock"
+	fileIn      = "console.in"
+	fileOut     = "console.out"
+	fileLog     = "log"
+	fileMetrics = "metrics"
+)
+
+// names are a machine's files as its VMM knows them.
+type names struct {
+	kernel, initramfs string
+	drive             func(disk.Drive) string
+}
+
+// hostNames are those of a VMM that sees the host's files.
+func hostNames(spec vmm.Spec) names {
+	return names{
+		kernel: spec.Kernel, initramfs: spec.Initramfs,
+		// Relative where they are the VM's own: saved states name them.
+		drive: func(d disk.Drive) string {
+			if filepath.IsAbs(d.Path) {
+				return d.Path
+			}
+			return filepath.Join("..", d.Path)
+		},
+	}
+}
+
+// innerNames are those of an enclosed VMM, the same for every machine.
+func innerNames() names {
+	return names{kernel: "/kernel", initramfs: "/initramfs", drive: func(d disk.Drive) string { return "/" + string(d.Slot) }}
+}
+
+// plan is the enclosure of spec's VMM.
+func plan(spec vmm.Spec) enclose.Plan {
+	in := innerNames()
+	p := enclose.Plan{
+		Root: filepath.Join(spec.Dir, dirRoot), Dir: filepath.Join(spec.Dir, dirRun),
+		Binds: []enclose.Bind{
+			{From: kvmprobe.Device, To: kvmprobe.Device, Device: true},
+			{From: spec.Kernel, To: in.kernel},
+			{From: spec.Initramfs, To: in.initramfs},
+		},
+		Args: commandLine(spec),
+	}
+	for _, d := range spec.Drives {
+		p.Binds = append(p.Binds, enclose.Bind{From: precheck.DrivePath(spec, d), To: in.drive(d), Writable: !d.ReadOnly})
+	}
+	return p
+}
+
+// commandLine is the VMM's; its title tells people which VM it is.
+func commandLine(spec vmm.Spec) []string {
+	return []string{
+		fmt.Sprintf("firecracker: %s in %s", spec.Name, spec.Dir),
+		"--id", "vm",
+		"--api-sock", fileAPI,
+		"--log-path", fileLog, "--level", "Info", "--show-level",
+		"--metrics-path", fileMetrics,
+	}
+}

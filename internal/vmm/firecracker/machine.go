@@ -1,0 +1,232 @@
+package firecracker
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/firecracker/enclose"
+	"github.com/banger-vm/banger/internal/vmm/firecracker/fcapi"
+	"github.com/banger-vm/banger/internal/vmm/rundir"
+)
+
+// machine is a running Firecracker.
+type machine struct {
+	spec   vmm.Spec
+	log    *slog.Logger
+	proc   *hostexec.Process
+	warden *enclose.Warden // who started it, nil if that was not one of ours
+	api    *fcapi.Client
+	meter  *meter
+	driver *Driver
+	events chan vmm.Event
+	ended  chan struct{} // closed with exit set when Firecracker is gone
+	logged chan struct{} // closed when its log has been read to the end
+
+	mu      sync.Mutex
+	rec     record
+	exit    vmm.Exit
+	facts   vmm.Facts
+	version fcapi.Version
+	console *console
+	agent   net.Conn
+	killed  bool
+	paused  bool
+	over    bool // events is closed, or about to be
+}
+
+var (
+	_ vmm.Machine = (*machine)(nil)
+	_ vmm.Pauser  = (*machine)(nil)
+	_ vmm.Meter   = (*machine)(nil)
+)
+
+func (d *Driver) newMachine(spec vmm.Spec, rec record, proc *hostexec.Process) *machine {
+	d.mu.Lock()
+	warden := d.warden[spec.Dir]
+	d.mu.Unlock()
+	run := filepath.Join(spec.Dir, dirRun)
+	return &machine{
+		spec: spec, log: d.log, proc: proc, warden: warden, driver: d, rec: rec, meter: newMeter(spec.Dir),
+		api:    fcapi.New(func(ctx context.Context) (net.Conn, error) { return rundir.Dial(ctx, run, fileAPI) }),
+		events: make(chan vmm.Event, 32), ended: make(chan struct{}), logged: make(chan struct{}),
+		facts: vmm.Facts{
+			PID: rec.Process.PID, Accel: vmm.AccelKVM, Started: rec.Started,
+			Isolation: rec.Isolation, Reduced: rec.Reduced, Lingers: true,
+		},
+	}
+}
+
+// Facts are the facts known when the machine was started or connected.
+func (m *machine) Facts() vmm.Facts {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.facts
+}
+
+// Console opens the serial console. What nobody has read yet comes first.
+func (m *machine) Console(context.Context) (io.ReadWriteCloser, error) {
+	m.mu.Lock()
+	old := m.console
+	m.console = nil
+	m.mu.Unlock()
+	if old != nil {
+		_ = old.Close() // its user may have closed it already
+	}
+	if m.gone() {
+		return nil, fmt.Errorf("%s: %w", m.spec.Name, vmm.ErrNotRunning)
+	}
+	c, err := m.openConsole()
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	old, m.console = m.console, c
+	m.mu.Unlock()
+	if old != nil { // a call beside ours was quicker
+		_ = old.Close()
+	}
+	return c, nil
+}
+
+// Agent opens a channel to the guest's agent; the one that we had before gives
+// way.
+func (m *machine) Agent(ctx context.Context) (io.ReadWriteCloser, error) {
+	m.swapAgent(nil)
+	conn, err := m.dialAgent(ctx)
+	if err != nil {
+		if m.gone() {
+			return nil, fmt.Errorf("%s: %w", m.spec.Name, vmm.ErrNotRunning)
+		}
+		return nil, err
+	}
+	m.swapAgent(conn)
+	return conn, nil
+}
+
+func (m *machine) swapAgent(conn net.Conn) {
+	m.mu.Lock()
+	old := m.agent
+	m.agent = conn
+	m.mu.Unlock()
+	if old != nil {
+		_ = old.Close() // its user may have closed it already
+	}
+}
+
+func (m *machine) gone() bool {
+	select {
+	case <-m.proc.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// Events are what is known of the guest.
+func (m *machine) Events() <-chan vmm.Event { return m.events }
+
+// Kill ends Firecracker at once.
+func (m *machine) Kill(ctx context.Context) error { return m.end(ctx, vmm.ExitKilled) }
+
+// end ends Firecracker for a reason; the first one stays.
+func (m *machine) end(ctx context.Context, why string) error {
+	m.mu.Lock()
+	m.killed = true
+	if m.rec.Ended == "" {
+		m.rec.Ended = why
+	}
+	rec := m.rec
+	m.mu.Unlock()
+	if !m.gone() {
+		if err := rundir.WriteRecord(m.spec.Dir, rec); err != nil { // whoever asks later does not learn why
+			m.log.Warn("why the VMM ends cannot be written down", "err", err)
+		}
+	}
+	if err := m.proc.Kill(); err != nil {
+		return err
+	}
+	_, err := m.Wait(ctx)
+	return err
+}
+
+// Wait returns when Firecracker is gone.
+func (m *machine) Wait(ctx context.Context) (vmm.Exit, error) {
+	select {
+	case <-m.ended:
+	case <-ctx.Done():
+		return vmm.Exit{}, context.Cause(ctx)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.exit.Reason == "" {
+		return vmm.Exit{}, fmt.Errorf("waiting for the VMM of %s: %w", m.spec.Name, os.ErrClosed)
+	}
+	return m.exit, nil
+}
+
+// Close lets go of Firecracker, which lives on.
+func (m *machine) Close() error {
+	m.swapAgent(nil)
+	m.mu.Lock()
+	c := m.console
+	m.console = nil
+	m.mu.Unlock()
+	if c != nil {
+		_ = c.Close() // its user may have closed it already
+	}
+	m.api.Close()
+	err := m.proc.Close()
+	<-m.ended
+	return err
+}
+
+// watch waits for the end of Firecracker, or of our interest, and closes
+// Events.
+func (m *machine) watch() {
+	exit, err := m.proc.Wait(context.Background())
+	if err == nil {
+		m.mu.Lock()
+		reason, killed := m.rec.Ended, m.killed
+		m.mu.Unlock()
+		how := m.ending(exit, reason, killed)
+		m.mu.Lock()
+		m.exit = how
+		m.mu.Unlock()
+		switch how.Reason {
+		case vmm.ExitReset:
+			m.emit(vmm.Event{Type: vmm.EventReset})
+		case vmm.ExitPoweroff:
+			m.emit(vmm.Event{Type: vmm.EventPoweroff})
+		}
+	}
+	m.mu.Lock()
+	m.over = true
+	m.mu.Unlock()
+	close(m.events)
+	close(m.ended)
+}
+
+// emit drops the oldest event for a reader that does not keep up.
+func (m *machine) emit(e vmm.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for !m.over {
+		select {
+		case m.events <- e:
+			return
+		default:
+		}
+		select {
+		case <-m.events:
+		default:
+		}
+	}
+}

@@ -1,0 +1,53 @@
+package firecracker
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/firecracker/fcapi"
+)
+
+// Pause stops the vCPUs, where this version's guests survive that.
+func (m *machine) Pause(ctx context.Context) error {
+	m.mu.Lock()
+	version := m.version
+	m.mu.Unlock()
+	if q, ok := findQuirk(version, quirkBarePause); ok {
+		return fmt.Errorf("this Firecracker, %s, cannot just be paused: %s: %w", version, q.effect, vmm.ErrUnsupported)
+	}
+	return m.setPaused(ctx, true)
+}
+
+// Resume lets the guest go on.
+func (m *machine) Resume(ctx context.Context) error { return m.setPaused(ctx, false) }
+
+func (m *machine) setPaused(ctx context.Context, paused bool) error {
+	if m.gone() {
+		return fmt.Errorf("%s: %w", m.spec.Name, vmm.ErrNotRunning)
+	}
+	set, event := m.api.Resume, vmm.Event{Type: vmm.EventResumed}
+	if paused {
+		set, event = m.api.Pause, vmm.Event{Type: vmm.EventPaused, Reason: vmm.PauseAsked}
+	}
+	if err := set(ctx); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	was := m.paused
+	m.paused = paused
+	m.mu.Unlock()
+	if was != paused {
+		m.emit(event)
+	}
+	return nil
+}
+
+// API is the client of a running machine's VMM, for what is no machine's of
+// every VMM; nil for another driver's.
+func API(m vmm.Machine) *fcapi.Client {
+	if fc, ok := m.(*machine); ok {
+		return fc.api
+	}
+	return nil
+}

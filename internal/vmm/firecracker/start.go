@@ -1,0 +1,124 @@
+package firecracker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/firecracker/enclose"
+	"github.com/banger-vm/banger/internal/vmm/rundir"
+)
+
+// bringUp bounds the way from exec to running vCPUs; only a hung VMM needs it.
+const bringUp = 30 * time.Second
+
+// record is vmm.json: what nobody can ask Firecracker for.
+type record struct {
+	Process   hostexec.ID   `json:"process"`
+	Started   time.Time     `json:"started"`
+	Isolation vmm.Isolation `json:"isolation"`
+	Reduced   []string      `json:"reduced,omitempty"`
+	// Ended is why we ended it, written before we do.
+	Ended string `json:"ended,omitempty"`
+}
+
+// Start runs spec.
+func (d *Driver) Start(ctx context.Context, spec vmm.Spec) (vmm.Machine, error) {
+	if err := d.Prepare(ctx, spec); err != nil {
+		return nil, err
+	}
+	m, err := d.launch(ctx, spec)
+	if err != nil {
+		return nil, fmt.Errorf("starting the VMM of %s: %w", spec.Name, err)
+	}
+	return m, nil
+}
+
+// launch spawns Firecracker and brings it up, or leaves nothing of it. We hold
+// the lock too until then, so that cleaning up meets nobody else's Start.
+func (d *Driver) launch(ctx context.Context, spec vmm.Spec) (_ *machine, err error) {
+	files, err := openFiles(spec.Dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, cleanUp(spec.Dir))
+		}
+		files.close()
+	}()
+	rec, proc, err := d.spawn(ctx, spec, files)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, bringUp)
+	defer cancel()
+	m := d.newMachine(spec, rec, proc)
+	if err := m.attach(ctx, files); err != nil {
+		return nil, errors.Join(m.explain(ctx, err), discard(m))
+	}
+	return m, nil
+}
+
+// discard ends what a failed Start began, whatever became of its context.
+func discard(m *machine) error {
+	ctx, cancel := context.WithTimeout(context.Background(), bringUp)
+	defer cancel()
+	return errors.Join(m.Kill(ctx), m.Close())
+}
+
+// spawn starts Firecracker and records it.
+func (d *Driver) spawn(ctx context.Context, spec vmm.Spec, files *inherited) (record, *hostexec.Process, error) {
+	rec := record{Started: time.Now(), Isolation: vmm.IsolationNamespaces}
+	if err := context.Cause(ctx); err != nil {
+		return rec, nil, err
+	}
+	path, err := d.binary()
+	if err != nil {
+		return rec, nil, err
+	}
+	reason, err := d.whyNotEnclosed(ctx, spec, path)
+	if err != nil {
+		return rec, nil, err
+	}
+	if reason != "" {
+		rec.Isolation, rec.Reduced = vmm.IsolationSandbox, []string{
+			"Its VMM is in no namespaces of its own and sees this host's processes and network: " + reason + ".",
+		}
+	}
+	proc, err := d.run(ctx, spec, path, reason == "", files)
+	if err != nil {
+		return rec, nil, err
+	}
+	rec.Process = proc.ID()
+	if err := rundir.WriteRecord(spec.Dir, rec); err != nil {
+		killed := proc.Kill()
+		_, ended := proc.Wait(context.WithoutCancel(ctx))
+		return rec, nil, errors.Join(err, killed, ended)
+	}
+	return rec, proc, nil
+}
+
+// run starts the program at path.
+func (d *Driver) run(ctx context.Context, spec vmm.Spec, path string, enclosed bool, files *inherited) (*hostexec.Process, error) {
+	f := enclose.Files{Stdin: files.in, Stdout: files.out, Stderr: files.stderr, Extra: []*os.File{files.lock}}
+	d.mu.Lock()
+	warden := d.warden[spec.Dir]
+	d.mu.Unlock()
+	switch {
+	case warden != nil:
+		return warden.Start(ctx, f)
+	case enclosed:
+		return enclose.Starter{Stage: d.cfg.Stage}.Start(path, plan(spec), f)
+	}
+	args := commandLine(spec)
+	return hostexec.Spawn(hostexec.Daemon{
+		Name: path, Title: args[0], Args: args[1:], Dir: filepath.Join(spec.Dir, dirRun), Env: []string{},
+		Stdin: f.Stdin, Stdout: f.Stdout, Stderr: f.Stderr, ExtraFiles: f.Extra,
+	})
+}

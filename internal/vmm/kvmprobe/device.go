@@ -1,0 +1,54 @@
+package kvmprobe
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+)
+
+// Device is the kernel's interface to the processor's virtualisation.
+const Device = "/dev/kvm"
+
+// OpenDevice says why this user cannot open the device.
+func OpenDevice() string {
+	f, err := os.OpenFile(Device, os.O_RDWR, 0)
+	switch {
+	case err == nil:
+		_ = f.Close() // nothing was done with it
+		return ""
+	case errors.Is(err, os.ErrNotExist):
+		return "this host has no " + Device + ": its processor or its own hypervisor offers no virtualisation, or the kvm module is not loaded"
+	case errors.Is(err, os.ErrPermission):
+		return "this user may not open " + Device + "; sudo usermod -aG kvm $USER, then log in again, changes that"
+	}
+	return fmt.Sprintf("%s cannot be opened: %v", Device, err)
+}
+
+const cpuinfo = "/proc/cpuinfo"
+
+// slownessOf is how much longer guests may take than on a real processor: one
+// that QEMU emulates has virtualisation, too, and runs the guest's code at the
+// speed of its own.
+func slownessOf(cpuinfo string) time.Duration {
+	b, err := os.ReadFile(cpuinfo)
+	if err == nil && bytes.Contains(b, []byte("QEMU TCG CPU")) {
+		return 8
+	}
+	return 1
+}
+
+// FileIdentity changes when a file does.
+func FileIdentity(path string) (string, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	var inode uint64
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+		inode = sys.Ino
+	}
+	return fmt.Sprintf("%s %d %d %d", path, inode, st.Size(), st.ModTime().UnixNano()), nil
+}

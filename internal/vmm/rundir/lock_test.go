@@ -1,0 +1,59 @@
+package rundir
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/vmm"
+)
+
+func TestLockBelongsToWhoeverHasTheFile(t *testing.T) {
+	dir := t.TempDir()
+	if held, err := Locked(dir); held || err != nil {
+		t.Fatalf("a new directory is locked: %v, %v", held, err)
+	}
+	lock, err := TakeLock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := hostexec.Spawn(hostexec.Daemon{Name: "sleep", Args: []string{"100"}, ExtraFiles: []*os.File{lock}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Kill()
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := TakeLock(dir); !errors.Is(err, vmm.ErrRunning) {
+		t.Errorf("takeLock = %v", err)
+	}
+	// A bystander has the file open and no lock.
+	other, err := os.Open(filepath.Join(dir, LockFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	q, err := hostexec.Spawn(hostexec.Daemon{Name: "sleep", Args: []string{"100"}, ExtraFiles: []*os.File{other}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Kill()
+	if id, err := FindHolder(dir); err != nil || id != p.ID() {
+		t.Errorf("findHolder = %+v, %v; want %+v", id, err, p.ID())
+	}
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if held, err := Locked(dir); held || err != nil {
+		t.Errorf("the lock outlives its holder: %v, %v", held, err)
+	}
+	if _, err := FindHolder(dir); !errors.Is(err, vmm.ErrNotRunning) {
+		t.Errorf("findHolder = %v", err)
+	}
+}

@@ -1,0 +1,79 @@
+package vmmtest
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/banger-vm/banger/internal/disk"
+	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/vmmtest/script"
+)
+
+// testPause is for machines that can be paused.
+func testPause(t *testing.T, h Harness) {
+	spec := h.Spec(t)
+	m := start(t, h, spec)
+	p, ok := m.(vmm.Pauser)
+	if !ok {
+		t.Skip("machines of this driver cannot be paused")
+	}
+	up(t, m)
+	err := p.Pause(within(t))
+	if errors.Is(err, vmm.ErrUnsupported) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatalf("Pause: %v", err)
+	}
+	if e := awaitEvent(t, m, vmm.EventPaused); e.Reason != vmm.PauseAsked {
+		t.Errorf("the machine is paused because of %q", e.Reason)
+	}
+	closeMachine(t, m)
+	m = connect(t, h, spec) // who comes late is told too
+	defer closeMachine(t, m)
+	if !m.Facts().Paused {
+		t.Error("Facts do not say that the machine is paused")
+	}
+	awaitEvent(t, m, vmm.EventPaused)
+	time.Sleep(50 * time.Millisecond) // a guest that goes on would be heard of
+	select {
+	case e := <-m.Events():
+		t.Errorf("a paused machine reports %+v", e)
+	default:
+	}
+	if err := m.Resume(within(t)); err != nil {
+		t.Fatalf("Resume: %v", err)
+	}
+	awaitEvent(t, m, vmm.EventResumed)
+	again := openLine(t, m.Agent)
+	again.send("\nawake")
+	again.await(script.Echo + "awake")
+}
+
+// testStats is for machines that count.
+func testStats(t *testing.T, h Harness) {
+	m := start(t, h, h.Spec(t))
+	meter, ok := m.(vmm.Meter)
+	if !ok {
+		t.Skip("machines of this driver count nothing")
+	}
+	agent := up(t, m)
+	before, err := meter.Stats(within(t))
+	if err != nil {
+		t.Fatalf("Stats: %v", err)
+	}
+	agent.send(script.Write)
+	agent.await(script.Written)
+	after, err := meter.Stats(within(t))
+	if err != nil {
+		t.Fatalf("Stats: %v", err)
+	}
+	wrote := after.Drives[disk.SlotWork].WrittenBytes - before.Drives[disk.SlotWork].WrittenBytes
+	if wrote < script.WriteSize || wrote > 2*script.WriteSize {
+		t.Errorf("the guest wrote %d bytes, counted were %d", script.WriteSize, wrote)
+	}
+	if after.CPU < before.CPU || after.Resident <= 0 {
+		t.Errorf("Stats = %+v, then %+v", before, after)
+	}
+}
