@@ -21,7 +21,12 @@ import (
 )
 
 // deadline bounds every single command of a test.
-const deadline = 2 * time.Minute
+var deadline = func() time.Duration {
+	if os.Getenv("BANGER_TEST_HOST") == "1" { // it is emulated, and so slow
+		return 6 * time.Minute
+	}
+	return 2 * time.Minute
+}()
 
 // shared is the environment of all tests that need no daemon of their own.
 var shared *env
@@ -37,7 +42,12 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
+		defer func() { os.RemoveAll(templateDir) }()
 		shared = &env{dir: dir}
+		if err := shared.seed(); err != nil {
+			fmt.Fprintln(os.Stderr, "seeding:", err)
+			return 1
+		}
 		defer shared.shutdown()
 		return m.Run()
 	}()
@@ -57,9 +67,19 @@ func common(t *testing.T) *env {
 	return shared
 }
 
-// private makes an environment of this test's own, with the image already in
-// it unless bare.
+// private makes an environment of this test's own, with the seed, if there is
+// one.
 func private(t *testing.T, extra ...string) *env {
+	t.Helper()
+	e := bare(t, extra...)
+	if err := e.seed(); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// bare makes an environment of this test's own that has nothing yet.
+func bare(t *testing.T, extra ...string) *env {
 	t.Helper()
 	needVMs(t)
 	dir, err := os.MkdirTemp("", "banger-e2e-"+strings.ToLower(t.Name()[:min(len(t.Name()), 12)])+"-")

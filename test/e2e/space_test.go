@@ -13,7 +13,7 @@ import (
 // cramped is an environment whose state lies on a small file system.
 func cramped(t *testing.T, megabytes string) *env {
 	t.Helper()
-	e := private(t)
+	e := bare(t)
 	if err := os.Mkdir(e.state(), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestBootstrapFailsHalfWay(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(bin, "mmdebstrap"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	e := private(t, "PATH="+bin+":"+os.Getenv("PATH"), "BANGER_CACHE_DIR="+t.TempDir())
+	e := bare(t, "PATH="+bin+":"+os.Getenv("PATH"), "BANGER_CACHE_DIR="+t.TempDir())
 	r := e.banger(t, "image", "bootstrap", "debian")
 	if r.code == 0 || !strings.Contains(r.stderr, "the mirror fell over") {
 		t.Errorf("%s", r)

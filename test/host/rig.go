@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/kernel"
@@ -135,6 +136,13 @@ func (r *rig) belongings(ctx context.Context) ([]payload.Entry, error) {
 			entries = append(entries, payload.Entry{Name: "cache/" + name, Source: dir})
 		}
 	}
+	image, err := newest(filepath.Join(r.cache, "images", "*", "entry.json"))
+	if err != nil {
+		return nil, err
+	}
+	if image != "" {
+		entries = append(entries, payload.Entry{Name: "seed/image", Source: filepath.Dir(image)})
+	}
 	firecracker, err := r.output(ctx, filepath.Join(r.source, "scripts/firecracker"))
 	if err != nil {
 		r.log.Warn("the host gets no Firecracker", "reason", err)
@@ -165,9 +173,31 @@ func (r *rig) guestKernel(ctx context.Context) ([]payload.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []payload.Entry{
+	entries := []payload.Entry{
 		{Name: "lab/vmlinux", Source: k.Vmlinux},
 		{Name: "lab/modules.ext4", Source: k.ModulesDisk},
 		{Name: "lab/initramfs", Source: initramfs},
-	}, nil
+	}
+	// The same again, as a state directory has it.
+	dir := filepath.Dir(k.Vmlinux)
+	for _, name := range []string{"vmlinux", "modules.ext4", "modules", "kernel.json", filepath.Base(initramfs)} {
+		entries = append(entries, payload.Entry{Name: filepath.Join("seed/kernels", k.ID, name), Source: filepath.Join(dir, name)})
+	}
+	return append(entries, payload.Entry{Name: "seed/kernels/default", Link: k.ID}), nil
+}
+
+// newest is the youngest of the files that match a pattern; "" if there is none.
+func newest(pattern string) (string, error) {
+	files, err := filepath.Glob(pattern)
+	if err != nil {
+		return "", err
+	}
+	var best string
+	var at time.Time
+	for _, file := range files {
+		if st, err := os.Stat(file); err == nil && st.ModTime().After(at) {
+			best, at = file, st.ModTime()
+		}
+	}
+	return best, nil
 }

@@ -38,7 +38,7 @@ func realConfig(t *testing.T) Config {
 	if binary == "" {
 		t.Skip("there is no Firecracker (BANGER_FIRECRACKER)")
 	}
-	return Config{Binary: binary, Stage: stage, CacheDir: t.TempDir()}
+	return Config{Binary: binary, Stage: stage, CacheDir: lab.Verdicts(t)}
 }
 
 func newReal(t *testing.T, cfg Config) *Driver {

@@ -11,11 +11,12 @@ import (
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/qemu"
+	"github.com/banger-vm/banger/internal/vmm/vmmtest"
 	"github.com/banger-vm/banger/internal/vmm/vmmtest/lab"
 )
 
 func newDriver(t *testing.T) *qemu.Driver {
-	return qemu.New(hostexec.Host{}, slog.New(slog.NewTextHandler(t.Output(), nil)), qemu.Config{CacheDir: t.TempDir()})
+	return qemu.New(hostexec.Host{}, slog.New(slog.NewTextHandler(t.Output(), nil)), qemu.Config{CacheDir: lab.Verdicts(t)})
 }
 
 func start(t *testing.T, d *qemu.Driver, spec vmm.Spec) vmm.Machine {
@@ -39,7 +40,7 @@ func readUntil(t *testing.T, m vmm.Machine, want string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	timer := time.AfterFunc(60*time.Second, func() { _ = c.Close() })
+	timer := time.AfterFunc(vmmtest.Timeout, func() { _ = c.Close() })
 	defer timer.Stop()
 	var lines []string
 	for s := bufio.NewScanner(c); s.Scan(); {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,14 @@ type Harness struct {
 }
 
 // Timeout bounds each wait of the suite.
-const Timeout = 60 * time.Second
+var Timeout = timeout()
+
+func timeout() time.Duration {
+	if os.Getenv("BANGER_TEST_HOST") == "1" { // it is emulated, and so slow
+		return 4 * time.Minute
+	}
+	return time.Minute
+}
 
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {

@@ -20,6 +20,7 @@ import (
 type Entry struct {
 	Name   string // relative to the payload's root
 	Source string
+	Link   string // instead of a source: what a symbolic link holds
 }
 
 // Make makes the disk out, of size bytes; scratch is a directory to work in.
@@ -36,12 +37,8 @@ func Make(ctx context.Context, run hostexec.Runner, scratch, out string, size in
 		if !filepath.IsLocal(e.Name) {
 			return fmt.Errorf("%q is no name inside the payload", e.Name)
 		}
-		source, err := filepath.EvalSymlinks(e.Source)
-		if err == nil {
-			err = stage(source, filepath.Join(tree, e.Name))
-		}
-		if err != nil {
-			return fmt.Errorf("bringing %s along: %w", e.Source, err)
+		if err := e.stage(filepath.Join(tree, e.Name)); err != nil {
+			return fmt.Errorf("bringing %s along: %w", e.Name, err)
 		}
 	}
 	_, err = run.Run(ctx, hostexec.Cmd{Name: "mke2fs", Args: []string{
@@ -53,6 +50,18 @@ func Make(ctx context.Context, run hostexec.Runner, scratch, out string, size in
 		return fmt.Errorf("making the payload disk: %w", err)
 	}
 	return nil
+}
+
+// stage puts the entry to a place in the tree.
+func (e Entry) stage(to string) error {
+	if e.Link != "" {
+		return errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.Symlink(e.Link, to))
+	}
+	source, err := filepath.EvalSymlinks(e.Source)
+	if err != nil {
+		return err
+	}
+	return stage(source, to)
 }
 
 // stage puts from, with all below it, to a place in the tree.

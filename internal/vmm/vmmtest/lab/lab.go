@@ -30,6 +30,16 @@ func Needs(t *testing.T) (kernel, initramfs string) {
 // InHost says whether this is the test host, whose KVM runs guests.
 func InHost() bool { return os.Getenv("BANGER_TEST_HOST") == "1" }
 
+// Verdicts is a place for a driver's verdicts on KVM. In the test host, where
+// a probe takes many seconds, the drivers of all tests share it: nothing that
+// a verdict depends on changes there, and the host is thrown away.
+func Verdicts(t *testing.T) string {
+	if !InHost() {
+		return t.TempDir()
+	}
+	return filepath.Join(os.TempDir(), fmt.Sprintf("banger-verdicts-%d", os.Getuid()))
+}
+
 // guestProgram is the suite's guest: BANGER_TEST_GUEST, or built where there
 // is a toolchain.
 var guestProgram = sync.OnceValues(func() ([]byte, error) {
