@@ -13,6 +13,7 @@ import (
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/monitor"
 	"github.com/banger-vm/banger/internal/places"
+	"github.com/banger-vm/banger/internal/unit"
 	"github.com/banger-vm/banger/internal/version"
 	"github.com/banger-vm/banger/internal/vmm/firecracker"
 )
@@ -70,7 +71,7 @@ func mainDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) er
 func mainMonitor(ctx context.Context, args []string, _, stderr io.Writer) error {
 	flags := flag.NewFlagSet("bangerd monitor", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.String("name", "", "the VM's name")
+	name := flags.String("name", "", "the VM's name")
 	var o monitor.Options
 	flags.StringVar(&o.Dir, "dir", "", "the VM's directory")
 	flags.BoolVar(&o.Adopt, "adopt", false, "take the running VM over")
@@ -81,7 +82,7 @@ func mainMonitor(ctx context.Context, args []string, _, stderr io.Writer) error 
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	o.Drivers = Drivers(*cacheDir)
+	o.Drivers = Drivers(*cacheDir, monitor.Settle(unit.New(unit.SystemConfig()), o.Dir, *name))
 	o.Writable = []string{filepath.Join(*cacheDir, verdicts)}
 	return monitor.Main(ctx, o)
 }

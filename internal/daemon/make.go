@@ -32,16 +32,17 @@ import (
 // verdicts is where the cache keeps what was found out about this host.
 const verdicts = "probe"
 
-// Drivers makes the VMM drivers of this build; monitors use the same.
-func Drivers(cacheDir string) map[string]func(*slog.Logger) vmm.Driver {
+// Drivers makes the VMM drivers of this build; monitors use the same, and
+// settle what they start.
+func Drivers(cacheDir string, settle vmm.Settle) map[string]func(*slog.Logger) vmm.Driver {
 	return map[string]func(*slog.Logger) vmm.Driver{
 		"qemu": func(log *slog.Logger) vmm.Driver {
-			return qemu.New(hostexec.Host{}, log, qemu.Config{CacheDir: filepath.Join(cacheDir, verdicts)})
+			return qemu.New(hostexec.Host{}, log, qemu.Config{CacheDir: filepath.Join(cacheDir, verdicts), Settle: settle})
 		},
 		firecracker.DriverName: func(log *slog.Logger) vmm.Driver {
 			return firecracker.New(hostexec.Host{}, log, firecracker.Config{
 				Binary: os.Getenv("BANGER_FIRECRACKER"), Stage: []string{"/proc/self/exe", firecracker.StageArg},
-				CacheDir: filepath.Join(cacheDir, verdicts),
+				CacheDir: filepath.Join(cacheDir, verdicts), Settle: settle,
 			})
 		},
 	}
@@ -72,7 +73,7 @@ func (d *Daemon) newRuntime(self string) machine.Runtime {
 
 func (d *Daemon) newVMs(p *parts, runtime machine.Runtime, kernels vm.Kernels) *vm.Manager {
 	drivers := make(map[string]vmm.Driver)
-	for name, driver := range Drivers(d.places.CacheDir) {
+	for name, driver := range Drivers(d.places.CacheDir, nil) {
 		drivers[name] = driver(d.log)
 	}
 	return vm.New(vm.Parts{

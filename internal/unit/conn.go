@@ -8,15 +8,16 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 )
 
 const (
 	systemd          = "org.freedesktop.systemd1"
+	unitInterface    = "org.freedesktop.systemd1.Unit"
 	managerPath      = dbus.ObjectPath("/org/freedesktop/systemd1")
 	managerInterface = "org.freedesktop.systemd1.Manager"
-	unitInterface    = "org.freedesktop.systemd1.Unit"
 	login            = "org.freedesktop.login1"
 	loginPath        = dbus.ObjectPath("/org/freedesktop/login1")
 )
@@ -46,10 +47,29 @@ func dial(ctx context.Context, socket string) (*conn, error) {
 			err = errors.Join(err, c.Close())
 		}
 	}
+	if err == nil {
+		if err = knock(ctx, c); err != nil {
+			err = errors.Join(err, c.Close())
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connecting to systemd: %w", said(ctx, err))
 	}
 	return &conn{c}, nil
+}
+
+// knock makes sure that systemd listens. What it reads together with the end of
+// the authentication it leaves unseen until more comes, and it hangs up if
+// there are descriptors in that.
+func knock(ctx context.Context, c *dbus.Conn) error {
+	for pause := 10 * time.Millisecond; ; pause *= 2 {
+		ping := c.Object(systemd, managerPath).GoWithContext(ctx, "org.freedesktop.DBus.Peer.Ping", 0, make(chan *dbus.Call, 1))
+		select {
+		case <-ping.Done:
+			return ping.Err
+		case <-time.After(pause):
+		}
+	}
 }
 
 // dialBus connects to a message bus.

@@ -21,21 +21,22 @@ type Scope struct {
 	PIDs        []int
 }
 
-// Enclose moves processes into a scope of their own. Those that are in it
-// already, or gone, are no error.
+// Enclose moves processes into a scope of their own, into the one that is there
+// if its last process has not ended yet. Processes that are gone are no error.
 func (m *Manager) Enclose(ctx context.Context, s Scope) error {
+	if m.enclosed(s) {
+		return nil
+	}
 	return m.with(ctx, func(ctx context.Context, c *conn) error {
-		if m.enclosed(s) {
-			return nil
-		}
 		pids := make([]uint32, len(s.PIDs))
 		for i, pid := range s.PIDs {
 			pids[i] = uint32(pid)
 		}
 		err := c.start(ctx, s.Name, []property{
 			set("Description", s.Description), set("PIDs", pids),
-		}, func() bool { return m.enclosed(s) })
-		if err != nil && m.enclosed(s) { // they ended meanwhile, or somebody else did it
+			set("Delegate", true), // or it takes no more processes
+		}, func() bool { return c.call(ctx, "AttachProcessesToUnit", []any{s.Name, "", pids}, nil) == nil })
+		if err != nil && m.enclosed(s) {
 			return nil
 		}
 		return err

@@ -37,8 +37,8 @@ func (e *failedError) Error() string {
 
 // start starts a transient unit, which systemd forgets at its end, however it
 // ends. It returns once the unit has started. While another of its name is
-// there it waits, unless done.
-func (c *conn) start(ctx context.Context, name string, settings []property, done func() bool) error {
+// there it waits, unless that one will do.
+func (c *conn) start(ctx context.Context, name string, settings []property, willDo func() bool) error {
 	settings = append([]property{set("CollectMode", "inactive-or-failed")}, settings...)
 	deadline := time.Now().Add(collected)
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
@@ -46,7 +46,7 @@ func (c *conn) start(ctx context.Context, name string, settings []property, done
 		if !named(err, errUnitExists) {
 			return err
 		}
-		if done() {
+		if willDo() {
 			return nil
 		}
 		if time.Now().After(deadline) {

@@ -19,8 +19,9 @@ import (
 // ErrNone says that no systemd manager runs for this user.
 var ErrNone = errors.New("there is no systemd manager for this user")
 
-// patience bounds one request to a manager.
-const patience = 5 * time.Second
+// patience bounds one request to a manager. One on a very busy host takes
+// seconds.
+const patience = 10 * time.Second
 
 // Config says whose manager is meant.
 type Config struct {
@@ -58,6 +59,12 @@ func New(cfg Config) *Manager {
 // User reports whether this is a user's manager, which ends with the user's
 // last session unless the user lingers.
 func (m *Manager) User() bool { return m.cfg.UID != 0 }
+
+// Present reports whether a manager seems to run: whether there is its socket.
+func (m *Manager) Present() bool {
+	_, err := os.Stat(m.socket)
+	return err == nil
+}
 
 // Version is the version of the systemd that answers.
 func (m *Manager) Version(ctx context.Context) (version string, err error) {

@@ -22,7 +22,12 @@ const job = "/org/freedesktop/systemd1/job/7"
 
 // systemd starts a fake manager of the user 1001 and returns it with ours.
 func systemd(t *testing.T, answer func(c call) ([]any, string, []*dbus.Message)) (*peer, *unit.Manager) {
-	p := &peer{t: t, answer: answer}
+	return deaf(t, 0, answer)
+}
+
+// deaf is systemd, with so many messages that it does not see at first.
+func deaf(t *testing.T, messages int, answer func(c call) ([]any, string, []*dbus.Message)) (*peer, *unit.Manager) {
+	p := &peer{t: t, answer: answer, deaf: messages}
 	run := t.TempDir()
 	p.serve(filepath.Join(run, "user/1001/systemd/private"))
 	p.serve(filepath.Join(run, "dbus/system_bus_socket"))
@@ -88,6 +93,17 @@ func TestStart(t *testing.T) {
 	}
 }
 
+// systemd may leave what follows the authentication unseen until more comes.
+func TestDeafManager(t *testing.T) {
+	p, m := deaf(t, 3, func(call) ([]any, string, []*dbus.Message) { return []any{dbus.MakeVariant("252")}, "", nil })
+	if v, err := m.Version(t.Context()); err != nil || v != "252" {
+		t.Errorf("Version = %q, %v", v, err)
+	}
+	if pings := len(p.only("Ping")); pings < 2 {
+		t.Errorf("it was pinged %d times", pings)
+	}
+}
+
 func TestStartThatFails(t *testing.T) {
 	_, m := systemd(t, starts("failed"))
 	err := m.Start(t.Context(), unit.Service{Name: "a.service", Program: "/none"})
@@ -143,11 +159,14 @@ func TestNoManager(t *testing.T) {
 		if err := m.Start(t.Context(), unit.Service{}); !errors.Is(err, unit.ErrNone) {
 			t.Errorf("%s: Start = %v", why, err)
 		}
-		if err := m.Enclose(t.Context(), unit.Scope{PIDs: []int{1}}); !errors.Is(err, unit.ErrNone) {
+		if err := m.Enclose(t.Context(), unit.Scope{Name: "v.scope", PIDs: []int{1}}); !errors.Is(err, unit.ErrNone) {
 			t.Errorf("%s: Enclose = %v", why, err)
 		}
 	}
 	check("no socket")
+	if m.Present() {
+		t.Error("a manager without a socket seems to run")
+	}
 	path := filepath.Join(run, "user/1001/systemd/private")
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
@@ -167,7 +186,9 @@ func TestEnclose(t *testing.T) {
 	if err := m.Enclose(t.Context(), unit.Scope{Name: "v.scope", Description: "a V", PIDs: []int{pid}}); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]any{"CollectMode": "inactive-or-failed", "Description": "a V", "PIDs": []uint32{uint32(pid)}}
+	want := map[string]any{
+		"CollectMode": "inactive-or-failed", "Description": "a V", "PIDs": []uint32{uint32(pid)}, "Delegate": true,
+	}
 	if diff := cmp.Diff(want, settings(t, p.only("StartTransientUnit")[0])); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)
 	}
@@ -181,6 +202,32 @@ func TestEnclose(t *testing.T) {
 	}
 	if err := m.Enclose(t.Context(), unit.Scope{Name: "v.scope", PIDs: []int{pid}}); err == nil {
 		t.Error("a failed job is no error")
+	}
+}
+
+// A scope that is there takes more processes; one that is about to go does not,
+// and makes room.
+func TestEncloseInTheScopeThatIsThere(t *testing.T) {
+	for _, takes := range []bool{true, false} {
+		var tries atomic.Int32
+		p, m := systemd(t, func(c call) ([]any, string, []*dbus.Message) {
+			switch {
+			case c.method == "AttachProcessesToUnit" && takes:
+				return nil, "", nil
+			case c.method == "AttachProcessesToUnit":
+				return nil, "org.freedesktop.DBus.Error.InvalidArgs", nil
+			case tries.Add(1) == 1:
+				return nil, "org.freedesktop.systemd1.UnitExists", nil
+			}
+			return starts("done")(c)
+		})
+		if err := m.Enclose(t.Context(), unit.Scope{Name: "v.scope", PIDs: []int{os.Getpid()}}); err != nil {
+			t.Errorf("it takes more (%v): Enclose = %v", takes, err)
+		}
+		want := []any{"v.scope", "", []uint32{uint32(os.Getpid())}}
+		if got := p.only("AttachProcessesToUnit"); len(got) != 1 || !cmp.Equal(got[0].body, want) {
+			t.Errorf("it takes more (%v): attached %v", takes, got)
+		}
 	}
 }
 

@@ -263,7 +263,7 @@ func (m *Manager) Connect(ctx context.Context, ref string) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	if v.Live == nil {
+	if v.Live == nil && v.State != Running { // one that runs is being joined
 		hint := "Start it with: banger start " + v.Spec.Name
 		if v.Operation != "" {
 			hint = "See how far it is with: banger op show " + v.Operation
@@ -271,7 +271,8 @@ func (m *Manager) Connect(ctx context.Context, ref string) (View, error) {
 		return View{}, fault.New(fault.Precondition, hint, "the VM %s is %s", v.Spec.Name, v.State)
 	}
 	// A monitor that was killed comes back here before the client needs it.
-	_, err = m.Runtime.Status(ctx, v.Dir)
+	s, err := m.Runtime.Status(ctx, v.Dir)
+	v.Live = &s
 	if errors.Is(err, machine.ErrNotRunning) {
 		return View{}, fault.New(fault.Precondition,
 			"See why with: banger inspect "+v.Spec.Name, "the VM %s has just ended", v.Spec.Name)

@@ -212,6 +212,25 @@ func TestDaemonRestart(t *testing.T) {
 	}
 }
 
+// Who asks for a running VM's monitor while a new daemon is still joining it
+// gets it.
+func TestConnectWhileJoining(t *testing.T) {
+	r := newRig(t)
+	r.ok(r.create(vm.Spec{Name: "dev"}, true))
+	r.close()
+	asked := 0
+	r.host.StatusHook = func() error {
+		if asked++; asked == 1 {
+			return errors.New("its monitor does not answer yet")
+		}
+		return nil
+	}
+	r.open()
+	if v, err := r.vms.Connect(t.Context(), "dev"); err != nil || v.Live.BootID == "" {
+		t.Errorf("Connect = %+v, %v", v.Live, err)
+	}
+}
+
 func TestDaemonRestartInACreate(t *testing.T) {
 	r := newRig(t)
 	r.parts.block = make(chan struct{})

@@ -9,8 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +23,7 @@ import (
 const (
 	user    = "user" // the test host's ordinary user, who lingers
 	uid     = 1001
+	home    = "/home/" + user
 	image   = "busybox"
 	payload = "/payload"
 	// deadline bounds every single command and wait: all is emulated.
@@ -48,12 +51,39 @@ func (r result) String() string {
 	return fmt.Sprintf("exit code %d\nstdout: %s\nstderr: %s", r.code, r.out, r.stderr)
 }
 
+// environ is what the user's commands see.
+var environ = []string{
+	"HOME=" + home, "USER=" + user, "XDG_RUNTIME_DIR=/run/user/" + strconv.Itoa(uid), "NO_COLOR=1", "PATH=/usr/local/bin:/usr/bin:/bin",
+}
+
+// command is a command line of the user's that is in no session, and so is
+// there when all sessions have ended.
+func command(ctx context.Context, script string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "sh", "-c", script)
+	cmd.Env, cmd.Dir, cmd.WaitDelay = environ, "/", 10*time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid, Groups: groups()}}
+	return cmd
+}
+
+// groups are those of the user: it may open /dev/kvm by one.
+var groups = sync.OnceValue(func() []uint32 {
+	out, err := exec.Command("id", "-G", user).Output()
+	var all []uint32
+	for s := range strings.FieldsSeq(string(out)) {
+		if n, perr := strconv.ParseUint(s, 10, 32); perr == nil {
+			all = append(all, uint32(n))
+		}
+	}
+	if err != nil || len(all) == 0 {
+		panic(fmt.Sprintf("the user's groups: %q, %v", out, err))
+	}
+	return all
+})
+
 // session is a command line in a login session of its own.
 func session(ctx context.Context, script string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "runuser", "-l", user, "-c", "export NO_COLOR=1 PATH=/usr/local/bin:/usr/bin:/bin; "+script)
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
-	cmd.Dir = "/"
-	cmd.WaitDelay = 10 * time.Second
+	cmd.Env, cmd.Dir, cmd.WaitDelay = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, "/", 10*time.Second
 	return cmd
 }
 
@@ -73,13 +103,8 @@ func run(t *testing.T, cmd *exec.Cmd) result {
 	return r
 }
 
-// as runs a script as the user, in a session of its own.
-func as(t *testing.T, script string) result {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), deadline) // clean-ups call it too
-	defer cancel()
-	return run(t, session(ctx, script))
-}
+// as runs a script as the user.
+func as(t *testing.T, script string) result { return within(t, command, script) }
 
 // ok runs a script as the user, which must succeed.
 func ok(t *testing.T, script string) string {
@@ -89,6 +114,14 @@ func ok(t *testing.T, script string) string {
 		t.Fatalf("%s: %s", script, r)
 	}
 	return r.out
+}
+
+// within runs a script as the user, in a session or not, as made by how.
+func within(t *testing.T, how func(context.Context, string) *exec.Cmd, script string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), deadline) // clean-ups call it too
+	defer cancel()
+	return run(t, how(ctx, script))
 }
 
 // root runs a command as root, which must succeed.
@@ -122,15 +155,26 @@ func decode[T any](t *testing.T, out string) (v T) {
 	return v
 }
 
-func inspect(t *testing.T, name string) api.VM {
-	t.Helper()
-	return decode[api.VM](t, ok(t, "banger inspect --json "+name))
+// state is what the user sees at one time.
+type state struct {
+	vm     api.VM
+	daemon api.DaemonStatus
+	units  []string // that the user's manager knows, the daemon's left out
 }
 
-func status(t *testing.T) api.DaemonStatus {
+// look looks at a VM, which starts a daemon.
+func look(t *testing.T, name string) (s state) {
 	t.Helper()
-	return decode[api.DaemonStatus](t, ok(t, "banger daemon status --json"))
+	parts := strings.Split(ok(t, "banger inspect --json "+name+"; echo ----; banger daemon status --json; echo ----; "+listUnits), "----\n")
+	s.vm, s.daemon = decode[api.VM](t, parts[0]), decode[api.DaemonStatus](t, parts[1])
+	for line := range strings.Lines(parts[2]) {
+		s.units = append(s.units, strings.Fields(line)[0])
+	}
+	slices.Sort(s.units)
+	return s
 }
+
+const listUnits = "systemctl --user list-units --all --plain --no-legend 'banger-*'"
 
 // alive reports whether a process is there and no zombie.
 func alive(pid int) bool {
@@ -164,23 +208,4 @@ func processes(t *testing.T, word string) (found []string) {
 		}
 	}
 	return found
-}
-
-// units are banger's units of a manager, the daemon's left out.
-func units(t *testing.T, list string) []string {
-	t.Helper()
-	var names []string
-	for line := range strings.Lines(list) {
-		if f := strings.Fields(strings.TrimLeft(line, "● ")); len(f) > 0 {
-			names = append(names, f[0])
-		}
-	}
-	return names
-}
-
-const listUnits = "systemctl list-units --all --plain --no-legend 'banger-*'"
-
-func userUnits(t *testing.T) []string {
-	t.Helper()
-	return units(t, ok(t, strings.Replace(listUnits, "systemctl", "systemctl --user", 1)))
 }

@@ -24,7 +24,7 @@ func seed(t *testing.T, state string) {
 tree=$(mktemp -d)
 for d in bin sbin etc root proc sys dev run tmp lib; do mkdir $tree/$d; done
 cp "$(command -v busybox)" $tree/bin/busybox
-for a in sh cat echo id true sleep seq reboot sync; do ln -s busybox $tree/bin/$a; done
+for a in sh cat echo id true sleep reboot sync; do ln -s busybox $tree/bin/$a; done
 echo root:x:0:0:root:/root:/bin/sh >$tree/etc/passwd
 echo root:x:0: >$tree/etc/group
 mke2fs -q -t ext4 -d $tree "$1" 64M

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,14 +19,15 @@ type stream struct {
 	last atomic.Int64
 	gap  atomic.Pointer[string] // what came instead of the next number
 	done chan error
+	end  func()
 }
 
-// count starts one in a session of its own.
+// count starts one. Who listens is in none of the user's sessions.
 func count(t *testing.T, vm string) *stream {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &stream{t: t, done: make(chan error, 1)}
-	s.cmd = session(ctx, "exec banger exec "+vm+" -- sh -c 'i=1; while :; do echo $i; i=$((i+1)); sleep 0.1; done'")
+	s.cmd = command(ctx, "exec banger exec "+vm+" -- sh -c 'i=1; while :; do echo $i; i=$((i+1)); sleep 0.1; done'")
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -47,10 +49,11 @@ func count(t *testing.T, vm string) *stream {
 		err := s.cmd.Wait()
 		s.done <- fmt.Errorf("%w: %s", err, stderr.String())
 	}()
-	t.Cleanup(func() {
+	s.end = sync.OnceFunc(func() {
 		cancel()
 		<-s.done
 	})
+	t.Cleanup(s.end)
 	return s
 }
 
@@ -61,7 +64,7 @@ func (s *stream) goesOn(after string) {
 	await(s.t, "the stream to go on after "+after, func() bool {
 		select {
 		case err := <-s.done:
-			s.done <- err
+			s.done <- err // for end
 			s.t.Fatalf("after %s the stream ended: %v", after, err)
 		default:
 		}

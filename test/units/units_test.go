@@ -3,8 +3,8 @@ package units
 import (
 	"bufio"
 	"context"
-	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -17,7 +17,11 @@ import (
 	"github.com/banger-vm/banger/api"
 )
 
-const home = "/home/" + user
+// stopDelay is longer than logind keeps the manager of a user who is gone.
+const stopDelay = 12 * time.Second
+
+// maxMonitor bounds a monitor's memory, in kB.
+const maxMonitor = 15 << 10
 
 // setUp installs banger and seeds the user's state.
 func setUp(t *testing.T) {
@@ -37,7 +41,7 @@ func setUp(t *testing.T) {
 	})
 }
 
-// login opens a session that lasts, and returns its ID.
+// login opens a session that lasts until the test ends, and returns its ID.
 func login(t *testing.T) string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -49,136 +53,178 @@ func login(t *testing.T) string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { cancel(); _ = cmd.Wait() }) // it is killed
-	id, err := bufio.NewReader(out).ReadString('\n')
+	line, err := bufio.NewReader(out).ReadString('\n')
+	id := strings.TrimSpace(line)
+	t.Cleanup(func() {
+		_ = exec.Command("loginctl", "terminate-session", id).Run() // one that is gone is an error
+		cancel()
+		_ = cmd.Wait() // killed
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.TrimSpace(id)
+	return id
 }
 
-// apart checks that monitor and VMM are in units of their own, and says so.
-func apart(t *testing.T, vm api.VM) {
+// logOut ends a session, which must be the last, and waits for longer than
+// logind does for what ends with it.
+func logOut(t *testing.T, id string) {
 	t.Helper()
-	want := []string{"banger-monitor-" + vm.ID + ".service", "banger-vmm-" + vm.ID + ".scope"}
-	if diff := cmp.Diff(want, vm.Boot.Units); diff != "" {
-		t.Errorf("the units of inspect (-want +got):\n%s\nreduced: %q", diff, vm.Reduced)
-	}
-	for i, pid := range []int{vm.Boot.MonitorPID, vm.Boot.VMMPID} {
-		group, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
-		if err != nil || filepath.Base(strings.TrimSpace(string(group))) != want[i] {
-			t.Errorf("process %d is in %q, %v; want %s", pid, group, err, want[i])
-		}
-	}
-	if left := userUnits(t); !cmp.Equal(left, want) {
-		t.Errorf("the manager has %v, want %v", left, want)
-	}
+	root(t, "loginctl", "terminate-session", id)
+	await(t, "no session to be left", func() bool { return !strings.Contains(root(t, "loginctl", "list-sessions"), user) })
+	time.Sleep(stopDelay)
 }
 
-// Nobody's end ends the VM or breaks what runs in it: not the daemon's, not the
-// monitor's, not that of the session which started all.
-func TestRealUnits(t *testing.T) {
+func lingers(t *testing.T, yes bool) {
+	t.Helper()
+	verb := "disable-linger"
+	if yes {
+		verb = "enable-linger"
+	}
+	root(t, "loginctl", verb, user)
+}
+
+// A VM's life under systemd. Nobody's end ends it or breaks what runs in it:
+// not the daemon's, not its monitor's, not that of the session which started
+// all; but a logout without lingering does, as was said.
+func TestRealLife(t *testing.T) {
 	setUp(t)
-	root(t, "loginctl", "disable-linger", user)
-	t.Cleanup(func() { root(t, "loginctl", "enable-linger", user) })
-	elsewhere := login(t) // keeps the user's manager
+	lingers(t, false)
+	t.Cleanup(func() { lingers(t, true) })
+	first := login(t) // keeps the user's manager
 	ok(t, "systemctl --user enable --now banger")
-	r := as(t, "banger run -d -n dev -m 192M "+image)
+	r := within(t, session, "banger run -d -n dev -m 192M "+image)
 	if r.code != 0 || !strings.Contains(r.stderr, "loginctl enable-linger") {
 		t.Fatalf("run, of a user who does not linger: %s", r)
 	}
-	vm := inspect(t, "dev")
-	apart(t, vm)
-	s := status(t)
-	if s.Unit != "banger.service" || s.Units != "user" || !saysLinger(s.Reduced) || !saysLinger(vm.Reduced) {
-		t.Errorf("status: %+v\ninspect: %q", s, vm.Reduced)
+	begun := look(t, "dev")
+	apart(t, begun)
+	if d := begun.daemon; d.Unit != "banger.service" || d.Units != "user" || !saysLinger(d.Reduced) || !saysLinger(begun.vm.Reduced) {
+		t.Errorf("status: %+v\ninspect: %q", d, begun.vm.Reduced)
 	}
-	root(t, "loginctl", "enable-linger", user)
-	await(t, "the news to spread", func() bool { return !saysLinger(inspect(t, "dev").Reduced) })
-	if s := status(t); len(s.Reduced) > 0 {
-		t.Errorf("status of a user who lingers: %q", s.Reduced)
-	}
-	t.Logf("RSS of the monitor: %s", rss(t, vm.Boot.MonitorPID))
+	lingers(t, true)
+	await(t, "the news to spread", func() bool {
+		s := look(t, "dev")
+		return !saysLinger(s.vm.Reduced) && !saysLinger(s.daemon.Reduced)
+	})
+	isSmall(t, begun.vm.Boot.MonitorPID)
+
 	numbers := count(t, "dev")
 	numbers.goesOn("its start")
-	survives(t, vm, numbers, elsewhere)
+	survives(t, begun.vm, numbers, first)
+	numbers.end()
+	rebootAlone(t)
+	logoutWithoutLingering(t)
 
 	ok(t, "banger rm -f dev")
 	gone(t)
 }
 
 // survives ends all but the VM, again and again.
-func survives(t *testing.T, vm api.VM, numbers *stream, elsewhere string) {
+func survives(t *testing.T, vm api.VM, numbers *stream, session string) {
 	t.Helper()
 	for _, c := range []struct {
 		what string
-		do   func(now api.VM)
+		do   func(now state)
 	}{
-		{"a restart of the daemon's unit", func(api.VM) { ok(t, "systemctl --user restart banger") }},
-		{"kill -9 of the daemon", func(api.VM) { kill9(t, status(t).PID) }},
-		{"kill -9 of the monitor", func(now api.VM) { kill9(t, now.Boot.MonitorPID) }},
-		{"kill -9 of both", func(now api.VM) { kill9(t, status(t).PID); kill9(t, now.Boot.MonitorPID) }},
-		{"the monitor's unit being stopped", func(api.VM) { ok(t, "systemctl --user stop banger-monitor-"+vm.ID) }},
-		{"a logout", func(api.VM) { root(t, "loginctl", "terminate-session", elsewhere) }},
+		{"a restart of the daemon's unit", func(state) { ok(t, "systemctl --user restart banger") }},
+		{"kill -9 of the daemon", func(now state) { kill9(t, now.daemon.PID) }},
+		{"kill -9 of the monitor", func(now state) { kill9(t, now.vm.Boot.MonitorPID) }},
+		{"kill -9 of both", func(now state) { kill9(t, now.daemon.PID); kill9(t, now.vm.Boot.MonitorPID) }},
+		{"the monitor's unit being stopped", func(state) { ok(t, "systemctl --user stop banger-monitor-"+vm.ID) }},
+		{"the last logout", func(state) { logOut(t, session) }},
 	} {
-		c.do(inspect(t, "dev"))
+		c.do(look(t, "dev"))
 		numbers.goesOn(c.what)
-		now := inspect(t, "dev")
-		if now.State != api.StateRunning || now.Boot.GuestBoot != vm.Boot.GuestBoot || now.Boot.VMMPID != vm.Boot.VMMPID {
-			t.Fatalf("after %s the VM is %s, %s: %+v", c.what, now.State, now.Reason, now.Boot)
+		now := look(t, "dev")
+		if now.vm.State != api.StateRunning || now.vm.Boot.GuestBoot != vm.Boot.GuestBoot || now.vm.Boot.VMMPID != vm.Boot.VMMPID {
+			t.Fatalf("after %s the VM is %s, %s: %+v", c.what, now.vm.State, now.vm.Reason, now.vm.Boot)
 		}
 		apart(t, now)
-		if s := status(t); s.Unit != "banger.service" {
-			t.Errorf("after %s the daemon is in %q", c.what, s.Unit)
+		if now.daemon.Unit != "banger.service" {
+			t.Errorf("after %s the daemon is in %q", c.what, now.daemon.Unit)
 		}
 	}
 }
 
-// A guest that reboots while no daemon looks gets a new VMM in its monitor's
-// unit. Its monitor is killed too: the VMM lives on and is put right.
-func TestRealRebootWithoutADaemon(t *testing.T) {
-	setUp(t)
-	ok(t, "systemctl --user enable --now banger")
-	ok(t, "banger run -d -n again -m 192M "+image+" -- sh -c 'sleep 5; sync; reboot'")
-	vm := inspect(t, "again")
+// rebootAlone has the guest reboot while no daemon looks, and kills its
+// monitor then: the new VMM is in the scope from its start, and lives on.
+func rebootAlone(t *testing.T) {
+	t.Helper()
+	ok(t, "banger exec -d dev -- sh -c 'sleep 3; sync; reboot'")
+	before := look(t, "dev").vm
 	ok(t, "systemctl --user stop banger")
-	monitor := vm.Boot.MonitorPID
-	await(t, "the VMM to be another one", func() bool { return !alive(vm.Boot.VMMPID) && len(inGroup(t, monitor)) > 1 })
-	kill9(t, monitor)
-	if r := as(t, "systemctl --user is-active banger-monitor-"+vm.ID); r.out == "active\n" {
-		t.Errorf("the monitor's unit: %s", r)
-	}
-	await(t, "the guest to be back", func() bool { // inspect starts the daemon's unit
-		v := inspect(t, "again")
-		return v.State == api.StateRunning && v.Boot.GuestBoot != vm.Boot.GuestBoot && v.Boot.GuestBoot != ""
+	scope := groupOf(t, before.Boot.VMMPID)
+	await(t, "the VMM to be another one", func() bool {
+		now := inGroup(t, scope)
+		return len(now) > 0 && !slices.Contains(now, before.Boot.VMMPID)
 	})
-	apart(t, inspect(t, "again"))
-	if s := status(t); s.Unit != "banger.service" {
-		t.Errorf("the daemon that a command started is in %q", s.Unit)
+	if now := inGroup(t, groupOf(t, before.Boot.MonitorPID)); len(now) != 1 {
+		t.Errorf("beside the monitor there are %v in its unit", now)
 	}
-	ok(t, "banger rm -f again")
-	gone(t)
+	kill9(t, before.Boot.MonitorPID)
+	await(t, "the guest to be back", func() bool { // look starts the daemon's unit
+		now := look(t, "dev").vm
+		return now.State == api.StateRunning && now.Boot.GuestBoot != before.Boot.GuestBoot && now.Boot.GuestBoot != ""
+	})
+	now := look(t, "dev")
+	apart(t, now)
+	if now.daemon.Unit != "banger.service" {
+		t.Errorf("the daemon that a command started is in %q", now.daemon.Unit)
+	}
 }
 
-// Without lingering a logout ends the VM, as was said, and leaves nothing odd.
-func TestRealLogoutWithoutLingering(t *testing.T) {
-	setUp(t)
-	ok(t, "banger run -d -n short -m 192M "+image)
-	vm := inspect(t, "short")
-	apart(t, vm)
-	root(t, "loginctl", "disable-linger", user)
-	t.Cleanup(func() { root(t, "loginctl", "enable-linger", user) })
-	begin := time.Now()
+// logoutWithoutLingering ends the VM, as was said, and leaves nothing odd.
+func logoutWithoutLingering(t *testing.T) {
+	t.Helper()
+	vm, id := look(t, "dev").vm, login(t)
+	lingers(t, false)
+	logOut(t, id)
 	await(t, "the VM to end with the user's last session", func() bool {
 		return !alive(vm.Boot.VMMPID) && !alive(vm.Boot.MonitorPID)
 	})
-	t.Logf("the VM ended %v after the last logout", time.Since(begin).Round(time.Second))
-	root(t, "loginctl", "enable-linger", user)
-	if now := inspect(t, "short"); now.State != api.StateStopped {
-		t.Errorf("the VM is %s: %s", now.State, now.Reason)
+	lingers(t, true)
+	await(t, "the user's manager to be back", func() bool { return as(t, "systemctl --user is-active default.target").code == 0 })
+	if now := look(t, "dev"); now.vm.State != api.StateStopped || len(now.units) > 0 {
+		t.Errorf("the VM is %s: %s; units: %v", now.vm.State, now.vm.Reason, now.units)
 	}
-	ok(t, "banger rm short")
-	gone(t)
+}
+
+// apart checks that monitor and VMM are in units of their own, with all that
+// the kernel runs for them, and that inspect says so.
+func apart(t *testing.T, s state) {
+	t.Helper()
+	want := []string{"banger-monitor-" + s.vm.ID + ".service", "banger-vmm-" + s.vm.ID + ".scope"}
+	if diff := cmp.Diff(want, s.vm.Boot.Units); diff != "" {
+		t.Errorf("the units of inspect (-want +got):\n%s\nreduced: %q", diff, s.vm.Reduced)
+	}
+	if !cmp.Equal(s.units, want) {
+		t.Errorf("the manager has %v, want %v", s.units, want)
+	}
+	for i, pid := range []int{s.vm.Boot.MonitorPID, s.vm.Boot.VMMPID} {
+		group := groupOf(t, pid)
+		if filepath.Base(group) != want[i] {
+			t.Errorf("process %d is in %q, want %s", pid, group, want[i])
+		}
+		if with := inGroup(t, group); i == 0 && len(with) != 1 {
+			t.Errorf("beside the monitor there are %v in its unit", with)
+		}
+	}
+}
+
+// gone checks that nothing of a VM is left: no unit, no process, no file.
+func gone(t *testing.T) {
+	t.Helper()
+	begin := time.Now()
+	await(t, "no unit to be left", func() bool { return ok(t, listUnits) == "" })
+	t.Logf("no unit was left %v after the delete", time.Since(begin).Round(time.Millisecond))
+	if left := processes(t, "banger/vms/"); len(left) > 0 {
+		t.Errorf("processes are left: %q", left)
+	}
+	files, err := os.ReadDir(filepath.Join(home, ".local/state/banger/vms"))
+	if err != nil || len(files) > 0 {
+		t.Errorf("files are left: %v, %v", files, err)
+	}
 }
 
 // Who starts the daemon: the unit where it is enabled, the command where it is
@@ -187,8 +233,12 @@ func TestRealWhoStartsTheDaemon(t *testing.T) {
 	setUp(t)
 	started := func(where string) string {
 		t.Helper()
-		ok(t, where+" banger ls")
-		return decode[api.DaemonStatus](t, ok(t, where+" banger daemon status --json")).Unit
+		r := within(t, session, where+" banger ls && "+where+" banger daemon status --json")
+		if r.code != 0 {
+			t.Fatal(r)
+		}
+		_, status, _ := strings.Cut(r.out, "{") // after an empty list
+		return decode[api.DaemonStatus](t, "{"+status).Unit
 	}
 	if unit := started(""); !strings.HasPrefix(unit, "session-") {
 		t.Errorf("without an enabled unit the daemon is in %q", unit)
@@ -206,84 +256,61 @@ func TestRealWhoStartsTheDaemon(t *testing.T) {
 	}
 	ok(t, "BANGER_STATE_DIR=/tmp/other banger daemon stop")
 	ok(t, "systemctl --user stop banger; chmod 0 ~/.local/state/banger/banger.db")
-	r := as(t, "banger ls")
-	if r.code != 6 || !strings.Contains(r.stderr, "systemctl --user status banger.service") {
+	if r := as(t, "banger ls"); r.code != 6 || !strings.Contains(r.stderr, "systemctl --user status banger.service") {
 		t.Errorf("a unit that does not start: %s", r)
 	}
 	ok(t, "chmod 600 ~/.local/state/banger/banger.db; systemctl --user reset-failed banger")
-}
-
-// Root's VMs are in units of the system's manager.
-func TestRealRootsUnits(t *testing.T) {
-	setUp(t)
-	state := filepath.Join(t.TempDir(), "state")
-	seed(t, state)
-	t.Setenv("BANGER_STATE_DIR", state)
-	t.Cleanup(func() { root(t, "banger", "daemon", "stop") })
-	root(t, "banger", "run", "-d", "-n", "r", "-m", "192M", image)
-	vm := decode[api.VM](t, root(t, "banger", "inspect", "--json", "r"))
-	want := []string{"banger-monitor-" + vm.ID + ".service", "banger-vmm-" + vm.ID + ".scope"}
-	if got := units(t, root(t, "sh", "-c", listUnits)); !cmp.Equal(got, want) || !cmp.Equal(vm.Boot.Units, want) {
-		t.Errorf("the manager has %v, inspect says %v; want %v", got, vm.Boot.Units, want)
-	}
-	s := decode[api.DaemonStatus](t, root(t, "banger", "daemon", "status", "--json"))
-	if s.Units != "system" || len(s.Reduced) > 0 {
-		t.Errorf("status: %+v", s)
-	}
-	root(t, "banger", "rm", "-f", "r")
-	await(t, "no unit to be left", func() bool { return len(units(t, root(t, "sh", "-c", listUnits))) == 0 })
-}
-
-// gone checks that nothing of a VM is left: no unit, no process, no file.
-func gone(t *testing.T) {
-	t.Helper()
-	begin := time.Now()
-	await(t, "no unit to be left", func() bool { return len(userUnits(t)) == 0 })
-	t.Logf("no unit was left %v after the delete", time.Since(begin).Round(time.Millisecond))
-	if left := processes(t, "banger/vms/"); len(left) > 0 {
-		t.Errorf("processes are left: %q", left)
-	}
-	files, err := os.ReadDir(filepath.Join(home, ".local/state/banger/vms"))
-	if err != nil || len(files) > 0 {
-		t.Errorf("files are left: %v, %v", files, err)
-	}
 }
 
 func saysLinger(reduced []string) bool {
 	return slices.ContainsFunc(reduced, func(s string) bool { return strings.Contains(s, "loginctl enable-linger") })
 }
 
-// inGroup lists the processes in the cgroup of one.
-func inGroup(t *testing.T, pid int) []string {
+// groupOf is the control group of a process.
+func groupOf(t *testing.T, pid int) string {
 	t.Helper()
 	group, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
-	if err != nil {
-		t.Fatal(err)
-	}
 	_, path, _ := strings.Cut(strings.TrimSpace(string(group)), "::")
-	procs, err := os.ReadFile(filepath.Join("/sys/fs/cgroup", path, "cgroup.procs"))
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || path == "" {
+		t.Fatalf("process %d is in %q, %v", pid, group, err)
 	}
-	return strings.Fields(string(procs))
+	return path
 }
 
-func rss(t *testing.T, pid int) string {
+// inGroup lists the processes in a control group, threads of the kernel's
+// included; none if it is gone.
+func inGroup(t *testing.T, group string) (pids []int) {
 	t.Helper()
-	f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/status")
-	if err != nil {
+	procs, err := os.ReadFile(filepath.Join("/sys/fs/cgroup", group, "cgroup.procs"))
+	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	text, err := io.ReadAll(f)
+	for s := range strings.FieldsSeq(string(procs)) {
+		pid, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, pid)
+	}
+	return pids
+}
+
+// isSmall checks a monitor's memory.
+func isSmall(t *testing.T, pid int) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
-		if size, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			return strings.TrimSpace(size)
+		name, size, _ := strings.Cut(line, ":")
+		if !strings.HasPrefix(name, "Rss") && name != "VmRSS" {
+			continue
+		}
+		t.Logf("the monitor's %s", strings.TrimSpace(line))
+		kB, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(size), "kB")))
+		if err != nil || name == "VmRSS" && kB > maxMonitor {
+			t.Errorf("the monitor has %s: %v", size, err)
 		}
 	}
-	t.Fatalf("process %d has no size", pid)
-	return ""
 }

@@ -17,6 +17,8 @@ import (
 type Runtime struct {
 	// LaunchHook runs before a machine is launched; an error fails the launch.
 	LaunchHook func(ctx context.Context, l machine.Launch) error
+	// StatusHook runs before a status is given; an error is given instead.
+	StatusHook func() error
 	// Deaf machines ignore Stop.
 	Deaf bool
 	// Mute machines never become ready.
@@ -68,6 +70,11 @@ func (r *Runtime) Launch(ctx context.Context, dir string, l machine.Launch) (mac
 func (r *Runtime) Status(_ context.Context, dir string) (machine.Status, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.StatusHook != nil {
+		if err := r.StatusHook(); err != nil {
+			return machine.Status{}, err
+		}
+	}
 	if m := r.machines[dir]; m != nil {
 		return m.status, nil
 	}

@@ -274,7 +274,7 @@ func (r *Runtime) call(ctx context.Context, dir string, params any, method strin
 		err = errSilent
 	}
 	if err == nil && method == MethodStatus {
-		r.keepApart(ctx, dir, &s)
+		r.nameUnits(&s)
 	}
 	return s, err
 }

@@ -13,7 +13,8 @@ import (
 
 // Units is the service manager that keeps a VM's monitor and VMM in units of
 // their own, so that neither ends with the other, with the daemon, or with the
-// session that started it. All but Of return unit.ErrNone where there is none.
+// session that started it. Where there is none the first three return
+// unit.ErrNone.
 type Units interface {
 	Start(ctx context.Context, s unit.Service) error
 	Enclose(ctx context.Context, s unit.Scope) error
@@ -21,6 +22,8 @@ type Units interface {
 	Leftovers(ctx context.Context, service string) ([]int, error)
 	// Of names the unit that holds a process.
 	Of(pid int) (string, error)
+	// Present reports whether a manager seems to run.
+	Present() bool
 }
 
 var _ Units = (*unit.Manager)(nil)
@@ -28,14 +31,15 @@ var _ Units = (*unit.Manager)(nil)
 func monitorUnit(vmID string) string { return "banger-monitor-" + vmID + ".service" }
 func vmmUnit(vmID string) string     { return "banger-vmm-" + vmID + ".scope" }
 
-func vmmScope(vmID, name string, pids ...int) unit.Scope {
+// VMMScope is the scope of a VM's VMM.
+func VMMScope(vmID, name string, pids ...int) unit.Scope {
 	return unit.Scope{Name: vmmUnit(vmID), Description: "The VMM of banger's VM " + name, PIDs: pids}
 }
 
 // startService starts a monitor as a service. done is false where that cannot
 // be and the monitor is to be spawned: a VM without a unit is better than none.
 func (r *Runtime) startService(ctx context.Context, l machine.Launch, d hostexec.Daemon, adopt bool) (done bool, err error) {
-	if r.cfg.Units == nil {
+	if r.cfg.Units == nil || !r.cfg.Units.Present() {
 		return false, nil
 	}
 	if adopt {
@@ -58,41 +62,22 @@ func (r *Runtime) startService(ctx context.Context, l machine.Launch, d hostexec
 	return false, nil
 }
 
-// clear moves what a monitor left in its unit, when it was killed before the
-// daemon saw its VMM, out of the next monitor's way: the VMM, for the most part.
+// clear moves a VMM whose monitor was killed before it had settled it out of
+// the unit that the next monitor needs.
 func (r *Runtime) clear(ctx context.Context, l machine.Launch) error {
 	pids, err := r.cfg.Units.Leftovers(ctx, monitorUnit(l.VMID))
 	if err != nil || len(pids) == 0 {
 		return err
 	}
-	return r.cfg.Units.Enclose(ctx, vmmScope(l.VMID, l.Spec.Name, pids...))
+	return r.cfg.Units.Enclose(ctx, VMMScope(l.VMID, l.Spec.Name, pids...))
 }
 
-// keepApart moves the VMM, which its monitor started, into a unit of its own,
-// and says in s which units hold the two. It does so whenever a status is
-// asked for, as a guest's reboot brings a new VMM.
-func (r *Runtime) keepApart(ctx context.Context, dir string, s *machine.Status) {
-	if r.cfg.Units == nil || s.Phase == machine.PhaseExited || s.VMM.PID == 0 {
+// nameUnits says which units hold monitor and VMM: what the kernel says, not
+// what was done.
+func (r *Runtime) nameUnits(s *machine.Status) {
+	if r.cfg.Units == nil || s.Phase == machine.PhaseExited || s.VMM.PID == 0 || !r.cfg.Units.Present() {
 		return
 	}
-	if in, err := r.cfg.Units.Of(s.VMM.PID); err != nil || in != vmmUnit(s.VMID) {
-		var l machine.Launch
-		err := ReadFile(dir, LaunchFile, &l)
-		if err == nil {
-			err = r.cfg.Units.Enclose(ctx, vmmScope(s.VMID, l.Spec.Name, s.VMM.PID))
-		}
-		if errors.Is(err, unit.ErrNone) {
-			return
-		}
-		if err != nil && ctx.Err() == nil {
-			r.log.Warn("the VMM stays in its monitor's unit", "vm", s.VMID, "err", err)
-		}
-	}
-	r.nameUnits(s)
-}
-
-// nameUnits says where monitor and VMM are: what the kernel says, not what was done.
-func (r *Runtime) nameUnits(s *machine.Status) {
 	for _, part := range []struct {
 		what, want string
 		pid        int
@@ -102,14 +87,13 @@ func (r *Runtime) nameUnits(s *machine.Status) {
 	} {
 		in, err := r.cfg.Units.Of(part.pid)
 		switch {
-		case part.pid == 0 || errors.Is(err, os.ErrProcessDone):
+		case errors.Is(err, os.ErrProcessDone): // the next status tells
 		case err == nil && in == part.want:
 			s.Units = append(s.Units, in)
+		case in == "":
+			s.Reduced = append(s.Reduced, fmt.Sprintf("Its %s is in no unit of systemd.", part.what))
 		default:
-			if in == "" {
-				in = "no unit"
-			}
-			s.Reduced = append(s.Reduced, fmt.Sprintf("Its %s is in %s and may end with it, as systemd did not give it a unit of its own.", part.what, in))
+			s.Reduced = append(s.Reduced, fmt.Sprintf("Its %s has no unit of its own, and may end with %s.", part.what, in))
 		}
 	}
 }

@@ -59,6 +59,8 @@ func (d *Driver) launch(ctx context.Context, spec vmm.Spec) (_ *machine, err err
 	ctx, cancel := context.WithTimeout(ctx, bringUp)
 	defer cancel()
 	m := d.newMachine(spec, rec, proc)
+	// Nothing of the guest's is made before it is configured.
+	d.cfg.Settle.Do(ctx, d.log, rec.Process.PID)
 	if err := m.attach(ctx, files); err != nil {
 		return nil, errors.Join(m.explain(ctx, err), discard(m))
 	}

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/banger-vm/banger/internal/hostexec"
@@ -31,11 +32,22 @@ func ending(dir string, exit hostexec.Exit, shutdown string, killed bool) vmm.Ex
 		if shutdown != "" {
 			out.Detail = "QEMU was told to end (" + shutdown + ")"
 		}
-		if last := rundir.LastWords(dir); last != "" {
+		if last := lastWords(dir); last != "" {
 			out.Detail += "; its last words: " + last
 		}
 	}
 	return out
+}
+
+// waits is what QEMU says first, when it waits for us (fdQMP).
+const waits = ": info: QEMU waiting for connection on: "
+
+// lastWords is what dir's QEMU said last, "" if it never complained.
+func lastWords(dir string) string {
+	if last := rundir.LastWords(dir); !strings.Contains(last, waits) {
+		return last
+	}
+	return ""
 }
 
 var (

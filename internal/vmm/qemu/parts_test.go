@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
 
 func TestTSCMeter(t *testing.T) {
@@ -55,5 +57,18 @@ func TestTracedShutdown(t *testing.T) {
 	}
 	if got := tracedShutdown("/no/such"); got != "" {
 		t.Errorf("no trace means %q", got)
+	}
+}
+
+func TestWaitingIsNoLastWord(t *testing.T) {
+	const first = "qemu-system-x86_64: -chardev socket,id=qmp,fd=4,server=on,wait=on: info: QEMU waiting for connection on: disconnected:unix:,server=on\n"
+	for said, want := range map[string]string{first: "", first + "it burns\n": "it burns", "": ""} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, rundir.LogFile), []byte(said), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := lastWords(dir); got != want {
+			t.Errorf("after %q: %q", said, got)
+		}
 	}
 }
