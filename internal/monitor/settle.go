@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"runtime/debug"
 
 	"github.com/banger-vm/banger/internal/monitor/control"
 	"github.com/banger-vm/banger/internal/unit"
@@ -18,6 +19,7 @@ func Settle(units control.Units, dir, name string) vmm.Settle {
 			return nil
 		}
 		err := units.Enclose(ctx, control.VMMScope(filepath.Base(dir), name, pid))
+		go debug.FreeOSMemory() // many monitors wait side by side; D-Bus is not needed again for long
 		if errors.Is(err, unit.ErrNone) {
 			return nil
 		}

@@ -17,6 +17,9 @@ import (
 func ending(dir string, exit hostexec.Exit, shutdown string, killed bool) vmm.Exit {
 	if shutdown == "" { // nobody listened
 		shutdown = tracedShutdown(filepath.Join(dir, fileTrace))
+		if shutdown == causeReset && strings.Contains(lastWords(dir), signalled) {
+			shutdown = causeSignal // which leaves the trace of a reset
+		}
 	}
 	out := vmm.Exit{At: time.Now()}
 	switch {
@@ -41,6 +44,9 @@ func ending(dir string, exit hostexec.Exit, shutdown string, killed bool) vmm.Ex
 
 // waits is what QEMU says first, when it waits for us (fdQMP).
 const waits = ": info: QEMU waiting for connection on: "
+
+// signalled is what QEMU says last when a signal tells it to end.
+const signalled = ": terminating on signal "
 
 // lastWords is what dir's QEMU said last, "" if it never complained.
 func lastWords(dir string) string {
@@ -71,7 +77,7 @@ func tracedShutdown(path string) string {
 		case "2":
 			return "host-qmp-quit"
 		case "4":
-			return "host-signal"
+			return causeSignal
 		case "6":
 			return causePoweroff
 		case "7", "8":

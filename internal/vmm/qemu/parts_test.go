@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
 
@@ -43,7 +45,7 @@ func TestTracedShutdown(t *testing.T) {
 	for want, trace := range map[string]string{
 		causePoweroff: running + "qemu_system_shutdown_request reason=6\n" + ended,
 		causeReset:    running + ended,
-		"host-signal": running + "qemu_system_shutdown_request reason=4\n" + ended,
+		causeSignal:   running + "qemu_system_shutdown_request reason=4\n" + ended,
 		"":            running,
 		"unknown":     "qemu_system_shutdown_request reason=99\n",
 	} {
@@ -69,6 +71,26 @@ func TestWaitingIsNoLastWord(t *testing.T) {
 		}
 		if got := lastWords(dir); got != want {
 			t.Errorf("after %q: %q", said, got)
+		}
+	}
+}
+
+// A QEMU that a signal ended while nobody listened leaves the trace of a reset;
+// it must not be started again for it.
+func TestSignalIsNoReset(t *testing.T) {
+	const ended = "runstate_set current_run_state 9 (running) new_state 11 (shutdown)\n"
+	for said, want := range map[string]string{
+		"": vmm.ExitReset,
+		"qemu-system-x86_64: terminating on signal 15 from pid 342 (/lib/systemd/systemd)\n": vmm.ExitCrashed,
+	} {
+		dir := t.TempDir()
+		for name, text := range map[string]string{fileTrace: ended, rundir.LogFile: said} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := ending(dir, hostexec.Exit{}, "", false); got.Reason != want {
+			t.Errorf("after %q it was %s: %s", said, got.Reason, got.Detail)
 		}
 	}
 }
