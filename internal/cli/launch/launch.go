@@ -40,7 +40,8 @@ func Daemon(ctx context.Context, p places.Places) error {
 	if client.Answers(ctx, p.Socket) {
 		return nil // another process was faster
 	}
-	if done, err := byUnit(ctx, p); done || err != nil {
+	env := places.SystemEnv()
+	if done, err := managerOf(env).startUnit(ctx, p, env); done || err != nil {
 		return err
 	}
 	bin, err := find()

@@ -17,28 +17,26 @@ import (
 // Unit is the unit of systemd that may own the daemon's socket.
 const Unit = "banger.service"
 
-// byUnit starts the daemon's unit, if it is for the unit to start it: one that
-// is enabled, or runs, and serves on p's socket. done is false otherwise.
-func byUnit(ctx context.Context, p places.Places) (done bool, err error) {
-	env := places.SystemEnv()
-	manager := managerOf(env)
-	if _, err := os.Stat(manager.socket); err != nil || !usual(p, env) {
+// startUnit starts the daemon's unit, if it is for the unit to start it: one
+// that is enabled, or runs, and serves on p's socket. done is false otherwise.
+func (m manager) startUnit(ctx context.Context, p places.Places, env places.Env) (done bool, err error) {
+	if _, err := os.Stat(m.socket); err != nil || !usual(p, env) {
 		return false, nil
 	}
-	said, err := manager.systemctl(ctx, "show", "--property=ActiveState,UnitFileState", Unit)
+	said, err := m.systemctl(ctx, "show", "--property=ActiveState,UnitFileState", Unit)
 	if err != nil || !owns(said) {
 		return false, nil // without an answer it is as if there were no systemd
 	}
-	if _, err := manager.systemctl(ctx, "start", Unit); err != nil {
+	if _, err := m.systemctl(ctx, "start", Unit); err != nil {
 		if ctx.Err() != nil {
 			return false, fmt.Errorf("waiting for the daemon to start: %w", ctx.Err())
 		}
 		return false, api.NewError(api.KindUnavailable, "the daemon's unit "+Unit+" did not start: "+err.Error(),
-			"See: "+manager.command("status", Unit)+", or start without it: "+manager.command("disable", "--now", Unit))
+			"See: "+m.command("status", Unit)+", or start without it: "+m.command("disable", "--now", Unit))
 	}
 	if !client.Answers(ctx, p.Socket) { // its own settings lead elsewhere
 		return false, api.NewError(api.KindUnavailable, "the daemon's unit "+Unit+" runs, but does not serve on "+p.Socket,
-			"Say where it does with BANGER_SOCKET, or see: "+manager.command("show", "--property=Environment", Unit))
+			"Say where it does with BANGER_SOCKET, or see: "+m.command("show", "--property=Environment", Unit))
 	}
 	return true, nil
 }
