@@ -141,9 +141,13 @@ func survives(t *testing.T, vm api.VM, numbers *stream, session string) {
 	} {
 		c.do(look(t, "dev"))
 		numbers.goesOn(c.what)
-		now := look(t, "dev")
-		if now.vm.State != api.StateRunning || now.vm.Boot.GuestBoot != vm.Boot.GuestBoot || now.vm.Boot.VMMPID != vm.Boot.VMMPID {
-			t.Fatalf("after %s the VM is %s, %s: %+v", c.what, now.vm.State, now.vm.Reason, now.vm.Boot)
+		var now state
+		await(t, "the VM to run", func() bool { // a new monitor has to hear of its guest first
+			now = look(t, "dev")
+			return now.vm.State == api.StateRunning
+		})
+		if now.vm.Boot.GuestBoot != vm.Boot.GuestBoot || now.vm.Boot.VMMPID != vm.Boot.VMMPID {
+			t.Fatalf("after %s the VM is another one: %+v", c.what, now.vm.Boot)
 		}
 		apart(t, now)
 		if now.daemon.Unit != "banger.service" {
