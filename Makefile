@@ -16,11 +16,11 @@ UNITDIR    ?= $(PREFIX)/lib/systemd/user
 
 # The Debian packages that banger needs at run time and its tests need besides.
 RUN_PACKAGES  := qemu-system-x86 mmdebstrap e2fsprogs kmod ca-certificates
-TEST_PACKAGES := busybox-static gcc libc6-dev git
+TEST_PACKAGES := busybox-static gcc libc6-dev git python3-pip
 # The test host's layered disk, and what fetches the Firecracker for it.
-HOST_PACKAGES := qemu-utils python3-pip
+HOST_PACKAGES := qemu-utils
 
-.PHONY: build install uninstall deps test-deps demo test test-unit test-vm test-host bench lint faults generate clean seed
+.PHONY: build install uninstall deps test-deps demo test test-unit test-vm test-host bench lint faults matrix generate clean seed
 
 build: ## the binaries, static, into build/bin
 	@mkdir -p $(BIN)
@@ -54,16 +54,19 @@ test-vm: test-deps build
 
 test-host: build ## the tests that need a whole host, in one that is emulated; RUN=REGEXP picks
 	@scripts/deps $(RUN_PACKAGES) $(TEST_PACKAGES) $(HOST_PACKAGES)
-	@scripts/test-host $(RUN)
+	@scripts/test-host $(if $(RUN),'$(RUN)')
 
 bench: deps build ## ratios to a bare QEMU, measured in one run, into docs/benchmarks.md
 	$(GO) run ./bench -write docs/benchmarks.md
 
-faults: deps build ## the long campaigns: for now 50 rounds of write and power-off
+faults: test-deps build ## the long campaigns: for now 50 rounds of write and power-off
 	BANGER_FAULTS=1 scripts/test-vm
 
 lint: ## vet, staticcheck, gofumpt, generated files
 	@scripts/lint
+
+matrix: ## docs/matrix.md from the results of the last runs
+	$(GO) run ./test/matrix -write docs/matrix.md build/results/*-results.json
 
 generate: ## docs/rpc.md from api
 	$(GO) generate ./...

@@ -2,12 +2,19 @@ package api
 
 import "time"
 
-// Event is something that happened. Seq grows by one with every event of a
-// state directory and survives restarts of the daemon.
+// Event is something that happened. Seq grows with every event of a state
+// directory, over restarts of the daemon too. Numbers may be left out: the
+// progress of operations is not kept, and a daemon that was killed takes the
+// numbers with it that it had set aside.
+//
+// The types are vm.running, vm.system_ready, vm.paused, vm.resumed,
+// vm.rebooted, vm.adopted (by a new monitor), vm.stopped, vm.stop_timeout (it
+// was killed); and op.started, op.progress, op.resumed and op.rolling_back (by a
+// new daemon), op.finished.
 type Event struct {
 	Seq     uint64    `json:"seq"`
 	Time    time.Time `json:"time"`
-	Type    string    `json:"type"`   // for instance "vm.started", "op.progress", "vm.disk_full"
+	Type    string    `json:"type"`   // for instance "vm.running", "op.progress"
 	Target  string    `json:"target"` // for instance "vm/3f9c0a…", "op/…", "image/debian"
 	Name    string    `json:"name,omitempty"`
 	Message string    `json:"message,omitempty"`
@@ -27,7 +34,8 @@ type EventWatchRequest struct {
 // EventBatch is a part of the event stream.
 type EventBatch struct {
 	Events []Event `json:"events"`
-	Last   uint64  `json:"last"` // the newest sequence number there is
-	// Gap is set where events after Since are no longer kept.
+	Last   uint64  `json:"last"` // the newest sequence number given; perhaps of no event that is kept
+	// Gap is set where events after Since are no longer kept, or may have been
+	// lost when the daemon was killed.
 	Gap bool `json:"gap,omitempty"`
 }

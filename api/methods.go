@@ -25,6 +25,12 @@ const (
 	MethodImageInspect         = "image.inspect"
 	MethodImageDelete          = "image.delete"
 
+	MethodVMMList          = "vmm.list"
+	MethodVMMInstallBegin  = "vmm.install.begin"
+	MethodVMMInstallStatus = "vmm.install.status"
+	MethodVMMInstallCancel = "vmm.install.cancel"
+	MethodVMMRemove        = "vmm.remove"
+
 	MethodOpList   = "op.list"
 	MethodOpShow   = "op.show"
 	MethodOpWait   = "op.wait"
@@ -73,7 +79,7 @@ func Methods() []Method {
 		{MethodVMCreateBegin, ServerDaemon, false, VMCreateRequest{}, op, "Begin to make a VM, and to start it if asked."},
 		{MethodVMCreateStatus, ServerDaemon, false, OpRef{}, op, "Show the state of a create."},
 		{MethodVMCreateCancel, ServerDaemon, false, OpRef{}, op, "Cancel a create and undo it."},
-		{MethodVMStart, ServerDaemon, false, VMActionRequest{}, op, "Begin to start a VM; a running one is success."},
+		{MethodVMStart, ServerDaemon, false, VMStartRequest{}, op, "Begin to start a VM; a running one is success."},
 		{MethodVMStop, ServerDaemon, false, VMStopRequest{}, op, "Begin to stop a VM gracefully; a stopped one is success."},
 		{MethodVMKill, ServerDaemon, false, VMActionRequest{}, op, "Begin to end a VM at once."},
 		{MethodVMDelete, ServerDaemon, false, VMDeleteRequest{}, op, "Begin to remove a VM and all that belongs to it."},
@@ -87,6 +93,12 @@ func Methods() []Method {
 		{MethodImageList, ServerDaemon, false, Empty{}, ImageList{}, "List images by name."},
 		{MethodImageInspect, ServerDaemon, false, ImageRef{}, Image{}, "Show an image."},
 		{MethodImageDelete, ServerDaemon, false, ImageDeleteRequest{}, op, "Begin to remove an image that no VM stands on."},
+
+		{MethodVMMList, ServerDaemon, false, VMMListRequest{}, VMMList{}, "List the VMMs of this host and what works with them."},
+		{MethodVMMInstallBegin, ServerDaemon, false, VMMInstallRequest{}, op, "Begin to install a VMM; the result is {id, version}."},
+		{MethodVMMInstallStatus, ServerDaemon, false, OpRef{}, op, "Show the state of an installation."},
+		{MethodVMMInstallCancel, ServerDaemon, false, OpRef{}, op, "Cancel an installation and undo it."},
+		{MethodVMMRemove, ServerDaemon, false, VMMRemoveRequest{}, op, "Begin to remove an installed VMM; the result is {id, stopped}: the VMs that cannot start on it any more."},
 
 		{MethodOpList, ServerDaemon, false, OpListRequest{}, OpList{}, "List operations, newest first."},
 		{MethodOpShow, ServerDaemon, false, OpRef{}, op, "Show an operation with its steps."},

@@ -13,8 +13,8 @@ const (
 	OpRunning   OpState = "running"
 	OpCanceling OpState = "canceling" // undoing what was done
 	OpSucceeded OpState = "succeeded"
-	OpFailed    OpState = "failed"   // what was done is undone; Error says what failed
-	OpCanceled  OpState = "canceled" // what was done is undone
+	OpFailed    OpState = "failed"   // what was done is undone, but for what is kept; Error says what failed
+	OpCanceled  OpState = "canceled" // what was done is undone, but for what is kept: a VM that is whole stays
 )
 
 // Final reports whether the state is an end state.

@@ -46,6 +46,11 @@ type VM struct {
 	Dir       string    `json:"dir"`
 	Operation string    `json:"operation,omitempty"` // the mutating operation under way
 	Boot      *Boot     `json:"boot,omitempty"`      // the running or the last boot
+	// VMMWhy says why it is on the VMM that spec names, half a sentence.
+	VMMWhy string `json:"vmm_why,omitempty"`
+	// Isolation is what sets it apart from the host: of the boot under way or
+	// the last one, or what the first can expect.
+	Isolation string `json:"isolation,omitempty"`
 	// Reduced lists what is weaker or missing on this host, a sentence each.
 	Reduced []string `json:"reduced,omitempty"`
 }
@@ -88,6 +93,15 @@ type VMCreateRequest struct {
 	Spec  VMSpec `json:"spec"`
 	Start bool   `json:"start,omitempty"` // start it as part of the same operation
 	Key   string `json:"idempotency_key,omitempty"`
+}
+
+// VMStartRequest asks for a start.
+type VMStartRequest struct {
+	VM string `json:"vm"`
+	// VMM moves a stopped VM to another VMM for this and later starts; empty:
+	// it stays on its own.
+	VMM string `json:"vmm,omitempty"`
+	Key string `json:"idempotency_key,omitempty"`
 }
 
 // VMActionRequest asks for an action without parameters.

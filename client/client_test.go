@@ -144,7 +144,7 @@ func TestRepeatedCallsCarryOneKey(t *testing.T) {
 	var keys []string
 	calls := make(chan struct{}, 2)
 	handler := func(block bool) map[string]rpcserver.Handler {
-		return map[string]rpcserver.Handler{api.MethodVMStart: rpcserver.Bind(func(ctx context.Context, r api.VMActionRequest) (api.Operation, error) {
+		return map[string]rpcserver.Handler{api.MethodVMStart: rpcserver.Bind(func(ctx context.Context, r api.VMStartRequest) (api.Operation, error) {
 			mu.Lock()
 			keys = append(keys, r.Key)
 			mu.Unlock()
@@ -160,7 +160,7 @@ func TestRepeatedCallsCarryOneKey(t *testing.T) {
 	defer c.Close()
 	got := make(chan error, 1)
 	go func() {
-		_, err := c.VMStart(context.Background(), api.VMActionRequest{VM: "x"})
+		_, err := c.VMStart(context.Background(), api.VMStartRequest{VM: "x"})
 		got <- err
 	}()
 	<-calls

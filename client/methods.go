@@ -28,13 +28,14 @@ func (c *Client) VMCreateStatus(ctx context.Context, id string) (api.Operation, 
 	return get[api.Operation](ctx, c, api.MethodVMCreateStatus, api.OpRef{ID: id})
 }
 
-// VMCreateCancel cancels a create, which is then undone.
+// VMCreateCancel cancels a create: what it did is undone, unless the VM was whole
+// already; then only its start is.
 func (c *Client) VMCreateCancel(ctx context.Context, id string) (api.Operation, error) {
 	return get[api.Operation](ctx, c, api.MethodVMCreateCancel, api.OpRef{ID: id})
 }
 
 // VMStart begins to start a VM; a running one is success.
-func (c *Client) VMStart(ctx context.Context, req api.VMActionRequest) (api.Operation, error) {
+func (c *Client) VMStart(ctx context.Context, req api.VMStartRequest) (api.Operation, error) {
 	req.Key = key(req.Key)
 	return get[api.Operation](ctx, c, api.MethodVMStart, req)
 }
@@ -106,6 +107,35 @@ func (c *Client) ImageDelete(ctx context.Context, req api.ImageDeleteRequest) (a
 	return get[api.Operation](ctx, c, api.MethodImageDelete, req)
 }
 
+// VMMList lists the VMMs of the daemon's host, in the order in which they are
+// chosen.
+func (c *Client) VMMList(ctx context.Context, req api.VMMListRequest) ([]api.VMM, error) {
+	list, err := get[api.VMMList](ctx, c, api.MethodVMMList, req)
+	return present(list.VMMs), err
+}
+
+// VMMInstallBegin begins to install a VMM.
+func (c *Client) VMMInstallBegin(ctx context.Context, req api.VMMInstallRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMMInstallBegin, req)
+}
+
+// VMMInstallStatus returns the state of an installation.
+func (c *Client) VMMInstallStatus(ctx context.Context, id string) (api.Operation, error) {
+	return get[api.Operation](ctx, c, api.MethodVMMInstallStatus, api.OpRef{ID: id})
+}
+
+// VMMInstallCancel cancels an installation, which is then undone.
+func (c *Client) VMMInstallCancel(ctx context.Context, id string) (api.Operation, error) {
+	return get[api.Operation](ctx, c, api.MethodVMMInstallCancel, api.OpRef{ID: id})
+}
+
+// VMMRemove begins to remove an installed VMM that no VM runs on.
+func (c *Client) VMMRemove(ctx context.Context, req api.VMMRemoveRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMMRemove, req)
+}
+
 // OpList lists operations, newest first.
 func (c *Client) OpList(ctx context.Context, req api.OpListRequest) ([]api.Operation, error) {
 	list, err := get[api.OpList](ctx, c, api.MethodOpList, req)
@@ -122,7 +152,8 @@ func (c *Client) OpWait(ctx context.Context, req api.OpWaitRequest) (api.Operati
 	return get[api.Operation](ctx, c, api.MethodOpWait, req)
 }
 
-// OpCancel cancels an operation, which is then undone.
+// OpCancel cancels an operation: what it did is undone, but for what it keeps. One
+// that has destroyed something already is not cancelled: failed_precondition.
 func (c *Client) OpCancel(ctx context.Context, id string) (api.Operation, error) {
 	return get[api.Operation](ctx, c, api.MethodOpCancel, api.OpRef{ID: id})
 }

@@ -42,7 +42,7 @@ func OperationError(op api.Operation) error {
 
 // Events calls f with every event after the sequence number since (-1: those
 // from now on), of one target if that is given, until f returns an error or
-// ctx ends. Where old events are no longer kept it tells gap, which may be nil.
+// ctx ends. Where events may be missing it tells gap, which may be nil.
 func (c *Client) Events(ctx context.Context, since int64, target string, gap func(), f func(api.Event) error) error {
 	for {
 		batch, err := c.EventWatch(ctx, api.EventWatchRequest{Since: since, Target: target})

@@ -10,6 +10,9 @@ import (
 	"github.com/banger-vm/banger/internal/cli/app"
 )
 
+// completion bounds what a shell waits for.
+const completion = 300 * time.Millisecond
+
 // completeVMs completes the names of VMs for a shell. It starts no daemon and
 // does not keep anybody waiting.
 func completeVMs(a *app.App) cobra.CompletionFunc {
@@ -17,7 +20,7 @@ func completeVMs(a *app.App) cobra.CompletionFunc {
 		if cmd.Name() == "exec" && len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveDefault
 		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), 300*time.Millisecond)
+		ctx, cancel := context.WithTimeout(cmd.Context(), completion)
 		defer cancel()
 		c, err := a.Existing()
 		if err != nil {
@@ -33,4 +36,42 @@ func completeVMs(a *app.App) cobra.CompletionFunc {
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// completeVMMs completes the first most arguments as names of VMMs, in the same way.
+func completeVMMs(a *app.App, most int) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) >= most {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return vmmNames(a, cmd), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completeVMMFlag completes --vmm.
+func completeVMMFlag(a *app.App, cmd *cobra.Command) {
+	err := cmd.RegisterFlagCompletionFunc("vmm", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return append([]string{"auto"}, vmmNames(a, cmd)...), cobra.ShellCompDirectiveNoFileComp
+	})
+	if err != nil {
+		panic(err) // there is no such flag: a mistake in the program
+	}
+}
+
+func vmmNames(a *app.App, cmd *cobra.Command) []string {
+	ctx, cancel := context.WithTimeout(cmd.Context(), completion)
+	defer cancel()
+	c, err := a.Existing()
+	if err != nil {
+		return nil
+	}
+	vmms, err := c.VMMList(ctx, api.VMMListRequest{})
+	if err != nil {
+		return nil
+	}
+	names := make([]string, len(vmms))
+	for i, v := range vmms {
+		names[i] = v.Name
+	}
+	return names
 }

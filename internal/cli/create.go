@@ -35,6 +35,7 @@ func newCreate(a *app.App) *cobra.Command {
 		},
 	}
 	f.register(cmd)
+	completeVMMFlag(a, cmd)
 	cmd.Flags().StringVar(&image, "image", "", "image to stand on (default debian)")
 	how.Register(cmd, "print the VM's ID only, and no progress")
 	how.RegisterTimeout(cmd)

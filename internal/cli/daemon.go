@@ -37,7 +37,7 @@ func newDaemonStatus(a *app.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := c.DaemonStatus(cmd.Context())
+			s, err := status(cmd.Context(), c, answerTime)
 			switch {
 			case api.KindOf(err) == api.KindUnavailable:
 				return api.NewError(api.KindUnavailable, err.Error(), "The next command that needs one starts it, for instance: banger ls")
@@ -72,6 +72,21 @@ func statusFields(s api.DaemonStatus, now time.Time) []string {
 	return fields
 }
 
+// answerTime is how long the daemon may take to tell its status.
+const answerTime = 10 * time.Second
+
+// status asks for it, but not for ever: the daemon may hang.
+func status(ctx context.Context, c *client.Client, limit time.Duration) (api.DaemonStatus, error) {
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	s, err := c.DaemonStatus(bounded)
+	if err != nil && ctx.Err() == nil && bounded.Err() != nil {
+		return s, api.NewError(api.KindDeadlineExceeded, fmt.Sprintf("the daemon did not answer within %v", limit),
+			"Its log may say why: banger daemon logs. Its process is written in the file lock of the state directory; it can be killed without harm to VMs.")
+	}
+	return s, err
+}
+
 func newDaemonStop(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "stop",
@@ -82,7 +97,7 @@ func newDaemonStop(a *app.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := c.DaemonStatus(cmd.Context())
+			s, err := status(cmd.Context(), c, answerTime)
 			if err == nil {
 				err = c.DaemonStop(cmd.Context())
 			}
@@ -139,9 +154,12 @@ func newDaemonLogs(a *app.App) *cobra.Command {
 			}
 			// A daemon that runs knows best where its log is.
 			if c, err := a.Existing(); err == nil {
-				if s, err := c.DaemonStatus(cmd.Context()); err == nil && s.LogFile != "" {
+				if s, err := status(cmd.Context(), c, time.Second); err == nil && s.LogFile != "" {
 					p.LogFile = s.LogFile
 				}
+			}
+			if p.LogFile == "-" { // which is where its starter put it
+				p.LogFile = launch.StderrFile(p)
 			}
 			f, err := os.Open(p.LogFile)
 			if errors.Is(err, fs.ErrNotExist) {
@@ -154,7 +172,10 @@ func newDaemonLogs(a *app.App) *cobra.Command {
 			if _, err := io.Copy(a.Out, f); err != nil {
 				return err
 			}
-			if err := lastWords(a, launch.StderrFile(p)); err != nil || !follow {
+			if p.LogFile != launch.StderrFile(p) {
+				err = lastWords(a, launch.StderrFile(p))
+			}
+			if err != nil || !follow {
 				return err
 			}
 			return followLog(cmd.Context(), a, f, p.LogFile)
@@ -197,6 +218,9 @@ func followLog(ctx context.Context, a *app.App, f *os.File, path string) error {
 		now, err := os.Stat(path)
 		if err != nil || os.SameFile(here, now) {
 			continue // between the move and the new beginning
+		}
+		if _, err := io.Copy(a.Out, f); err != nil { // what came before the move
+			return err
 		}
 		next, err := os.Open(path)
 		if err != nil {

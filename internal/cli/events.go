@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 
@@ -50,27 +49,40 @@ type eventPrinter struct {
 	json bool
 }
 
-var errPast = errors.New("that is all")
-
-// past prints the events up to the newest that there is now.
+// past prints the events up to the newest that there is now. That one's number
+// need not be an event's: numbers are lost in a crash, and progress is not kept.
 func (e eventPrinter) past(cmd *cobra.Command, c *client.Client, since int64) error {
 	newest, err := c.EventWatch(cmd.Context(), api.EventWatchRequest{Since: -1})
-	if err != nil || int64(newest.Last) <= since {
+	if err != nil {
 		return err
 	}
-	err = c.Events(cmd.Context(), since, "", e.gap, func(ev api.Event) error {
-		if err := e.print(ev); err != nil || ev.Seq < newest.Last {
+	for first := true; since < int64(newest.Last); first = false {
+		batch, err := c.EventWatch(cmd.Context(), api.EventWatchRequest{Since: since, WaitMS: 1})
+		if err != nil {
 			return err
 		}
-		return errPast
-	})
-	if errors.Is(err, errPast) {
-		return nil
+		if batch.Gap && first {
+			e.gap()
+		}
+		if len(batch.Events) == 0 {
+			return nil
+		}
+		for _, ev := range batch.Events {
+			if ev.Seq > newest.Last {
+				return nil
+			}
+			if err := e.print(ev); err != nil {
+				return err
+			}
+			since = int64(ev.Seq)
+		}
 	}
-	return err
+	return nil
 }
 
-func (e eventPrinter) gap() { e.Say("banger: older events are no longer kept") }
+func (e eventPrinter) gap() {
+	e.Say("banger: some events are missing: the oldest are not kept, and the last before a crash may be lost")
+}
 
 func (e eventPrinter) print(ev api.Event) error {
 	if e.json {

@@ -55,6 +55,16 @@ func (f *execFlags) spec(a *app.App, argv []string) (api.ExecSpec, error) {
 	return api.ExecSpec{Argv: argv, Env: env, Cwd: f.cwd, User: f.user, TTY: f.tty, Detached: f.detach}, nil
 }
 
+// given returns a flag that was given and means nothing without a command.
+func (f *execFlags) given(cmd *cobra.Command) string {
+	for _, name := range []string{"interactive", "tty", "env", "workdir", "user", "timeout"} {
+		if cmd.Flags().Changed(name) {
+			return name
+		}
+	}
+	return ""
+}
+
 func (f *execFlags) options() session.Options {
 	return session.Options{Interactive: f.interactive, Timeout: time.Duration(f.timeout)}
 }

@@ -18,7 +18,8 @@ import (
 
 // fake is a daemon without machines: its VMs are entries, its operations end
 // at the first look, except those on the image or VM "slow", which end when
-// they are cancelled; the VM "broken" does not start.
+// they are cancelled; the VM "broken" does not start. A VM that is whole is
+// kept when its first start fails or is cancelled, as the daemon does.
 type fake struct {
 	dir string
 
@@ -44,7 +45,8 @@ func newFake(dir string) *fake {
 func (f *fake) add(name string, state api.State) *api.VM {
 	vm := &api.VM{
 		ID: fmt.Sprintf("f00d%012x", len(f.vms)), Name: name, State: state, ImageID: "aaaabbbbccccdddd", User: "dev",
-		Spec:      api.VMSpec{Name: name, Image: "debian", CPUs: 2, MemoryBytes: 512 << 20, DiskBytes: 16 << 30, Network: "user"},
+		Spec:   api.VMSpec{Name: name, Image: "debian", CPUs: 2, MemoryBytes: 512 << 20, DiskBytes: 16 << 30, Network: "user", VMM: "qemu"},
+		VMMWhy: `chosen: firecracker has no network "user" yet`, Isolation: "namespaces",
 		CreatedAt: time.Now().Add(-3 * time.Hour), Dir: "/vms/" + name,
 	}
 	if state == api.StateRunning {
@@ -53,6 +55,7 @@ func (f *fake) add(name string, state api.State) *api.VM {
 			Timings: api.Timings{SpawnMS: 120, AgentReadyMS: 4700},
 		}
 		vm.Reduced = []string{"there is no KVM"}
+		vm.Isolation = "qemu/tcg (no security promise)"
 	}
 	f.vms[name] = vm
 	return vm
@@ -86,8 +89,12 @@ func (f *fake) find(ref string) (*api.VM, error) {
 // begin adds an operation; do is what it does.
 func (f *fake) begin(kind, name string, slow bool, do func() (id string)) api.Operation {
 	noun, _, _ := strings.Cut(kind, ".")
+	target := noun + "/" + name
+	if vm := f.vms[name]; noun == "vm" && vm != nil {
+		target = "vm/" + vm.ID
+	}
 	op := &api.Operation{
-		ID: fmt.Sprintf("0p%014x", len(f.ops)), Kind: kind, Target: noun + "/" + name, Name: name, State: api.OpRunning,
+		ID: fmt.Sprintf("0p%014x", len(f.ops)), Kind: kind, Target: target, Name: name, State: api.OpRunning,
 		Progress: api.Progress{Phase: "working", Done: 1, Total: 4, Unit: "steps"}, StartedAt: time.Now(),
 		Steps: []api.OpStep{{Name: "disks", State: "done", MS: 12}},
 	}
@@ -149,6 +156,20 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 		api.MethodImageBootstrapBegin: locked(f, func(r api.ImageBootstrapRequest) (api.Operation, error) {
 			return f.begin("image.bootstrap", r.Name, r.Name == "slow", func() string { return "img1" }), nil
 		}),
+		api.MethodVMMList: locked(f, func(r api.VMMListRequest) (api.VMMList, error) { return f.vmms(r.Try), nil }),
+		api.MethodVMMInstallBegin: locked(f, func(r api.VMMInstallRequest) (api.Operation, error) {
+			op := f.begin("vmm.install", r.VMM, r.VMM == "slow", func() string { return r.VMM })
+			f.ops[len(f.ops)-1].Result = json.RawMessage(fmt.Sprintf(`{"id":%q,"version":"from %s with %s"}`, r.VMM, r.From, r.SHA256))
+			return op, nil
+		}),
+		api.MethodVMMRemove: locked(f, func(r api.VMMRemoveRequest) (api.Operation, error) {
+			if r.VMM == "qemu" {
+				return api.Operation{}, api.NewError(api.KindBusy, "qemu runs web", "Stop them first: banger stop web")
+			}
+			op := f.begin("vmm.remove", r.VMM, false, func() string { return r.VMM })
+			f.ops[len(f.ops)-1].Result = json.RawMessage(fmt.Sprintf(`{"id":%q,"stopped":["old","older"]}`, r.VMM))
+			return op, nil
+		}),
 		api.MethodOpList: locked(f, func(api.OpListRequest) (list api.OpList, _ error) {
 			for _, op := range slices.Backward(f.ops) {
 				list.Operations = append(list.Operations, *op)
@@ -160,23 +181,45 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 		api.MethodOpWait:     rpcserver.Bind(f.wait),
 		api.MethodEventWatch: rpcserver.Bind(f.events),
 	}
-	for method, state := range map[string]api.State{api.MethodVMStart: api.StateRunning, api.MethodVMStop: api.StateStopped, api.MethodVMKill: api.StateStopped} {
-		m[method] = locked(f, func(r api.VMStopRequest) (api.Operation, error) {
-			vm, err := f.find(r.VM)
-			if err != nil {
-				return api.Operation{}, err
-			}
-			op := f.begin(method, vm.Name, vm.Name == "slow", func() string { vm.State = state; return vm.ID })
-			if vm.Name == "broken" {
-				failed := f.ops[len(f.ops)-1]
-				failed.State, vm.State = api.OpFailed, api.StateFailed
-				failed.Error = &api.Error{Kind: api.KindUnavailable, Message: "the VMM did not start", Operation: op.ID}
-			}
-			return op, nil
-		})
+	m[api.MethodVMStart] = locked(f, func(r api.VMStartRequest) (api.Operation, error) {
+		if vm, err := f.find(r.VM); err == nil && r.VMM != "" {
+			vm.Spec.VMM = r.VMM
+		}
+		return f.change(api.MethodVMStart, r.VM, api.StateRunning)
+	})
+	for method, state := range map[string]api.State{api.MethodVMStop: api.StateStopped, api.MethodVMKill: api.StateStopped} {
+		m[method] = locked(f, func(r api.VMStopRequest) (api.Operation, error) { return f.change(method, r.VM, state) })
 	}
 	m[api.MethodVMDelete] = locked(f, f.delete)
 	return m
+}
+
+// change begins to bring a VM into a state.
+func (f *fake) change(method, ref string, state api.State) (api.Operation, error) {
+	vm, err := f.find(ref)
+	if err != nil {
+		return api.Operation{}, err
+	}
+	op := f.begin(method, vm.Name, vm.Name == "slow", func() string { vm.State = state; return vm.ID })
+	if vm.Name == "broken" {
+		f.fail(vm)
+	}
+	return op, nil
+}
+
+// vmms are a QEMU with a verdict on KVM once that was tried, and one that is
+// not there.
+func (f *fake) vmms(try bool) api.VMMList {
+	kvm := api.VMMAccel{Name: "kvm", NotTried: true, Reason: "KVM has not been tried"}
+	if try {
+		kvm.NotTried, kvm.Reason = false, "this host has no /dev/kvm\x1b"
+	}
+	return api.VMMList{VMMs: []api.VMM{
+		{Name: "firecracker", FoundBy: "PATH", Error: api.NewError(api.KindFailedPrecondition, "firecracker is not installed", "Install it.")},
+		{Name: "qemu", Version: "7.2.22", Path: "/usr/bin/qemu", FoundBy: "PATH", Networks: []string{"none", "user"}, Accels: []api.VMMAccel{
+			kvm, {Name: "tcg", Works: true, Isolation: "qemu/tcg (no security promise)", Default: true, Why: "firecracker is not installed"},
+		}},
+	}}
 }
 
 func (f *fake) connect(r api.VMRef) (api.VMEndpoint, error) {
@@ -202,14 +245,28 @@ func (f *fake) create(r api.VMCreateRequest) (api.Operation, error) {
 	case s.Name == "":
 		s.Name = "calm-otter"
 	}
-	return f.begin("vm.create", s.Name, s.Image == "slow", func() string {
-		vm := f.add(s.Name, api.StateStopped)
+	if !r.Start && s.Image == "slow" { // its disks are never whole
+		return f.begin("vm.create", s.Name, true, nil), nil
+	}
+	vm := f.add(s.Name, api.StateStopped)
+	vm.Spec = s
+	op := f.begin("vm.create", s.Name, s.Image == "slow", func() string {
 		if r.Start {
 			vm.State = api.StateRunning
 		}
-		vm.Spec = s
 		return vm.ID
-	}), nil
+	})
+	if r.Start && s.Name == "broken" {
+		f.fail(vm)
+	}
+	return op, nil
+}
+
+// fail makes the newest operation one whose VMM did not start.
+func (f *fake) fail(vm *api.VM) {
+	op := f.ops[len(f.ops)-1]
+	op.State, op.Result, vm.State = api.OpFailed, nil, api.StateFailed
+	op.Error = &api.Error{Kind: api.KindUnavailable, Message: "the VMM did not start", Operation: op.ID}
 }
 
 func (f *fake) delete(r api.VMDeleteRequest) (api.Operation, error) {
@@ -257,16 +314,26 @@ func (f *fake) wait(ctx context.Context, r api.OpWaitRequest) (api.Operation, er
 	}
 }
 
+// events are three of a daemon that was killed since: the numbers that it had
+// reserved are skipped, up to the newest one.
 func (f *fake) events(ctx context.Context, r api.EventWatchRequest) (batch api.EventBatch, _ error) {
-	batch.Last = 3
+	batch.Last, batch.Gap = 8195, r.Since >= 0 && r.Since < 8195
 	for seq := r.Since + 1; r.Since >= 0 && seq <= 3; seq++ {
 		batch.Events = append(batch.Events, api.Event{
-			Seq: uint64(seq), Time: time.Unix(0, 0).UTC(), Type: "vm.started", Target: "vm/1", Name: "web", Message: fmt.Sprintf("message %d\x1b", seq),
+			Seq: uint64(seq), Time: time.Unix(0, 0).UTC(), Type: "vm.running", Target: "vm/1", Name: "web", Message: fmt.Sprintf("message %d\x1b", seq),
 		})
 	}
-	if r.Since >= 3 {
-		<-ctx.Done()
+	if len(batch.Events) > 0 || r.Since < 0 {
+		return batch, nil
+	}
+	wait := time.Duration(r.WaitMS) * time.Millisecond
+	if wait <= 0 {
+		wait = time.Minute
+	}
+	select {
+	case <-time.After(wait):
+		return batch, nil
+	case <-ctx.Done():
 		return batch, ctx.Err()
 	}
-	return batch, nil
 }

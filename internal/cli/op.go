@@ -85,16 +85,13 @@ func newOpCancel(a *app.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for _, id := range args {
+			return a.All(cmd, args, func(id string) error {
 				op, err := c.OpCancel(cmd.Context(), id)
 				if err != nil {
 					return err
 				}
-				if err := a.Line(op.ID); err != nil {
-					return err
-				}
-			}
-			return nil
+				return a.Line(op.ID)
+			})
 		},
 	}
 }

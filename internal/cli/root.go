@@ -42,7 +42,7 @@ func newRoot(a *app.App) *cobra.Command {
 		cmd.GroupID = groupEvery
 		root.AddCommand(cmd)
 	}
-	for _, cmd := range []*cobra.Command{newVM(a), newImage(a), newOp(a), newEvents(a), newDaemon(a), newRPC(a), newVersion(a)} {
+	for _, cmd := range []*cobra.Command{newVM(a), newImage(a), newVMM(a), newOp(a), newEvents(a), newDaemon(a), newRPC(a), newVersion(a)} {
 		cmd.GroupID = groupNouns
 		root.AddCommand(cmd)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,6 +35,7 @@ then it is removed, whatever happens.`,
 		Annotations: map[string]string{app.GuestCode: "yes"},
 	}
 	r.vm.register(cmd)
+	completeVMMFlag(a, cmd)
 	r.exec.register(cmd)
 	cmd.Flags().BoolVar(&r.remove, "rm", false, "remove the VM when the command has ended")
 	cmd.Flags().BoolVarP(&r.quiet, "quiet", "q", false, "no progress; with -d print the VM's ID only")
@@ -58,12 +61,16 @@ func (r *runner) run(cmd *cobra.Command, args []string) (err error) {
 	switch {
 	case r.remove && r.exec.detach:
 		return app.Usagef("with -d the VM runs on: -d and --rm exclude each other")
-	case r.exec.detach && len(argv) == 0:
-		return r.start(cmd.Context(), spec)
 	}
 	what, err := r.exec.spec(r.App, argv)
 	if err != nil {
 		return err
+	}
+	if r.exec.detach && len(argv) == 0 {
+		if flag := r.exec.given(cmd); flag != "" {
+			return app.Usagef("--%s is for a command, and there is none", flag)
+		}
+		return r.start(cmd.Context(), spec)
 	}
 	spec.AutoRemove = r.remove
 	return r.make(cmd.Context(), spec, func(op api.Operation, id string) error {
@@ -91,12 +98,7 @@ func (r *runner) make(ctx context.Context, spec api.VMSpec, use func(op api.Oper
 	guard := make(chan os.Signal, 1)
 	signal.Notify(guard, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(guard)
-	req := api.VMCreateRequest{Spec: spec, Start: true}
-	op, err := r.Operate(ctx, app.Action{
-		Begin:  func(ctx context.Context, c *client.Client) (api.Operation, error) { return c.VMCreateBegin(ctx, req) },
-		Cancel: true,
-		How:    app.Waiting{Quiet: r.quiet},
-	})
+	op, err := r.create(ctx, spec)
 	if err != nil {
 		return err
 	}
@@ -161,4 +163,31 @@ func (r *runner) discard(ctx context.Context, id string) error {
 		return nil
 	}
 	return err
+}
+
+// create makes and starts the VM. What a create that did not succeed left goes
+// too: once a VM is whole the daemon keeps it, whatever becomes of its start.
+func (r *runner) create(ctx context.Context, spec api.VMSpec) (api.Operation, error) {
+	var begun atomic.Pointer[api.Operation]
+	op, err := r.Operate(ctx, app.Action{
+		Begin: func(ctx context.Context, c *client.Client) (api.Operation, error) {
+			op, err := c.VMCreateBegin(ctx, api.VMCreateRequest{Spec: spec, Start: true})
+			if err == nil {
+				begun.Store(&op)
+			}
+			return op, err
+		},
+		Cancel: true,
+		How:    app.Waiting{Quiet: r.quiet},
+	})
+	left := errors.Is(err, app.ErrInterrupted) && op.ID == "" // to the daemon
+	made := begun.Load()
+	if err == nil || left || made == nil {
+		return op, err
+	}
+	id := strings.TrimPrefix(made.Target, "vm/")
+	if rmErr := r.discard(ctx, id); rmErr != nil {
+		r.Tell(rmErr, "Remove what is left of it with: banger rm -f "+made.Name)
+	}
+	return op, err
 }

@@ -12,17 +12,23 @@ import (
 
 func newStart(a *app.App) *cobra.Command {
 	var how app.Waiting
+	var vmm string
 	cmd := &cobra.Command{
 		Use:   "start [flags] VM…",
 		Short: "Start VMs; running ones stay as they are",
 		Args:  takes(1, -1, "the VM's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("vmm") && vmm == "" {
+				return app.Usagef("the VMM is empty")
+			}
 			return a.Each(cmd, args, app.Action{Cancel: true, How: how}, func(ctx context.Context, c *client.Client, vm string) (api.Operation, error) {
-				return c.VMStart(ctx, api.VMActionRequest{VM: vm})
+				return c.VMStart(ctx, api.VMStartRequest{VM: vm, VMM: vmm})
 			})
 		},
 		ValidArgsFunction: completeVMs(a),
 	}
+	cmd.Flags().StringVar(&vmm, "vmm", "", "move them to this virtual machine monitor, or auto; otherwise they stay on their own")
+	completeVMMFlag(a, cmd)
 	how.Register(cmd, "no progress")
 	how.RegisterTimeout(cmd)
 	return cmd

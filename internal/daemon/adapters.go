@@ -2,9 +2,6 @@ package daemon
 
 import (
 	"context"
-	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/disk/workdisk"
@@ -12,10 +9,9 @@ import (
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/image"
 	"github.com/banger-vm/banger/internal/kernel"
-	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/vm"
-	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/choose"
 )
 
 // imageSource gives internal/vm images, making one on first use.
@@ -34,7 +30,7 @@ func (s imageSource) Ensure(ctx context.Context, name, holder string, report ope
 }
 
 func (s imageSource) Get(ctx context.Context, id string) (vm.Image, error) {
-	img, err := s.images.Find(ctx, id)
+	img, err := s.images.Get(ctx, id)
 	return vmImage(img), err
 }
 
@@ -67,44 +63,22 @@ func (s kernelSource) Get(ctx context.Context, id string) (vm.Kernel, error) {
 	return vm.Kernel{ID: k.ID, Vmlinux: k.Vmlinux, Initramfs: initramfs, Modules: k.ModulesDisk}, err
 }
 
+// Guest is the default kernel, for drivers to try KVM with; zero until one is there.
+func (s kernelSource) Guest(ctx context.Context) (choose.Guest, error) {
+	k, err := s.library.Default()
+	if fault.KindOf(err) == fault.NotFound {
+		return choose.Guest{}, nil
+	}
+	if err != nil {
+		return choose.Guest{}, err
+	}
+	initramfs, err := s.library.Initramfs(ctx, k, s.guest)
+	return choose.Guest{Kernel: k.Vmlinux, Initramfs: initramfs}, err
+}
+
 // workDisks makes work disks with the host's e2fsprogs.
 type workDisks struct{ run hostexec.Runner }
 
 func (w workDisks) Make(ctx context.Context, path string, size int64, img vm.Image) error {
 	return workdisk.Make(ctx, w.run, path, size, img.SkelDir, img.UID, img.GID)
-}
-
-// vmms chooses among the VMM drivers.
-type vmms struct {
-	drivers map[string]vmm.Driver
-	prefer  string // the configuration's; "" and auto: any that works
-}
-
-func (v vmms) Choose(ctx context.Context, name string) (string, error) {
-	if name == "" || name == "auto" {
-		name = or(v.prefer, "auto")
-	}
-	if name == "auto" {
-		name = "qemu"
-	}
-	d, ok := v.drivers[name]
-	if !ok {
-		var known []string
-		for n := range v.drivers {
-			known = append(known, n)
-		}
-		slices.Sort(known)
-		return "", fault.New(fault.Invalid, "Use auto or one of: "+strings.Join(known, ", ")+".", "there is no VMM %q", name)
-	}
-	if _, err := d.Info(ctx); err != nil {
-		return "", fmt.Errorf("the VMM %s does not work here: %w", name, err)
-	}
-	return name, nil
-}
-
-func (v vmms) Reduced(driver string, s machine.Status) []string {
-	if driver == "qemu" && s.VMM.Accel == vmm.AccelTCG {
-		return []string{"The guest runs under QEMU's TCG: slower than KVM, and QEMU makes no security promise for it."}
-	}
-	return s.VMM.Reduced
 }

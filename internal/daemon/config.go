@@ -7,18 +7,26 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/banger-vm/banger/internal/places"
+	"github.com/banger-vm/banger/internal/vmm/install"
 )
 
 // Settings are config.toml. Unknown keys are errors.
 type Settings struct {
 	// VMM is the VMM of a VM that asks for none: auto or a driver's name.
 	VMM string `toml:"vmm"`
-	Log struct {
+	// Network and DiskDriver are those of a VM that asks for none.
+	Network    string `toml:"network"`
+	DiskDriver string `toml:"disk_driver"`
+	// VMMBinary are the programs of VMMs, by name: absolute paths.
+	VMMBinary map[string]string `toml:"vmm_binary"`
+	Log       struct {
 		Level  string `toml:"level"`  // debug, info, warn, error
 		Format string `toml:"format"` // text, json
 		File   string `toml:"file"`   // "-": standard error; default: bangerd.log in the state directory
@@ -60,6 +68,32 @@ func ReadSettings(path string) (Settings, error) {
 		return s, fmt.Errorf("%s cannot be read: %w", path, err)
 	}
 	return s, nil
+}
+
+// givenBinaries are the programs that the settings name, or variables such as
+// BANGER_QEMU, which count where the settings are silent.
+func (s Settings) givenBinaries(names []string) (map[string]install.Given, error) {
+	for name := range s.VMMBinary {
+		if !slices.Contains(names, name) {
+			return nil, fmt.Errorf("vmm_binary in config.toml names %q, which is no VMM; there are: %s", name, strings.Join(names, ", "))
+		}
+	}
+	given := map[string]install.Given{}
+	for _, name := range names {
+		variable := "BANGER_" + strings.ToUpper(name)
+		g := install.Given{Path: s.VMMBinary[name], By: "config.toml"}
+		if g.Path == "" {
+			g = install.Given{Path: os.Getenv(variable), By: variable}
+		}
+		if g.Path == "" {
+			continue
+		}
+		if !filepath.IsAbs(g.Path) {
+			return nil, fmt.Errorf("the program of %s in %s must be an absolute path, not %q", name, g.By, g.Path)
+		}
+		given[name] = g
+	}
+	return given, nil
 }
 
 // logFile is where the log goes; a relative path is one in the state directory.

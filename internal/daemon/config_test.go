@@ -1,13 +1,16 @@
 package daemon
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/banger-vm/banger/internal/places"
+	"github.com/banger-vm/banger/internal/vmm/install"
 )
 
 func TestReadSettings(t *testing.T) {
@@ -15,12 +18,14 @@ func TestReadSettings(t *testing.T) {
 		name, text, refusal string
 	}{
 		{"empty", "", ""},
-		{"all", "vmm = \"qemu\"\nboot_timeout = \"90s\"\n[log]\nlevel = \"debug\"\nformat = \"json\"\nfile = \"x\"\n", ""},
+		{"all", "vmm = \"qemu\"\nnetwork = \"none\"\ndisk_driver = \"copy\"\nboot_timeout = \"90s\"\n[log]\nlevel = \"debug\"\nformat = \"json\"\nfile = \"x\"\n", ""},
 		{"unknown key", "vmn = \"qemu\"\n", "vmn"},
 		{"unknown key in a table", "[log]\ncolour = true\n", "colour"},
 		{"no duration", "stop_timeout = \"soon\"\n", `"soon" is not a positive duration`},
 		{"a negative duration", "boot_timeout = \"-1s\"\n", `"-1s" is not a positive duration`},
 		{"a wrong type", "vmm = 1\n", "cannot be read"},
+		{"programs", "[vmm_binary]\nqemu = \"/opt/qemu\"\n", ""},
+		{"a program of a wrong type", "vmm_binary = \"/opt/qemu\"\n", "cannot be read"},
 		{"no TOML", "vmm", "cannot be read"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -44,15 +49,33 @@ func TestReadSettings(t *testing.T) {
 
 func TestSettingsAreTaken(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.toml")
-	if s, err := ReadSettings(path); err != nil || s != (Settings{}) {
+	if s, err := ReadSettings(path); err != nil || !reflect.DeepEqual(s, Settings{}) {
 		t.Errorf("without a file: %+v, %v", s, err)
 	}
-	if err := os.WriteFile(path, []byte("vmm = \"qemu\"\nboot_timeout = \"90s\"\n[log]\nformat = \"json\"\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("vmm = \"qemu\"\nnetwork = \"none\"\ndisk_driver = \"copy\"\nboot_timeout = \"90s\"\n[log]\nformat = \"json\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s, err := ReadSettings(path)
-	if err != nil || s.VMM != "qemu" || time.Duration(s.BootTimeout) != 90*time.Second || s.Log.Format != "json" {
+	if err != nil || s.VMM != "qemu" || s.Network != "none" || s.DiskDriver != "copy" || time.Duration(s.BootTimeout) != 90*time.Second || s.Log.Format != "json" {
 		t.Errorf("the settings are %+v, %v", s, err)
+	}
+}
+
+func TestGivenBinaries(t *testing.T) {
+	t.Setenv("BANGER_BIG", "/env/big")
+	t.Setenv("BANGER_SMALL", "/env/small")
+	s := Settings{VMMBinary: map[string]string{"small": "/opt/small"}}
+	given, err := s.givenBinaries([]string{"small", "big", "third"})
+	want := map[string]install.Given{"small": {Path: "/opt/small", By: "config.toml"}, "big": {Path: "/env/big", By: "BANGER_BIG"}}
+	if err != nil || !maps.Equal(given, want) {
+		t.Errorf("given are %v, %v", given, err)
+	}
+	if _, err := s.givenBinaries([]string{"big"}); err == nil || !strings.Contains(err.Error(), `names "small", which is no VMM; there are: big`) {
+		t.Errorf("an unknown VMM: %v", err)
+	}
+	t.Setenv("BANGER_BIG", "big")
+	if _, err := s.givenBinaries([]string{"small", "big"}); err == nil || !strings.Contains(err.Error(), `big in BANGER_BIG must be an absolute path, not "big"`) {
+		t.Errorf("a relative path: %v", err)
 	}
 }
 

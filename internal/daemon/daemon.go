@@ -92,7 +92,7 @@ func (d *Daemon) serve(ctx context.Context) (err error) {
 	server := rpcserver.New(d.log, rpcserver.Config{
 		Methods: service.Methods(service.Parts{
 			Daemon: d, VMs: d.parts.vms, Images: d.parts.images, Operations: d.parts.ops,
-			Events: d.parts.events, MonitorSocket: d.parts.monitorSocket,
+			Events: d.parts.events, VMMs: d.parts.vmms, Installs: d.parts.installs, MonitorSocket: d.parts.monitorSocket,
 		}),
 	})
 	err = server.Serve(ctx, listener)

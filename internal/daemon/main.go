@@ -6,8 +6,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/banger-vm/banger/internal/fault"
@@ -15,7 +17,9 @@ import (
 	"github.com/banger-vm/banger/internal/places"
 	"github.com/banger-vm/banger/internal/unit"
 	"github.com/banger-vm/banger/internal/version"
+	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/firecracker"
+	"github.com/banger-vm/banger/internal/vmm/install"
 )
 
 // Main runs bangerd's command line and returns its exit code.
@@ -77,12 +81,48 @@ func mainMonitor(ctx context.Context, args []string, _, stderr io.Writer) error 
 	flags.BoolVar(&o.Adopt, "adopt", false, "take the running VM over")
 	flags.IntVar(&o.ListenFD, "listen-fd", -1, "a listening socket that was handed over")
 	cacheDir := flags.String("cache-dir", "", "where verdicts about this host are kept")
+	finder := install.Finder{Given: map[string]install.Given{}}
+	flags.StringVar(&finder.Dir, "vmm-dir", "", "where installed VMMs are")
+	flags.Func("vmm-binary", "NAME=PATH, the program of a VMM", func(s string) error {
+		name, path, ok := strings.Cut(s, "=")
+		if !ok || !filepath.IsAbs(path) {
+			return errors.New("it is not NAME=PATH")
+		}
+		finder.Given[name] = install.Given{Path: path}
+		return nil
+	})
 	flags.StringVar(&o.Log.Level, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&o.Log.Format, "log-format", "text", "text or json")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	o.Drivers = Drivers(*cacheDir, monitor.Settle(unit.New(unit.SystemConfig()), o.Dir, *name))
 	o.Writable = []string{filepath.Join(*cacheDir, verdicts)}
+	o.Drivers = monitorDrivers(finder, driverConfig{
+		cacheDir: o.Writable[0], settle: monitor.Settle(unit.New(unit.SystemConfig()), o.Dir, *name),
+	})
+	o.Executable = executables(finder)
 	return monitor.Main(ctx, o)
+}
+
+// monitorDrivers are the drivers by name, each with the program that is in use
+// when the monitor begins.
+func monitorDrivers(finder install.Finder, cfg driverConfig) map[string]func(*slog.Logger) vmm.Driver {
+	all := map[string]func(*slog.Logger) vmm.Driver{}
+	for _, d := range drivers {
+		all[d.name] = func(log *slog.Logger) vmm.Driver {
+			cfg := cfg
+			cfg.binary, _ = finder.Find(d.name)
+			return d.make(log, cfg)
+		}
+	}
+	return all
+}
+
+// executables are the places of VMMs that are not the system's.
+func executables(finder install.Finder) []string {
+	paths := []string{finder.Dir}
+	for _, given := range finder.Given {
+		paths = append(paths, given.Path)
+	}
+	return paths
 }

@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -24,29 +23,8 @@ import (
 	usernet "github.com/banger-vm/banger/internal/network/user"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/vm"
-	"github.com/banger-vm/banger/internal/vmm"
-	"github.com/banger-vm/banger/internal/vmm/firecracker"
-	"github.com/banger-vm/banger/internal/vmm/qemu"
+	"github.com/banger-vm/banger/internal/vmm/install"
 )
-
-// verdicts is where the cache keeps what was found out about this host.
-const verdicts = "probe"
-
-// Drivers makes the VMM drivers of this build; monitors use the same, and
-// settle what they start.
-func Drivers(cacheDir string, settle vmm.Settle) map[string]func(*slog.Logger) vmm.Driver {
-	return map[string]func(*slog.Logger) vmm.Driver{
-		"qemu": func(log *slog.Logger) vmm.Driver {
-			return qemu.New(hostexec.Host{}, log, qemu.Config{CacheDir: filepath.Join(cacheDir, verdicts), Settle: settle})
-		},
-		firecracker.DriverName: func(log *slog.Logger) vmm.Driver {
-			return firecracker.New(hostexec.Host{}, log, firecracker.Config{
-				Binary: os.Getenv("BANGER_FIRECRACKER"), Stage: []string{"/proc/self/exe", firecracker.StageArg},
-				CacheDir: filepath.Join(cacheDir, verdicts), Settle: settle,
-			})
-		},
-	}
-}
 
 func (d *Daemon) newImages(p *parts) *image.Registry {
 	builder := bootstrap.New(bootstrap.Config{CacheDir: filepath.Join(d.places.CacheDir, "images"), UID: os.Geteuid()}, hostexec.Host{}, d.log)
@@ -64,33 +42,38 @@ func (d *Daemon) newKernels(agent string) kernelSource {
 }
 
 // newRuntime makes the daemon's end of monitors, which are this program too.
-func (d *Daemon) newRuntime(self string) machine.Runtime {
-	return control.New(d.log, control.Config{Program: self, Units: d.units, Args: []string{
-		"--cache-dir", d.places.CacheDir,
+func (d *Daemon) newRuntime(self string, finder install.Finder) machine.Runtime {
+	args := []string{
+		"--cache-dir", d.places.CacheDir, "--vmm-dir", finder.Dir,
 		"--log-level", or(d.settings.Log.Level, "info"), "--log-format", or(d.settings.Log.Format, "text"),
-	}})
+	}
+	for name, given := range finder.Given {
+		args = append(args, "--vmm-binary", name+"="+given.Path)
+	}
+	return control.New(d.log, control.Config{Program: self, Args: args, Units: d.units})
 }
 
-func (d *Daemon) newVMs(p *parts, runtime machine.Runtime, kernels vm.Kernels) *vm.Manager {
-	drivers := make(map[string]vmm.Driver)
-	for name, driver := range Drivers(d.places.CacheDir, nil) {
-		drivers[name] = driver(d.log)
-	}
+func newNetworks() map[string]network.Driver {
+	return byName[network.Driver](none.New(), usernet.New())
+}
+
+func (d *Daemon) newVMs(p *parts, runtime machine.Runtime, networks map[string]network.Driver) *vm.Manager {
 	return vm.New(vm.Parts{
 		Store:   p.store,
 		Runtime: runtime,
 		Units:   d.units,
 		// The operations are made after the VMs.
 		Images:   imageSource{p.images, func() *operation.Registry { return p.ops }},
-		Kernels:  kernels,
+		Kernels:  p.kernels,
 		Work:     workDisks{hostexec.Host{}},
-		VMMs:     vmms{drivers, d.settings.VMM},
+		VMMs:     p.vmms.chooser,
 		Disks:    byName[disk.Driver](guestcow.New(), diskcopy.New()),
-		Networks: byName[network.Driver](none.New(), usernet.New()),
+		Networks: networks,
 		Claims:   p.claims, Events: p.events, Log: d.log,
 	}, vm.Config{
 		Dir:         filepath.Join(d.places.StateDir, "vms"),
 		BootTimeout: time.Duration(d.settings.BootTimeout), StopTimeout: time.Duration(d.settings.StopTimeout),
+		Network: d.settings.Network, DiskDriver: d.settings.DiskDriver,
 	})
 }
 
@@ -98,6 +81,7 @@ func (d *Daemon) newOperations(p *parts) *operation.Registry {
 	planners := make(map[string]operation.Planner)
 	maps.Copy(planners, p.images.Planners())
 	maps.Copy(planners, p.vms.Planners())
+	maps.Copy(planners, p.installs.Planners())
 	return operation.New(p.store, p.claims, p.events, d.log, operation.Config{Planners: planners})
 }
 

@@ -15,20 +15,24 @@ import (
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/store"
 	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vmm/install"
 )
 
 // parts are the daemon's long-lived parts.
 type parts struct {
-	claims *claim.Table
-	store  *store.Store
-	events *event.Log
-	ops    *operation.Registry
-	images *image.Registry
-	vms    *vm.Manager
+	claims   *claim.Table
+	store    *store.Store
+	events   *event.Log
+	ops      *operation.Registry
+	images   *image.Registry
+	kernels  kernelSource
+	vmms     *vmms
+	installs *install.Registry
+	vms      *vm.Manager
 }
 
-// wire makes the parts in the order of their needs, lets the VMs be joined, and
-// takes up what an earlier daemon left unfinished. close is its reverse.
+// wire makes the parts in the order of their needs, and starts the manager of
+// the VMs, which takes up what an earlier daemon left. close is its reverse.
 func (d *Daemon) wire(ctx context.Context) (_ *parts, err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -50,16 +54,16 @@ func (d *Daemon) wire(ctx context.Context) (_ *parts, err error) {
 	if p.events, err = event.Open(ctx, p.store, d.log, event.Config{Decode: operation.EventData}); err != nil {
 		return nil, err
 	}
-	p.images = d.newImages(p)
-	p.vms = d.newVMs(p, d.newRuntime(self), d.newKernels(agent))
+	networks := newNetworks()
+	if p.vmms, err = d.newVMMs(networks); err != nil {
+		return nil, err
+	}
+	p.images, p.kernels = d.newImages(p), d.newKernels(agent)
+	p.vms = d.newVMs(p, d.newRuntime(self, p.vmms.finder), networks)
+	p.vmms.guest, p.vmms.usual = p.kernels.Guest, p.vms.UsualVMM
+	p.installs = install.New(d.log, install.Config{Dir: d.vmmDir(), Products: products(d.log), Users: p.vms.VMMUsers})
 	p.ops = d.newOperations(p)
-	if err := p.vms.Start(ctx, p.ops); err != nil {
-		return nil, err
-	}
-	if err := p.ops.Recover(ctx); err != nil {
-		return nil, err
-	}
-	return p, nil
+	return p, p.vms.Start(ctx, p.ops)
 }
 
 // close stops the parts in the reverse order of their making. Operations are

@@ -12,7 +12,7 @@ import (
 type Event struct {
 	Seq     uint64 // given by the Log; grows by one, and by more over a crash
 	Time    time.Time
-	Type    string // for instance "vm.started", "op.progress"
+	Type    string // for instance "vm.running", "op.progress"
 	Target  string // for instance "vm/3f9c…", "op/…", "image/…"
 	Name    string // the target's name for people
 	Message string

@@ -31,11 +31,14 @@ func (c *Client) Exec(ctx context.Context, request, early []byte) (io.ReadWriteC
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := openStream(ctx, conn, request, early)
+	s, opened, err := openStream(ctx, conn, request, early)
 	if err != nil {
 		return nil, nil, unavailable("the guest's agent did not take the command: %w", err)
 	}
 	attached, err := s.attached()
+	if !opened() && err == nil { // at this very moment
+		err = unavailable("the guest's agent did not answer: %w", context.Cause(ctx))
+	}
 	if err != nil {
 		s.Close() // the first error is the one to tell
 		return nil, nil, err
@@ -52,11 +55,14 @@ type agentStream struct {
 }
 
 // openStream begins a call whose first line is request. Its body goes on after
-// ctx has ended.
-func openStream(ctx context.Context, conn *http.ClientConn, request, early []byte) (*agentStream, error) {
+// ctx has ended, if opened was called before that.
+func openStream(ctx context.Context, conn *http.ClientConn, request, early []byte) (_ *agentStream, opened func() bool, err error) {
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	opening := context.AfterFunc(ctx, cancel)
 	body, w := io.Pipe()
+	opened = context.AfterFunc(ctx, func() {
+		cancel()
+		w.CloseWithError(context.Cause(ctx)) // HTTP/2 looks at the context between two reads of the body
+	})
 	first := slices.Concat(request, []byte("\n"), early) // one write, one waking of the guest
 	go func() {
 		// Fails only when the call does, which tells it.
@@ -66,15 +72,13 @@ func openStream(ctx context.Context, conn *http.ClientConn, request, early []byt
 	if err == nil && resp.StatusCode != http.StatusOK {
 		err = errors.Join(fmt.Errorf("the answer is %d", resp.StatusCode), resp.Body.Close())
 	}
-	if !opening() && err == nil {
-		err = errors.Join(ctx.Err(), resp.Body.Close())
-	}
 	if err != nil {
+		opened()
 		cancel()
 		w.CloseWithError(err)
-		return nil, err
+		return nil, nil, err
 	}
-	return &agentStream{resp: resp, r: bufio.NewReader(resp.Body), w: w, cancel: cancel}, nil
+	return &agentStream{resp: resp, r: bufio.NewReader(resp.Body), w: w, cancel: cancel}, opened, nil
 }
 
 // attached reads the reply.

@@ -145,6 +145,28 @@ func TestAnswersAreBoundedAndChecked(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatNeverComesIsGivenUp(t *testing.T) {
+	c := fakeGuest(t, guest.Config{CallTimeout: 50 * time.Millisecond}, func(_ int32, port wire.Port) {
+		serveAgent(port, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.(http.Flusher).Flush() // the header, and no line
+			<-r.Context().Done()
+		}))
+	})
+	done := make(chan error, 1)
+	go func() {
+		_, _, err := c.Exec(context.Background(), []byte(`{}`), nil)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("exec gave %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("exec still waits for its answer")
+	}
+}
+
 func TestARefusalIsFitToBeShown(t *testing.T) {
 	c := fakeGuest(t, guest.Config{}, func(_ int32, port wire.Port) {
 		serveAgent(port, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -32,9 +32,12 @@ type rig struct {
 	mu      sync.Mutex
 	agents  []io.Closer // the raw channels
 	clients []net.Conn
+	frozen  []*freezer // the channels again, as a vsock that a snapshot may drop
 }
 
-func newRig(t testing.TB, cfg execs.Config) *rig {
+func newRig(t testing.TB, cfg execs.Config) *rig { return newRigWith(t, cfg, guest.Config{}) }
+
+func newRigWith(t testing.TB, cfg execs.Config, host guest.Config) *rig {
 	log := slog.New(slog.DiscardHandler)
 	r := &rig{t: t, execs: execs.New(log, cfg)}
 	mux := http.NewServeMux()
@@ -43,13 +46,16 @@ func newRig(t testing.TB, cfg execs.Config) *rig {
 		json.NewEncoder(w).Encode(wire.Health{Execs: r.execs.Running()})
 	})
 	r.guest = guest.New(func(context.Context) (io.ReadWriteCloser, error) {
-		host, port := socketpair(t)
+		host, near := socketpair(t)
+		far, port := socketpair(t)
 		go serveAgent(port, mux)
+		f := freeze(near, far)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.agents = append(r.agents, host)
+		r.frozen = append(r.frozen, f)
 		return host, nil
-	}, log, guest.Config{})
+	}, log, host)
 	r.sock = filepath.Join(t.TempDir(), "m.sock")
 	l, err := net.Listen("unix", r.sock)
 	if err != nil {
@@ -116,6 +122,59 @@ func (r *rig) start(spec api.ExecSpec, cfg client.ExecConfig) *client.Exec {
 		r.t.Fatal(err)
 	}
 	return x
+}
+
+// freezer copies between a host's end and a guest's until it is told to stop:
+// then the host's end hears nothing any more, not even an end, and what it
+// sends stays in its buffer; the guest's end is closed.
+type freezer struct {
+	near wire.Port
+	far  net.Conn
+	mu   sync.Mutex // held while a piece is passed on
+	over bool
+}
+
+func freeze(near wire.Port, far net.Conn) *freezer {
+	f := &freezer{near: near, far: far}
+	go f.copy(far, near)
+	go f.copy(near, far)
+	return f
+}
+
+func (f *freezer) copy(to io.Writer, from io.Reader) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		f.mu.Lock()
+		over := f.over
+		f.mu.Unlock()
+		if over {
+			return
+		}
+		if _, werr := to.Write(buf[:n]); werr != nil || err != nil {
+			break
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.over {
+		f.near.Close()
+		f.far.Close()
+	}
+}
+
+func (f *freezer) now() {
+	f.mu.Lock()
+	f.over = true
+	f.mu.Unlock()
+	f.far.Close()
+}
+
+// freezeAgent drops the newest channel to the agent without a sign.
+func (r *rig) freezeAgent() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.frozen[len(r.frozen)-1].now()
 }
 
 // breakSomething breaks the newest connection of the client or of the agent.

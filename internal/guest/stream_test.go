@@ -14,6 +14,7 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
+	"github.com/banger-vm/banger/internal/guest"
 	"github.com/banger-vm/banger/internal/guestd/execs"
 )
 
@@ -56,6 +57,36 @@ func TestBrokenConnectionsLoseAndDoubleNothing(t *testing.T) {
 	if next < breaks {
 		t.Errorf("the connection broke %d times only", next)
 	}
+}
+
+// A snapshot of Firecracker drops the vsock without a sign to the host: reads
+// hang, writes fill a buffer. Silence is noticed, and the streams go on.
+func TestFrozenChannelsLoseAndDoubleNothing(t *testing.T) {
+	const size, freezes = 50 << 20, 10
+	host := guest.Config{Idle: 150 * time.Millisecond, Silence: 100 * time.Millisecond, Attempt: time.Second}
+	r := newRigWith(t, execs.Config{}, host)
+	data := make([]byte, size)
+	rand.New(rand.NewSource(2)).Read(data)
+	next := 0
+	in := &counting{r: bytes.NewReader(data), at: func(n int) {
+		if n > next*size/freezes {
+			next++
+			r.freezeAgent()
+		}
+	}}
+	sum := sha256.New()
+	x := r.start(api.ExecSpec{Argv: []string{"cat"}, User: "root"}, client.ExecConfig{Stdin: in, Stdout: sum})
+	began := time.Now()
+	if exit := wait(t, x); exit.Code != 0 {
+		t.Fatalf("the exit is %+v", exit)
+	}
+	if want := sha256.Sum256(data); !bytes.Equal(sum.Sum(nil), want[:]) {
+		t.Error("what came back is not what was sent")
+	}
+	if next < freezes {
+		t.Errorf("the channel froze %d times only", next)
+	}
+	t.Logf("%d freezes, %v", next, time.Since(began))
 }
 
 func TestHundredMegabytesInOneLine(t *testing.T) {

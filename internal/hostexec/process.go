@@ -65,6 +65,19 @@ func Open(id ID) (*Process, error) {
 	return watch(id, fd, false)
 }
 
+// Hold holds the process id by a pidfd that came from another process's Pass,
+// ended or not.
+func Hold(id ID, pidfd *os.File) (*Process, error) {
+	fd, err := unix.FcntlInt(pidfd.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("process %d cannot be watched: %w", id.PID, err)
+	}
+	return watch(id, fd, false)
+}
+
 // watch owns fd, which must be non-blocking: the runtime's poller then waits
 // for it without a thread.
 func watch(id ID, fd int, child bool) (*Process, error) {
@@ -104,6 +117,9 @@ func (p *Process) await(conn syscall.RawConn) {
 
 // ID is the process's lasting identity.
 func (p *Process) ID() ID { return p.id }
+
+// Pass is the pidfd, to be handed to another process while this one is held.
+func (p *Process) Pass() *os.File { return p.file }
 
 // Done is closed when the process has ended; never after Close.
 func (p *Process) Done() <-chan struct{} { return p.done }

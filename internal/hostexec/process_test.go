@@ -170,3 +170,35 @@ func TestSignalOfAChildIsKnown(t *testing.T) {
 		t.Errorf("Wait = %v, %v", exit, err)
 	}
 }
+
+// A process that is passed on is held, also when it has ended and is reaped.
+func TestHoldOfWhatHasEnded(t *testing.T) {
+	p := spawn(t, hostexec.Daemon{Name: "true"})
+	if _, err := p.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hostexec.Open(p.ID()); !errors.Is(err, os.ErrProcessDone) {
+		t.Fatalf("Open = %v", err)
+	}
+	q, err := hostexec.Hold(p.ID(), p.Pass())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if exit, err := q.Wait(t.Context()); err != nil || exit.Known {
+		t.Errorf("Wait = %v, %v", exit, err)
+	}
+	if err := errors.Join(q.Kill(), q.Close()); err != nil {
+		t.Error(err)
+	}
+	living := sleeper(t)
+	r, err := hostexec.Hold(living.ID(), living.Pass())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := r.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Wait on a living process = %v", err)
+	}
+}

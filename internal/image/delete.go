@@ -12,19 +12,31 @@ import (
 	"github.com/banger-vm/banger/internal/operation"
 )
 
-// DeleteRequest asks for an image to be removed.
-func (r *Registry) DeleteRequest(ctx context.Context, ref, key string) (operation.Request, error) {
+// Delete begins to remove an image. What a repeated request has begun is known
+// by its key, and may have taken the image away.
+func (r *Registry) Delete(ctx context.Context, ref, key string, ops Operations) (operation.Record, error) {
+	if known, err := ops.Known(ctx, KindDelete, key); err != nil {
+		return operation.Record{}, err
+	} else if known != nil {
+		return *known, nil
+	}
+	req, err := r.deleteRequest(ctx, ref, key)
+	if err != nil {
+		return operation.Record{}, err
+	}
+	return ops.Begin(ctx, req)
+}
+
+func (r *Registry) deleteRequest(ctx context.Context, ref, key string) (operation.Request, error) {
 	img, err := r.Find(ctx, ref)
 	if err != nil {
 		return operation.Request{}, err
 	}
-	if err := r.unused(ctx, params{ID: img.ID, Name: img.Name}); err != nil {
+	p := params{ID: img.ID, Name: img.Name}
+	if err := r.unused(ctx, p); err != nil {
 		return operation.Request{}, err
 	}
-	return operation.Request{
-		Kind: KindDelete, Target: target(img.Name), Name: img.Name, Key: key,
-		Params: params{ID: img.ID, Name: img.Name},
-	}, nil
+	return operation.Request{Kind: KindDelete, Target: target(img.Name), Name: img.Name, Key: key, Params: p}, nil
 }
 
 func (r *Registry) planDelete(op operation.Record) (operation.Plan, error) {
@@ -34,8 +46,8 @@ func (r *Registry) planDelete(op operation.Record) (operation.Plan, error) {
 	}
 	return operation.Plan{Steps: []operation.Step{
 		{
-			Name: "forget it",
-			Do:   func(ctx context.Context, _ operation.Report) error { return r.forget(ctx, p) },
+			Name: "forget it", Final: true, // nobody finds it from here on
+			Do: func(ctx context.Context, _ operation.Report) error { return r.forget(ctx, p) },
 		},
 		{
 			Name: "remove the files",

@@ -9,9 +9,10 @@ import (
 	"github.com/banger-vm/banger/internal/operation"
 )
 
-// Operations is what Ensure needs of the operation registry.
+// Operations is what a Registry needs of the operation registry.
 type Operations interface {
 	Begin(ctx context.Context, req operation.Request) (operation.Record, error)
+	Known(ctx context.Context, kind, key string) (*operation.Record, error)
 	Changed(ctx context.Context, id string, wait time.Duration) (operation.Record, error)
 }
 

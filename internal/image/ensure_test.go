@@ -26,6 +26,8 @@ func (o *fakeOps) Begin(_ context.Context, req operation.Request) (operation.Rec
 	return operation.Record{ID: "op1"}, nil
 }
 
+func (*fakeOps) Known(context.Context, string, string) (*operation.Record, error) { return nil, nil }
+
 func (o *fakeOps) Changed(_ context.Context, id string, _ time.Duration) (operation.Record, error) {
 	rec := operation.Record{ID: id, Kind: KindBootstrap, State: o.state, Progress: operation.Progress{Phase: "image: installing"}}
 	if o.state == "" {

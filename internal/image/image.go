@@ -31,15 +31,16 @@ type Image struct {
 	Recipe    string    `json:"recipe"` // digest of what it was made from
 }
 
-// Store keeps images. Names are unique; a ref is a name, an ID or a unique ID
-// prefix. Missing rows are fault.NotFound, a taken name is fault.Exists, an
+// Store keeps images. Names are unique; a ref is what a user types: a name, an
+// ID or a unique ID prefix, in that order. Missing rows are fault.NotFound, a taken name is fault.Exists, an
 // ambiguous prefix fault.Invalid.
 type Store interface {
 	// InsertImage stores an image; the same one again (by ID) is no error.
 	InsertImage(ctx context.Context, i Image) error
 	DeleteImage(ctx context.Context, id string) error // a missing one is no error
 	Image(ctx context.Context, ref string) (Image, error)
-	Images(ctx context.Context) ([]Image, error) // by name
+	ImageByID(ctx context.Context, id string) (Image, error) // by nothing else
+	Images(ctx context.Context) ([]Image, error)             // by name
 }
 
 // The names of an image's files in its directory.

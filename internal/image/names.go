@@ -10,8 +10,15 @@ import (
 
 var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$`)
 
-// CheckName refuses what can be no image's name.
+// idForm is how the IDs of images and of other things look.
+var idForm = regexp.MustCompile(`^([0-9a-f]{12}|[0-9a-f]{16})$`)
+
+// CheckName refuses what can be no image's name, or would be taken for an ID.
 func CheckName(name string) error {
+	if idForm.MatchString(name) {
+		return fault.New(fault.Invalid, "use a name that is not just 12 or 16 hexadecimal digits",
+			"%q cannot be an image's name: it looks like an ID", name)
+	}
 	if nameForm.MatchString(name) {
 		return nil
 	}

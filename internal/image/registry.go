@@ -55,6 +55,15 @@ func (r *Registry) Find(ctx context.Context, ref string) (Image, error) {
 	return r.placed(img), nil
 }
 
+// Get returns an image by its ID.
+func (r *Registry) Get(ctx context.Context, id string) (Image, error) {
+	img, err := r.store.ImageByID(ctx, id)
+	if err != nil {
+		return Image{}, err
+	}
+	return r.placed(img), nil
+}
+
 // List returns all images by name.
 func (r *Registry) List(ctx context.Context) ([]Image, error) {
 	images, err := r.store.Images(ctx)
@@ -93,7 +102,7 @@ func (r *Registry) Lease(ctx context.Context, imageID, holder string) (release f
 		}
 	}
 	// Only now: a deletion that came before us has removed the row by now.
-	if _, err := r.store.Image(ctx, imageID); err != nil {
+	if _, err := r.store.ImageByID(ctx, imageID); err != nil {
 		release()
 		return nil, err
 	}

@@ -55,6 +55,15 @@ func (m *memory) Image(_ context.Context, ref string) (Image, error) {
 	return Image{}, fault.New(fault.NotFound, "", "there is no image %s", ref)
 }
 
+func (m *memory) ImageByID(_ context.Context, id string) (Image, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if i, ok := m.rows[id]; ok {
+		return i, nil
+	}
+	return Image{}, fault.New(fault.NotFound, "", "there is no image %s", id)
+}
+
 func (m *memory) Images(context.Context) ([]Image, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -148,7 +157,7 @@ func (w *world) bootstrap(t *testing.T, name string) (Image, error) {
 
 func (w *world) remove(t *testing.T, ref string) error {
 	t.Helper()
-	req, err := w.DeleteRequest(t.Context(), ref, "")
+	req, err := w.deleteRequest(t.Context(), ref, "")
 	if err != nil {
 		return err
 	}
@@ -323,7 +332,7 @@ func TestLeaseAgainstDelete(t *testing.T) {
 
 func TestBadNamesAndIDs(t *testing.T) {
 	w := newWorld(t)
-	for _, name := range []string{"", "../x", "a b", "Debian", "-x", strings.Repeat("a", 64), "ä"} {
+	for _, name := range []string{"", "../x", "a b", "Debian", "-x", strings.Repeat("a", 64), "ä", newID(), "0123456789ab"} {
 		if _, err := w.BootstrapRequest(t.Context(), name, ""); fault.KindOf(err) != fault.Invalid {
 			t.Errorf("%q: got %v", name, err)
 		}
@@ -336,5 +345,25 @@ func TestBadNamesAndIDs(t *testing.T) {
 	}
 	if _, err := w.Find(t.Context(), ""); fault.KindOf(err) != fault.Invalid {
 		t.Errorf("no name: got %v", err)
+	}
+}
+
+// An image that has another one's ID as its name does not take its place.
+func TestNameLikeAnID(t *testing.T) {
+	w := newWorld(t)
+	id := newID()
+	for _, img := range []Image{{ID: newID(), Name: id}, {ID: id, Name: "debian"}} {
+		if err := w.store.InsertImage(t.Context(), img); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if img, err := w.Get(t.Context(), id); err != nil || img.Name != "debian" {
+		t.Errorf("got %+v, %v", img, err)
+	}
+	if err := w.store.DeleteImage(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Lease(t.Context(), id, "vm"); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("a lease on a deleted image: got %v", err)
 	}
 }

@@ -81,7 +81,7 @@ func New(cfg Config, source Source, run hostexec.Runner, log *slog.Logger) *Libr
 // Ensure returns the default kernel, making it first where there is none. A
 // call that was broken off leaves nothing.
 func (l *Library) Ensure(ctx context.Context, report Report) (Kernel, error) {
-	if k, err := l.defaultKernel(); err == nil {
+	if k, err := l.Default(); err == nil {
 		return k, nil
 	}
 	release, err := l.claim(ctx)
@@ -90,7 +90,7 @@ func (l *Library) Ensure(ctx context.Context, report Report) (Kernel, error) {
 	}
 	defer release()
 	// Another caller may have made it while we waited. A damaged one is made anew.
-	k, err := l.defaultKernel()
+	k, err := l.Default()
 	if err == nil {
 		return k, nil
 	}
@@ -132,7 +132,8 @@ func (l *Library) claim(ctx context.Context) (release func(), err error) {
 	return release, nil
 }
 
-func (l *Library) defaultKernel() (Kernel, error) {
+// Default returns the default kernel; fault.NotFound until it was made.
+func (l *Library) Default() (Kernel, error) {
 	id, err := os.Readlink(filepath.Join(l.cfg.Dir, defaultLink))
 	if errors.Is(err, fs.ErrNotExist) {
 		return Kernel{}, fault.New(fault.NotFound, "", "there is no default kernel")

@@ -56,6 +56,8 @@ func (e ending) exit(bootID string) machine.Exit {
 		return x
 	case e.vmm.Reason == vmm.ExitReset:
 		x.Reason, x.Detail = machine.ExitPanic, "it was reset before it was up"
+	case e.vmm.Reason == vmm.ExitFault:
+		x.Reason = machine.ExitPanic
 	default:
 		x.Reason = machine.ExitCrashed
 	}

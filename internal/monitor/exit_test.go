@@ -26,6 +26,7 @@ func TestHowABootEnds(t *testing.T) {
 		"rebooted":                 {ending{vmm: vmm.Exit{Reason: vmm.ExitReset}, hello: halted(wire.HaltReboot), ready: true}, true, ""},
 		"rebooted without a word":  {ending{vmm: vmm.Exit{Reason: vmm.ExitReset}, ready: true}, true, ""},
 		"reset before it was up":   {ending{vmm: vmm.Exit{Reason: vmm.ExitReset}}, false, machine.ExitPanic},
+		"triple fault":             {ending{vmm: vmm.Exit{Reason: vmm.ExitFault, Detail: "a triple fault"}, ready: true}, false, machine.ExitPanic},
 		"panicked":                 {ending{vmm: vmm.Exit{Reason: vmm.ExitReset}, ready: true, console: oops}, false, machine.ExitPanic},
 		"could not boot":           {ending{vmm: vmm.Exit{Reason: vmm.ExitPoweroff}, console: "BANGER-FATAL: no root"}, false, machine.ExitPanic},
 		"VMM shot":                 {ending{vmm: vmm.Exit{Reason: vmm.ExitCrashed, Detail: "signal 9"}, ready: true}, false, machine.ExitCrashed},

@@ -32,6 +32,8 @@ type Options struct {
 	Log     telemetry.Config
 	// Writable are directories that the drivers may write to besides the VM's.
 	Writable []string
+	// Executable are files and directories of VMMs that are not the system's.
+	Executable []string
 }
 
 // farewell is how long a monitor that nobody dismisses goes on answering after its VM has ended, so
@@ -90,7 +92,7 @@ func serve(ctx context.Context, o Options, l machine.Launch, log *slog.Logger) e
 	defer cancel()
 	m.life = ctx
 	m.confine = func(programs []string) error {
-		reduced, err := confine(l, o.Writable, programs)
+		reduced, err := confine(l, o.Writable, append(programs, o.Executable...))
 		if reduced != "" {
 			m.board.update(func(s *machine.Status) { s.Reduced = append(s.Reduced, reduced) })
 		}

@@ -23,6 +23,9 @@ const (
 	lingerGrace = 200 * time.Millisecond
 )
 
+// lastWords is how long the console of a VMM that has ended is waited for.
+const lastWords = time.Second
+
 // Monitor keeps one VM from the start of its VMM to the end of its last reboot.
 type Monitor struct {
 	launch  machine.Launch
@@ -82,7 +85,7 @@ func (m *Monitor) run(ctx context.Context, adopt bool) (machine.Exit, error) {
 		if !end.reboots() {
 			return end.exit(m.launch.BootID), nil
 		}
-		m.log.Info("the guest reboots")
+		m.log.Info("the guest reboots", "halt", end.hello.Halt, "detail", end.vmm.Detail)
 		adopt = false
 		s := m.board.update(func(s *machine.Status) {
 			s.Reboots++
@@ -191,8 +194,12 @@ func (m *Monitor) keep(ctx context.Context, mach vmm.Machine, mark int64, begin 
 	if killed { // while it was being started
 		go m.end(ctx, mach, machine.ExitKilled)
 	}
+	said := make(chan struct{}) // closed when the console has ended
+	go func() {
+		defer close(said)
+		m.keepConsole(ctx, mach)
+	}()
 	var parts sync.WaitGroup
-	parts.Go(func() { m.keepConsole(ctx, mach) })
 	parts.Go(func() { m.keepAgent(ctx, begin) })
 	parts.Go(func() { m.keepEvents(ctx, mach) })
 	parts.Go(func() { m.keepDeadline(ctx, mach, begin) })
@@ -205,11 +212,15 @@ func (m *Monitor) keep(ctx context.Context, mach vmm.Machine, mark int64, begin 
 	m.mu.Lock()
 	m.machine = nil
 	m.mu.Unlock()
-	time.AfterFunc(time.Second, cancel) // a console whose end never comes
 	ready, _ := m.board.get()
+	select {
+	case <-said: // with the guest's last words
+	case <-time.After(lastWords):
+	}
 	_ = mach.Close()
 	cancel()
 	parts.Wait()
+	<-said
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return ending{

@@ -31,6 +31,8 @@ type Request struct {
 // before every start. Release undoes it; nothing to release is no error.
 type Driver interface {
 	Name() string
+	// Backends are those that Apply attaches with; a VMM needs one of them.
+	Backends() []Backend
 	Apply(ctx context.Context, req Request) (Attachment, error)
 	Release(ctx context.Context, req Request) error
 	// Exposure says in sentences what a guest on this network can reach that

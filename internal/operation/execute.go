@@ -57,7 +57,9 @@ func (u *run) forward() error {
 			}
 			u.report(Progress{Phase: step.Name})
 		default:
-			u.stepStarted(i)
+			if !u.stepStarted(i) {
+				return errCanceled
+			}
 			if err := u.save(); err != nil {
 				u.setStep(i, StepPending, -1)
 				return err
@@ -235,14 +237,16 @@ func (u *run) stepState(i int) StepState {
 	return u.rec.Steps[i].State
 }
 
-func (u *run) stepStarted(i int) {
-	if i >= len(u.plan.Steps) {
-		return
-	}
+// stepStarted begins a step, unless a cancel came first: once a Final step has
+// begun, a cancel is refused, so one that was accepted must keep it from beginning.
+func (u *run) stepStarted(i int) (started bool) {
 	u.update(func(rec *Record) {
-		rec.Steps[i].State = StepStarted
-		rec.Progress = Progress{Phase: rec.Steps[i].Name}
+		if started = rec.State == Running; started && i < len(rec.Steps) {
+			rec.Steps[i].State = StepStarted
+			rec.Progress = Progress{Phase: rec.Steps[i].Name}
+		}
 	})
+	return started
 }
 
 // setStep sets a step's state; a negative time leaves its time.

@@ -81,7 +81,7 @@ func newID() string {
 // Begin stores an operation, claims its target and starts it; ctx bounds only
 // this call. A target in use is fault.Busy with the other operation's ID.
 func (r *Registry) Begin(ctx context.Context, req Request) (Record, error) {
-	if known, err := r.known(ctx, req); known != nil || err != nil {
+	if known, err := r.Known(ctx, req.Kind, req.Key); known != nil || err != nil {
 		return deref(known), err
 	}
 	if r.life.Err() != nil {
@@ -95,7 +95,7 @@ func (r *Registry) Begin(ctx context.Context, req Request) (Record, error) {
 	release, err := r.claim(ctx, u, req.Preempt)
 	if err != nil {
 		// It may be the very operation asked for that holds the target by now.
-		if known, _ := r.known(ctx, req); known != nil {
+		if known, _ := r.Known(ctx, req.Kind, req.Key); known != nil {
 			return *known, nil
 		}
 		return Record{}, err
@@ -115,12 +115,14 @@ func (r *Registry) Begin(ctx context.Context, req Request) (Record, error) {
 	return u.snapshot(), nil
 }
 
-// known returns the operation with the request's kind and key.
-func (r *Registry) known(ctx context.Context, req Request) (*Record, error) {
-	if req.Key == "" {
+// Known returns the operation of a kind that was begun with an idempotency key,
+// nil if there is none. Who looks for the target of a request asks this first:
+// the operation may be what took the target away.
+func (r *Registry) Known(ctx context.Context, kind, key string) (*Record, error) {
+	if key == "" {
 		return nil, nil
 	}
-	rec, err := r.journal.OperationByKey(ctx, req.Kind, req.Key)
+	rec, err := r.journal.OperationByKey(ctx, kind, key)
 	if rec != nil {
 		*rec = r.overlay(*rec)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -370,6 +371,51 @@ func TestFinal(t *testing.T) {
 			t.Errorf("a cancel in a step of no return: %v", err)
 		}
 		if end := r.end(t, id); end.State != Succeeded || tr.String() != "+a +b +c" {
+			t.Fatalf("%s: %s", end.State, &tr)
+		}
+	})
+}
+
+// holder is a log that keeps whoever says something waiting.
+type holder struct {
+	slog.Handler
+	at   string
+	held chan struct{}
+}
+
+func (h holder) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == h.at {
+		<-h.held
+	}
+	return nil
+}
+func (holder) Enabled(context.Context, slog.Level) bool { return true }
+func (h holder) WithAttrs([]slog.Attr) slog.Handler     { return h }
+
+// A cancel that is accepted just before a Final step keeps it from beginning,
+// although the steps' context is not done yet.
+func TestCancelJustBeforeFinal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tr trace
+		goOn := make(chan struct{})
+		first := tr.step("a", func(context.Context, Report) error { <-goOn; return nil })
+		final := tr.step("b", nil)
+		final.Final = true
+		r := newRig(t, newJournal(), map[string]Plan{"k": {Steps: []Step{first, final}}})
+		log := holder{slog.DiscardHandler, "cancelling", make(chan struct{})}
+		r.log = slog.New(log)
+		id := r.begin(t, Request{Kind: "k", Target: "x"}).ID
+		synctest.Wait()
+		go func() {
+			if _, err := r.Cancel(t.Context(), id); err != nil {
+				t.Error(err)
+			}
+		}()
+		synctest.Wait() // it is accepted, and has interrupted nothing yet
+		close(goOn)
+		synctest.Wait()
+		close(log.held)
+		if end := r.end(t, id); end.State != Canceled || tr.String() != "+a -a" {
 			t.Fatalf("%s: %s", end.State, &tr)
 		}
 	})

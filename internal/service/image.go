@@ -5,7 +5,6 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/image"
-	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/rpc/rpcserver"
 )
 
@@ -36,18 +35,9 @@ func (p Parts) imageMethods() map[string]rpcserver.Handler {
 			return p.begin(ctx, req, err)
 		}),
 		api.MethodImageDelete: rpcserver.Bind(func(ctx context.Context, r api.ImageDeleteRequest) (any, error) {
-			req, err := p.Images.DeleteRequest(ctx, r.Image, r.Key)
-			return p.begin(ctx, req, err)
+			return begun(p.Images.Delete(ctx, r.Image, r.Key, p.Operations))
 		}),
 	}
-}
-
-// begin begins an operation that a use case described.
-func (p Parts) begin(ctx context.Context, req operation.Request, err error) (any, error) {
-	if err != nil {
-		return nil, err
-	}
-	return begun(p.Operations.Begin(ctx, req))
 }
 
 func (p Parts) imageFrom(ctx context.Context, i image.Image) (api.Image, error) {

@@ -16,6 +16,8 @@ func (p Parts) operationMethods() map[string]rpcserver.Handler {
 		api.MethodOpShow:               show,
 		api.MethodVMCreateStatus:       show,
 		api.MethodImageBootstrapStatus: show,
+		api.MethodVMMInstallStatus:     show,
+		api.MethodVMMInstallCancel:     cancel,
 		api.MethodOpCancel:             cancel,
 		api.MethodVMCreateCancel:       cancel,
 		api.MethodImageBootstrapCancel: cancel,
@@ -33,6 +35,14 @@ func (p Parts) operationMethods() map[string]rpcserver.Handler {
 		}),
 		api.MethodEventWatch: rpcserver.Bind(func(ctx context.Context, r api.EventWatchRequest) (any, error) { return p.watchEvents(ctx, r) }),
 	}
+}
+
+// begin begins what could be made a request.
+func (p Parts) begin(ctx context.Context, req operation.Request, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	return begun(p.Operations.Begin(ctx, req))
 }
 
 func operationFrom(r operation.Record) api.Operation {

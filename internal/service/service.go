@@ -13,6 +13,7 @@ import (
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/rpc/rpcserver"
 	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vmm/install"
 )
 
 // maxWait bounds every long poll.
@@ -31,6 +32,8 @@ type Parts struct {
 	Images        *image.Registry
 	Operations    *operation.Registry
 	Events        *event.Log
+	VMMs          VMMs
+	Installs      *install.Registry
 	MonitorSocket func(dir string) string
 }
 
@@ -43,7 +46,7 @@ func Methods(p Parts) map[string]rpcserver.Handler {
 			return api.Empty{}, nil
 		}),
 	}
-	for _, part := range []map[string]rpcserver.Handler{p.vmMethods(), p.imageMethods(), p.operationMethods()} {
+	for _, part := range []map[string]rpcserver.Handler{p.vmMethods(), p.imageMethods(), p.vmmMethods(), p.operationMethods()} {
 		for name, h := range part {
 			all[name] = h
 		}

@@ -18,8 +18,8 @@ func (p Parts) vmMethods() map[string]rpcserver.Handler {
 		api.MethodVMCreateBegin: rpcserver.Bind(func(ctx context.Context, r api.VMCreateRequest) (any, error) {
 			return begun(m.Create(ctx, specFrom(r.Spec), r.Start, r.Key))
 		}),
-		api.MethodVMStart: rpcserver.Bind(func(ctx context.Context, r api.VMActionRequest) (any, error) {
-			return begun(m.Boot(ctx, r.VM, r.Key))
+		api.MethodVMStart: rpcserver.Bind(func(ctx context.Context, r api.VMStartRequest) (any, error) {
+			return begun(m.Boot(ctx, r.VM, r.VMM, r.Key))
 		}),
 		api.MethodVMStop: rpcserver.Bind(func(ctx context.Context, r api.VMStopRequest) (any, error) {
 			return begun(m.Stop(ctx, r.VM, time.Duration(r.TimeoutMS)*time.Millisecond, r.Key))
@@ -73,7 +73,8 @@ func vmFrom(v vm.View) api.VM {
 	s := v.Spec
 	out := api.VM{
 		ID: v.ID, Name: s.Name, State: api.State(v.State), Reason: v.Reason, ImageID: v.ImageID, KernelID: v.KernelID,
-		User: v.User, CreatedAt: v.CreatedAt, Dir: v.Dir, Operation: v.Operation, Reduced: v.Reduced,
+		User: v.User, CreatedAt: v.CreatedAt, Dir: v.Dir, Operation: v.Operation,
+		VMMWhy: v.Choice.Why, Isolation: v.Isolation, Reduced: v.Reduced,
 		Spec: api.VMSpec{
 			Name: s.Name, Image: s.Image, CPUs: s.CPUs, MemoryBytes: s.MemoryBytes, DiskBytes: s.DiskBytes,
 			DiskDriver: s.DiskDriver, Network: s.Network, VMM: s.VMM, Accel: string(s.Accel),
@@ -89,8 +90,11 @@ func vmFrom(v vm.View) api.VM {
 // bootFrom shows what is known live, or was last.
 func bootFrom(v vm.View) *api.Boot {
 	b := &api.Boot{
-		ID: v.Boot.ID, VMM: v.Spec.VMM, Accel: string(v.Spec.Accel), StartedAt: v.Boot.StartedAt,
+		ID: v.Boot.ID, VMM: v.Boot.VMM, Accel: string(v.Spec.Accel), StartedAt: v.Boot.StartedAt,
 		Timings: api.Timings{DiskMS: v.DiskMS},
+	}
+	if b.VMM == "" { // of a boot from before this was kept
+		b.VMM = v.Spec.VMM
 	}
 	status := v.Live
 	if status == nil {

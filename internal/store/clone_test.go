@@ -48,9 +48,7 @@ func TestListCopies(t *testing.T) {
 		all[1].Spec.Labels["n"] = "changed by the caller"
 		all[1].Boot.Status.Version = 99
 	}
-	changed := record(1)
-	changed.Boot.Status.Version = 8
-	if err := s.UpdateVM(ctx, changed); err != nil {
+	if err := s.ChangeVM(ctx, record(1).ID, func(r *vm.Record) bool { r.Boot.Status.Version = 8; return true }); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.DeleteVM(ctx, record(0).ID); err != nil {

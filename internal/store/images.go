@@ -9,7 +9,7 @@ import (
 
 // InsertImage stores an image; the same one again is no error.
 func (s *Store) InsertImage(ctx context.Context, i image.Image) error {
-	err := s.images.update(ctx, s, i.ID, i.Name, i)
+	err := s.images.update(ctx, s.write, i.ID, i.Name, i)
 	if fault.KindOf(err) == fault.NotFound {
 		return s.images.insert(ctx, s, i.ID, i.Name, i)
 	}
@@ -22,6 +22,11 @@ func (s *Store) DeleteImage(ctx context.Context, id string) error { return s.ima
 // Image finds an image by its name, its ID or a unique prefix of that.
 func (s *Store) Image(ctx context.Context, ref string) (image.Image, error) {
 	return s.images.get(ctx, s, ref)
+}
+
+// ImageByID finds an image by its ID.
+func (s *Store) ImageByID(ctx context.Context, id string) (image.Image, error) {
+	return s.images.byID(ctx, s, id)
 }
 
 // Images returns all images by name.

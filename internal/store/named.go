@@ -40,12 +40,36 @@ func (n *named[T]) insert(ctx context.Context, s *Store, id, name string, record
 	return plain(err)
 }
 
-func (n *named[T]) update(ctx context.Context, s *Store, id, name string, record T) error {
+// change changes a row in a transaction: nobody else changes it in between.
+// Where change returns false, nothing is stored.
+func (n *named[T]) change(ctx context.Context, s *Store, id string, change func(*T) (name string, ok bool)) error {
+	return s.tx(ctx, func(tx *sql.Tx) error {
+		found, err := scan[T](tx.QueryContext(ctx, "SELECT record FROM "+n.table+" WHERE id = ?", id))
+		if err == nil && len(found) == 0 {
+			err = n.missing(id)
+		}
+		if err != nil {
+			return err
+		}
+		name, ok := change(&found[0])
+		if !ok {
+			return nil
+		}
+		return n.update(ctx, tx, id, name, found[0])
+	})
+}
+
+// execer is the writer, or a transaction of it.
+type execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+func (n *named[T]) update(ctx context.Context, on execer, id, name string, record T) error {
 	text, err := json.Marshal(record)
 	if err != nil {
 		return fmt.Errorf("the %s %s cannot be encoded: %w", n.what, name, err)
 	}
-	res, err := s.write.ExecContext(ctx, "UPDATE "+n.table+" SET name = ?, record = ? WHERE id = ?", name, string(text), id)
+	res, err := on.ExecContext(ctx, "UPDATE "+n.table+" SET name = ?, record = ? WHERE id = ?", name, string(text), id)
 	if taken(err) {
 		return n.taken(name)
 	}
@@ -61,6 +85,16 @@ func (n *named[T]) update(ctx context.Context, s *Store, id, name string, record
 func (n *named[T]) delete(ctx context.Context, s *Store, id string) error {
 	_, err := s.write.ExecContext(ctx, "DELETE FROM "+n.table+" WHERE id = ?", id)
 	return plain(err)
+}
+
+// byID finds a row by its whole ID and by nothing else: what the program itself
+// has noted down must not lead to another thing of that name.
+func (n *named[T]) byID(ctx context.Context, s *Store, id string) (record T, err error) {
+	found, err := scan[T](s.read.QueryContext(ctx, "SELECT record FROM "+n.table+" WHERE id = ?", id))
+	if err == nil && len(found) == 0 {
+		err = n.missing(id)
+	}
+	return first(found), err
 }
 
 // get finds a row by its name, its ID or a unique prefix of that; a name wins.

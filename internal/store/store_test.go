@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -85,15 +86,17 @@ func TestVMs(t *testing.T) {
 	c := record(1)
 	c.ID = "cc"
 	wantKind(t, s.InsertVM(ctx, c), fault.Exists, `"vm-0001"`)
-	wantKind(t, s.UpdateVM(ctx, c), fault.NotFound)
-	b.Spec.Name = a.Spec.Name
-	wantKind(t, s.UpdateVM(ctx, b), fault.Exists)
-	a.Made = false
-	if err := s.UpdateVM(ctx, a); err != nil {
+	unmake := func(r *vm.Record) bool { r.Made = false; return true }
+	wantKind(t, s.ChangeVM(ctx, c.ID, unmake), fault.NotFound)
+	wantKind(t, s.ChangeVM(ctx, b.ID, func(r *vm.Record) bool { r.Spec.Name = a.Spec.Name; return true }), fault.Exists)
+	if err := s.ChangeVM(ctx, a.ID, unmake); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ChangeVM(ctx, b.ID, func(r *vm.Record) bool { r.Made = false; return false }); err != nil {
 		t.Fatal(err)
 	}
 	all, err := s.VMs(ctx)
-	if err != nil || len(all) != 2 || all[0].Made || all[1].ID != "aa22" {
+	if err != nil || len(all) != 2 || all[0].Made || !all[1].Made || all[1].ID != "aa22" {
 		t.Fatal(all, err)
 	}
 	for range 2 {
@@ -485,5 +488,59 @@ func BenchmarkOpen(b *testing.B) {
 			b.Fatal(err)
 		}
 		s.Close()
+	}
+}
+
+// What is looked up by its ID is never another thing of that name.
+func TestByIDAgainstNames(t *testing.T) {
+	s, ctx := newStore(t), t.Context()
+	a, b := record(1), record(2)
+	b.Spec.Name = a.ID
+	for _, r := range []vm.Record{a, b} {
+		if err := s.InsertVM(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := s.VMByID(ctx, a.ID); err != nil || got.ID != a.ID {
+		t.Errorf("by ID: %s, %v", got.ID, err)
+	}
+	if got, err := s.VM(ctx, a.ID); err != nil || got.ID != b.ID {
+		t.Errorf("as a user names it: %s, %v", got.ID, err)
+	}
+	for _, ref := range []string{a.Spec.Name, a.ID[:15], ""} {
+		_, err := s.VMByID(ctx, ref)
+		wantKind(t, err, fault.NotFound)
+	}
+	for _, i := range []image.Image{{ID: "aa", Name: "debian"}, {ID: "bb", Name: "aa"}} {
+		if err := s.InsertImage(ctx, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := s.ImageByID(ctx, "aa"); err != nil || got.Name != "debian" {
+		t.Errorf("by ID: %+v, %v", got, err)
+	}
+	_, err := s.ImageByID(ctx, "debian")
+	wantKind(t, err, fault.NotFound)
+}
+
+// No change is lost to another one at the same time.
+func TestChangesAtOnce(t *testing.T) {
+	s := newStore(t)
+	r := record(1)
+	r.Spec.CPUs = 0
+	if err := s.InsertVM(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			if err := s.ChangeVM(t.Context(), r.ID, func(r *vm.Record) bool { r.Spec.CPUs++; return true }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if got, err := s.VMByID(t.Context(), r.ID); err != nil || got.Spec.CPUs != 50 {
+		t.Errorf("%d of 50 changes are there (%v)", got.Spec.CPUs, err)
 	}
 }

@@ -13,9 +13,13 @@ func (s *Store) InsertVM(ctx context.Context, r vm.Record) error {
 	return s.vms.insert(ctx, s, r.ID, r.Spec.Name, r)
 }
 
-// UpdateVM stores a VM that is there.
-func (s *Store) UpdateVM(ctx context.Context, r vm.Record) error {
-	return s.vms.update(ctx, s, r.ID, r.Spec.Name, r)
+// ChangeVM changes a VM in a transaction; nothing is stored where change
+// returns false.
+func (s *Store) ChangeVM(ctx context.Context, id string, change func(*vm.Record) bool) error {
+	return s.vms.change(ctx, s, id, func(r *vm.Record) (string, bool) {
+		ok := change(r)
+		return r.Spec.Name, ok
+	})
 }
 
 // DeleteVM forgets a VM.
@@ -23,6 +27,11 @@ func (s *Store) DeleteVM(ctx context.Context, id string) error { return s.vms.de
 
 // VM finds a VM by its name, its ID or a unique prefix of that.
 func (s *Store) VM(ctx context.Context, ref string) (vm.Record, error) { return s.vms.get(ctx, s, ref) }
+
+// VMByID finds a VM by its ID.
+func (s *Store) VMByID(ctx context.Context, id string) (vm.Record, error) {
+	return s.vms.byID(ctx, s, id)
+}
 
 // VMs returns all VMs by name.
 func (s *Store) VMs(ctx context.Context) ([]vm.Record, error) { return s.vms.all(ctx, s) }
@@ -43,6 +52,7 @@ func cloneVM(r vm.Record) vm.Record {
 		status := *boot.Status
 		boot.Status = &status
 		status.Guest.Notes = slices.Clone(status.Guest.Notes)
+		status.VMM.Reduced = slices.Clone(status.VMM.Reduced)
 		status.Units, status.Reduced = slices.Clone(status.Units), slices.Clone(status.Reduced)
 		if status.Exit != nil {
 			exit := *status.Exit

@@ -27,7 +27,7 @@ type createParams struct {
 
 // Create begins the creation of a VM, and its first start if asked.
 func (m *Manager) Create(ctx context.Context, spec Spec, start bool, key string) (operation.Record, error) {
-	spec = spec.withDefaults()
+	spec = m.cfg.withDefaults(spec)
 	if spec.Name == "" {
 		spec.Name = madeUpName()
 	}
@@ -40,11 +40,9 @@ func (m *Manager) Create(ctx context.Context, spec Spec, start bool, key string)
 	if _, err := m.networkDriver(spec.Network); err != nil {
 		return operation.Record{}, err
 	}
-	driver, err := m.VMMs.Choose(ctx, spec.VMM)
-	if err != nil {
+	if err := m.VMMs.Check(ctx, want(spec, spec.VMM)); err != nil {
 		return operation.Record{}, err
 	}
-	spec.VMM = driver
 	p := createParams{ID: newID(6), MachineID: newID(16), Spec: spec, Start: start, BootID: newID(8)}
 	return m.ops.Begin(ctx, operation.Request{
 		Kind: KindCreate, Target: target(p.ID), Name: spec.Name, Key: key, Params: p,
@@ -100,6 +98,14 @@ func (m *Manager) planCreate(op operation.Record) (operation.Plan, error) {
 				Do:   func(ctx context.Context, r operation.Report) error { return m.bindKernel(ctx, p, r) },
 			},
 			{
+				// With the kernel, because KVM may work for one and not for another.
+				Name: "choose the VMM",
+				Done: m.recorded(p.ID, func(r Record) bool { return r.Choice.VMM != "" }),
+				Do: func(ctx context.Context, r operation.Report) error {
+					return m.chooseVMM(ctx, p.ID, p.Spec.VMM, r)
+				},
+			},
+			{
 				Name: "make the disks",
 				Do:   func(ctx context.Context, r operation.Report) error { return m.makeDisks(ctx, p, r) },
 				Undo: func(context.Context) error { return m.removeDir(p.ID) },
@@ -113,6 +119,7 @@ func (m *Manager) planCreate(op operation.Record) (operation.Plan, error) {
 			},
 		},
 		Result: func() any { return map[string]string{"id": p.ID} },
+		Fail:   func(context.Context, error) { m.removeUnneeded(p.ID) },
 	}
 	if p.Start {
 		plan.Steps = append(plan.Steps, m.startSteps(startParams{ID: p.ID, BootID: p.BootID})...)
@@ -123,7 +130,7 @@ func (m *Manager) planCreate(op operation.Record) (operation.Plan, error) {
 // recorded makes a check of what the store knows of a VM.
 func (m *Manager) recorded(id string, known func(Record) bool) func(context.Context) (bool, error) {
 	return func(ctx context.Context) (bool, error) {
-		r, err := m.Store.VM(ctx, id)
+		r, err := m.Store.VMByID(ctx, id)
 		if err != nil {
 			return false, ignoreMissing(err)
 		}
@@ -133,7 +140,7 @@ func (m *Manager) recorded(id string, known func(Record) bool) func(context.Cont
 
 // reserve stores the VM's record; a record of this very VM is its own.
 func (m *Manager) reserve(ctx context.Context, p createParams) error {
-	if _, err := m.Store.VM(ctx, p.ID); err == nil {
+	if _, err := m.Store.VMByID(ctx, p.ID); err == nil {
 		return nil
 	} else if fault.KindOf(err) != fault.NotFound {
 		return err
@@ -162,7 +169,7 @@ func (m *Manager) bindKernel(ctx context.Context, p createParams, report operati
 func (m *Manager) makeDisks(ctx context.Context, p createParams, report operation.Report) error {
 	phase(report, "making the disks")
 	begin := m.cfg.Now()
-	r, err := m.Store.VM(ctx, p.ID)
+	r, err := m.Store.VMByID(ctx, p.ID)
 	if err != nil {
 		return err
 	}
@@ -195,15 +202,12 @@ func (m *Manager) setMade(ctx context.Context, id string) error {
 	return m.update(ctx, id, func(r *Record) { r.Made = true })
 }
 
-// update changes a stored record; the caller holds the VM's claim, or changes
-// only what nobody else does.
+// update changes a stored record; change does no I/O.
 func (m *Manager) update(ctx context.Context, id string, change func(*Record)) error {
-	r, err := m.Store.VM(ctx, id)
-	if err != nil {
-		return err
-	}
-	change(&r)
-	return m.Store.UpdateVM(ctx, r)
+	return m.Store.ChangeVM(ctx, id, func(r *Record) bool {
+		change(r)
+		return true
+	})
 }
 
 // ignoreMissing makes a missing VM no error.

@@ -22,49 +22,62 @@ type endParams struct {
 // Stop begins a graceful stop; after the timeout (0: the default) the VM is
 // killed. A VM that does not run makes it succeed at once.
 func (m *Manager) Stop(ctx context.Context, ref string, timeout time.Duration, key string) (operation.Record, error) {
-	r, err := m.Store.VM(ctx, ref)
-	if err != nil {
-		return operation.Record{}, err
-	}
 	if timeout <= 0 {
 		timeout = m.cfg.StopTimeout
 	}
-	return m.ops.Begin(ctx, operation.Request{
-		Kind: KindStop, Target: target(r.ID), Name: r.Spec.Name, Key: key,
-		Params: endParams{ID: r.ID, Timeout: timeout},
+	return m.begin(ctx, ref, KindStop, key, func(r Record) (operation.Request, error) {
+		return request(KindStop, r, endParams{ID: r.ID, Timeout: timeout}), nil
 	})
 }
 
 // Kill ends the VM at once, whatever operation holds it.
 func (m *Manager) Kill(ctx context.Context, ref, key string) (operation.Record, error) {
-	r, err := m.Store.VM(ctx, ref)
-	if err != nil {
-		return operation.Record{}, err
-	}
-	return m.ops.Begin(ctx, operation.Request{
-		Kind: KindKill, Target: target(r.ID), Name: r.Spec.Name, Key: key, Preempt: true,
-		Params: endParams{ID: r.ID},
+	return m.begin(ctx, ref, KindKill, key, func(r Record) (operation.Request, error) {
+		req := request(KindKill, r, endParams{ID: r.ID})
+		req.Preempt = true
+		return req, nil
 	})
 }
 
 // Delete begins the removal of a VM and all that belongs to it.
 func (m *Manager) Delete(ctx context.Context, ref string, force bool, key string) (operation.Record, error) {
+	return m.begin(ctx, ref, KindDelete, key, func(r Record) (operation.Request, error) {
+		if m.liveStatus(r.ID) != nil && !force {
+			return operation.Request{}, fault.New(fault.Precondition,
+				"Stop it first, or use: banger rm -f "+r.Spec.Name, "the VM %s is running", r.Spec.Name)
+		}
+		return deleteRequest(r, force), nil
+	})
+}
+
+func deleteRequest(r Record, force bool) operation.Request {
+	req := request(KindDelete, r, endParams{ID: r.ID, Force: force})
+	req.Preempt = force
+	return req
+}
+
+func request(kind string, r Record, params any) operation.Request {
+	return operation.Request{Kind: kind, Target: target(r.ID), Name: r.Spec.Name, Params: params}
+}
+
+// begin begins an operation on the VM that a user names. What a repeated
+// request has begun is known by its key, and may have taken the VM away.
+func (m *Manager) begin(ctx context.Context, ref, kind, key string, what func(Record) (operation.Request, error)) (operation.Record, error) {
+	if known, err := m.ops.Known(ctx, kind, key); err != nil {
+		return operation.Record{}, err
+	} else if known != nil {
+		return *known, nil
+	}
 	r, err := m.Store.VM(ctx, ref)
 	if err != nil {
 		return operation.Record{}, err
 	}
-	if m.liveStatus(r.ID) != nil && !force {
-		return operation.Record{}, fault.New(fault.Precondition,
-			"Stop it first, or use: banger rm -f "+r.Spec.Name, "the VM %s is running", r.Spec.Name)
+	req, err := what(r)
+	if err != nil {
+		return operation.Record{}, err
 	}
-	return m.ops.Begin(ctx, deleteRequest(r, force, key))
-}
-
-func deleteRequest(r Record, force bool, key string) operation.Request {
-	return operation.Request{
-		Kind: KindDelete, Target: target(r.ID), Name: r.Spec.Name, Key: key, Preempt: force,
-		Params: endParams{ID: r.ID, Force: force},
-	}
+	req.Key = key
+	return m.ops.Begin(ctx, req)
 }
 
 func readEndParams(op operation.Record) (endParams, error) {
@@ -105,14 +118,23 @@ func (m *Manager) planDelete(op operation.Record) (operation.Plan, error) {
 	}}, err
 }
 
-// stop asks the guest, waits, and kills what does not end by itself.
+// stop asks the guest, and again where the asking fails: only one that has had
+// all of its time is killed, for a kill loses what it had not written yet.
 func (m *Manager) stop(ctx context.Context, p endParams, report operation.Report) error {
 	phase(report, "shutting the guest down")
 	bounded, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()
-	_, err := m.Runtime.Stop(bounded, m.dir(p.ID))
+	err := retry(bounded, func() error {
+		_, err := m.Runtime.Stop(bounded, m.dir(p.ID))
+		if errors.Is(err, machine.ErrNotRunning) {
+			return nil
+		}
+		return err
+	}, func(err error) {
+		m.Log.Warn("asking a guest to stop failed, trying again", "vm", p.ID, "err", err)
+	})
 	switch {
-	case err == nil || errors.Is(err, machine.ErrNotRunning):
+	case err == nil:
 		return m.settle(ctx, p.ID)
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -143,10 +165,10 @@ func (m *Manager) endForDelete(ctx context.Context, p endParams, report operatio
 
 // settle waits until the end of the machine is seen and stored.
 func (m *Manager) settle(ctx context.Context, id string) error {
-	if err := m.waitGone(ctx, id); err != nil {
+	if err := m.live.AwaitEnd(ctx, id); err != nil {
 		return err
 	}
-	r, err := m.Store.VM(ctx, id)
+	r, err := m.Store.VMByID(ctx, id)
 	if err != nil || r.Boot == nil {
 		return ignoreMissing(err)
 	}

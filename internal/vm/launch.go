@@ -2,20 +2,13 @@ package vm
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
-
-	"golang.org/x/crypto/ssh"
 
 	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/vm/hostkey"
 	"github.com/banger-vm/banger/internal/vmm"
 )
 
@@ -23,12 +16,11 @@ import (
 const (
 	workDisk   = "work.img"
 	emptyDrive = "empty.img"
-	hostKey    = "ssh_host_ed25519_key"
 )
 
 // launchSpec puts together what a monitor needs to run the VM.
 func (m *Manager) launchSpec(ctx context.Context, p startParams) (machine.Launch, error) {
-	r, err := m.Store.VM(ctx, p.ID)
+	r, err := m.Store.VMByID(ctx, p.ID)
 	if err != nil {
 		return machine.Launch{}, err
 	}
@@ -44,7 +36,7 @@ func (m *Manager) launchSpec(ctx context.Context, p startParams) (machine.Launch
 	if err != nil {
 		return machine.Launch{}, err
 	}
-	key, err := m.hostKey(r.ID)
+	key, err := hostkey.Ensure(m.dir(r.ID))
 	if err != nil {
 		return machine.Launch{}, err
 	}
@@ -58,7 +50,7 @@ func (m *Manager) launchSpec(ctx context.Context, p startParams) (machine.Launch
 		},
 		Identity: wire.Identity{
 			Hostname: r.Spec.Name, MachineID: r.MachineID, User: r.User,
-			HostKeys: map[string][]byte{hostKey: key},
+			HostKeys: map[string][]byte{hostkey.Name: key},
 		},
 		BootTimeoutMS: m.cfg.BootTimeout.Milliseconds(),
 	}, nil
@@ -97,28 +89,4 @@ func (m *Manager) drives(ctx context.Context, r Record, k Kernel) (disk.Root, []
 		drives = append(drives, d)
 	}
 	return root, drives, nil
-}
-
-// hostKey returns the VM's SSH host key, made at its first start and kept in
-// its directory (0600).
-func (m *Manager) hostKey(id string) ([]byte, error) {
-	path := filepath.Join(m.dir(id), hostKey)
-	key, err := os.ReadFile(path)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return key, err
-	}
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("making the guest's SSH host key: %w", err)
-	}
-	block, err := ssh.MarshalPrivateKey(private, "")
-	if err != nil {
-		return nil, fmt.Errorf("encoding the guest's SSH host key: %w", err)
-	}
-	key = pem.EncodeToMemory(block)
-	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, key, 0o600); err != nil {
-		return nil, fmt.Errorf("storing the guest's SSH host key: %w", err)
-	}
-	return key, os.Rename(tmp, path)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -18,12 +19,15 @@ import (
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/vm/live"
 )
 
 // Operations is what a Manager needs of the operation registry.
 type Operations interface {
 	Begin(ctx context.Context, req operation.Request) (operation.Record, error)
 	Wait(ctx context.Context, id string) (operation.Record, error)
+	Known(ctx context.Context, kind, key string) (*operation.Record, error)
+	Recover(ctx context.Context) error
 }
 
 // Image is the part of an image that a VM needs.
@@ -64,14 +68,6 @@ type WorkDisks interface {
 	Make(ctx context.Context, path string, sizeBytes int64, img Image) error
 }
 
-// VMMs chooses and checks VMMs.
-type VMMs interface {
-	// Choose resolves "auto" or checks that the named driver works here.
-	Choose(ctx context.Context, name string) (driver string, err error)
-	// Reduced says in sentences what is weaker with this driver on this host.
-	Reduced(driver string, s machine.Status) []string
-}
-
 // Units is the service manager that holds the VMs' units.
 type Units interface {
 	// Reduced says in sentences what ends VMs that are in its units.
@@ -84,6 +80,8 @@ type Config struct {
 	BootTimeout time.Duration
 	StopTimeout time.Duration
 	Now         func() time.Time
+	// Network and DiskDriver are those of a VM that asks for none: user and guestcow.
+	Network, DiskDriver string
 }
 
 // Parts are what a Manager is made of.
@@ -111,16 +109,11 @@ type Manager struct {
 	watchers sync.WaitGroup
 	ctx      context.Context // ends the watchers
 	cancel   context.CancelFunc
+	// recovered is closed once nothing that was interrupted can be mistaken
+	// for a VM that nobody works on.
+	recovered chan struct{}
 
-	mu   sync.Mutex // guards live
-	live map[string]*liveVM
-}
-
-// liveVM is a VM that runs, as its monitor last told.
-type liveVM struct {
-	status  machine.Status // only its watcher changes it
-	changed chan struct{}  // closed and replaced with every change
-	gone    chan struct{}  // closed when the watcher has stored the exit
+	live *live.Set
 }
 
 // New makes a Manager. Its planners (Planners) go into the registry that is
@@ -136,15 +129,18 @@ func New(parts Parts, cfg Config) *Manager {
 		cfg.StopTimeout = time.Minute
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Manager{Parts: parts, cfg: cfg, ctx: ctx, cancel: cancel, live: make(map[string]*liveVM)}
+	m := &Manager{Parts: parts, cfg: cfg, ctx: ctx, cancel: cancel, recovered: make(chan struct{})}
+	m.live = live.NewSet(ctx, parts.Runtime, keeper{m}, parts.Log, m.dir)
+	return m
 }
 
 // joinWait bounds how long a VM whose monitor does not answer keeps the others
 // waiting; it is joined when it does.
 const joinWait = 3 * time.Second
 
-// Start looks at every VM of the store, joins those that run, and puts those
-// that ended meanwhile right. Call it before operations are recovered.
+// Start is all that a daemon does before it serves: it joins the VMs that run,
+// puts those right that ended meanwhile, has what was interrupted taken up, and
+// then begins to delete those that ended and were made to be thrown away.
 func (m *Manager) Start(ctx context.Context, ops Operations) error {
 	m.ops = ops
 	records, err := m.Store.VMs(ctx)
@@ -153,11 +149,13 @@ func (m *Manager) Start(ctx context.Context, ops Operations) error {
 	}
 	var joining sync.WaitGroup
 	for _, r := range records {
-		if !r.Made || r.Boot == nil || r.Boot.Exit != nil {
-			continue
+		switch {
+		case r.mayRun():
+			joining.Add(1)
+			m.watchers.Go(func() { m.join(r, sync.OnceFunc(joining.Done)) })
+		case r.Boot != nil && r.Spec.AutoRemove:
+			m.watchers.Go(func() { m.afterEnd(r.ID) })
 		}
-		joining.Add(1)
-		m.watchers.Go(func() { m.join(r, joining.Done) })
 	}
 	done := make(chan struct{})
 	go func() { joining.Wait(); close(done) }()
@@ -168,51 +166,39 @@ func (m *Manager) Start(ctx context.Context, ops Operations) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	return nil
-}
-
-// CleanUp begins to delete VMs that were made to be thrown away and ended
-// while no daemon was there. Call it after operations are recovered.
-func (m *Manager) CleanUp(ctx context.Context) error {
-	records, err := m.Store.VMs(ctx)
-	if err != nil {
+	if err := ops.Recover(ctx); err != nil {
 		return err
 	}
-	for _, r := range records {
-		if r.Made && r.Spec.AutoRemove && r.Boot != nil && r.Boot.Exit != nil {
-			m.watchers.Go(func() { m.afterEnd(r.ID) })
-		}
-	}
+	close(m.recovered)
 	return nil
 }
 
 // join finds out what became of a boot that the store believes to run, however
 // long that takes; first is told after the first try.
 func (m *Manager) join(r Record, first func()) {
-	first = sync.OnceFunc(first)
-	defer first()
-	for pause := 100 * time.Millisecond; m.ctx.Err() == nil; pause = min(2*pause, 10*time.Second) {
+	ended := false
+	err := retry(m.ctx, func() error {
+		defer first()
 		s, err := m.Runtime.Status(m.ctx, m.dir(r.ID))
-		if errors.Is(err, machine.ErrNotRunning) {
-			err = m.ended(m.ctx, r.ID, r.Boot.ID, nil)
-		} else if err == nil {
-			m.watch(r.ID, s)
+		if ended = errors.Is(err, machine.ErrNotRunning); ended {
+			return m.ended(m.ctx, r.ID, r.Boot.ID, nil)
 		}
-		if err == nil || m.ctx.Err() != nil {
-			return
+		if err == nil {
+			m.live.Follow(r.ID, s)
 		}
+		return err
+	}, func(err error) {
 		m.Log.Error("joining a VM failed, trying again", "vm", r.ID, "name", r.Spec.Name, "err", err)
-		first()
-		select {
-		case <-m.ctx.Done():
-		case <-time.After(pause):
-		}
+	})
+	if err == nil && ended {
+		m.afterEnd(r.ID)
 	}
 }
 
 // Close stops watching; the VMs run on.
 func (m *Manager) Close() {
 	m.cancel()
+	m.live.Wait()
 	m.watchers.Wait()
 }
 
@@ -220,17 +206,8 @@ func (m *Manager) dir(id string) string { return filepath.Join(m.cfg.Dir, id) }
 
 func target(id string) string { return "vm/" + id }
 
-// liveStatus returns a copy of what is known of a running VM, nil if none runs.
-func (m *Manager) liveStatus(id string) *machine.Status {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	l := m.live[id]
-	if l == nil {
-		return nil
-	}
-	s := l.status
-	return &s
-}
+// liveStatus returns what is known of a running VM, nil if none runs.
+func (m *Manager) liveStatus(id string) *machine.Status { return m.live.Status(id) }
 
 // Inspect returns one VM.
 func (m *Manager) Inspect(ctx context.Context, ref string) (View, error) {
@@ -250,7 +227,7 @@ func (m *Manager) List(ctx context.Context, all bool) ([]View, error) {
 	views := make([]View, 0, len(records))
 	for _, r := range records {
 		v := m.view(r)
-		if all || v.Live != nil || v.State == Starting || v.State == Creating {
+		if all || v.Live != nil || r.mayRun() || v.State == Starting || v.State == Creating {
 			views = append(views, v)
 		}
 	}
@@ -263,21 +240,33 @@ func (m *Manager) Connect(ctx context.Context, ref string) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	if v.Live == nil && v.State != Running { // one that runs is being joined
-		hint := "Start it with: banger start " + v.Spec.Name
-		if v.Operation != "" {
-			hint = "See how far it is with: banger op show " + v.Operation
-		}
-		return View{}, fault.New(fault.Precondition, hint, "the VM %s is %s", v.Spec.Name, v.State)
+	if v.Live == nil {
+		return View{}, unconnected(v)
 	}
 	// A monitor that was killed comes back here before the client needs it.
-	s, err := m.Runtime.Status(ctx, v.Dir)
-	v.Live = &s
+	_, err = m.Runtime.Status(ctx, v.Dir)
 	if errors.Is(err, machine.ErrNotRunning) {
 		return View{}, fault.New(fault.Precondition,
 			"See why with: banger inspect "+v.Spec.Name, "the VM %s has just ended", v.Spec.Name)
 	}
 	return v, err
+}
+
+// unconnected says why there is no machine to connect to, and whether there may
+// be one in a moment: a client that had a stream there then tries again.
+func unconnected(v View) error {
+	kind, hint := fault.Precondition, "Start it with: banger start "+v.Spec.Name
+	text := fmt.Sprintf("the VM %s is %s", v.Spec.Name, v.State)
+	if v.mayRun() {
+		kind, hint = fault.Unavailable, "Try again in a moment."
+		if v.State == Running {
+			text += ", but " + v.Reason
+		}
+	}
+	if v.Operation != "" {
+		hint = "See how far it is with: banger op show " + v.Operation
+	}
+	return fault.New(kind, hint, "%s", text)
 }
 
 // ImageUsers names the VMs that stand on an image.

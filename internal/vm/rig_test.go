@@ -3,9 +3,12 @@ package vm_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,12 +16,13 @@ import (
 	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/event"
 	"github.com/banger-vm/banger/internal/fault"
-	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/machine/fake"
 	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/store"
 	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/choose"
 )
 
 // rig is a daemon's worth of parts around a Manager, over a fake host that
@@ -28,14 +32,18 @@ type rig struct {
 	dir    string
 	host   *fake.Runtime
 	parts  *fakeParts
+	vmms   *fakeVMMs
 	vms    *vm.Manager
 	ops    *operation.Registry
 	store  *store.Store
+	wrap   func(vm.Store) vm.Store // what the Manager has for a store
 	events *event.Log
+
+	stopTimeout time.Duration
 }
 
 func newRig(t *testing.T) *rig {
-	r := &rig{t: t, dir: t.TempDir(), host: fake.New(), parts: &fakeParts{}}
+	r := &rig{t: t, dir: t.TempDir(), host: fake.New(), parts: &fakeParts{}, vmms: &fakeVMMs{}, stopTimeout: time.Minute}
 	r.open()
 	t.Cleanup(r.close)
 	return r
@@ -55,14 +63,18 @@ func (r *rig) open() {
 		r.t.Fatal(err)
 	}
 	claims := claim.NewTable()
+	vms := vm.Store(db)
+	if r.wrap != nil {
+		vms = r.wrap(db)
+	}
 	r.vms = vm.New(vm.Parts{
-		Store: db, Runtime: r.host, Images: r.parts, Kernels: kernels{}, Work: r.parts, VMMs: r.parts,
+		Store: vms, Runtime: r.host, Images: r.parts, Kernels: kernels{}, Work: r.parts, VMMs: r.vmms,
 		Disks:    map[string]disk.Driver{"guestcow": r.parts},
 		Networks: map[string]network.Driver{"user": r.parts},
 		Claims:   claims, Events: r.events, Log: log,
-	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: 50 * time.Millisecond})
+	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: r.stopTimeout})
 	r.ops = operation.New(db, claims, r.events, log, operation.Config{Planners: r.vms.Planners()})
-	if err := errors.Join(r.vms.Start(ctx, r.ops), r.ops.Recover(ctx), r.vms.CleanUp(ctx)); err != nil {
+	if err := r.vms.Start(ctx, r.ops); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -132,6 +144,29 @@ func (r *rig) await(what string, ok func() bool) {
 	}
 }
 
+// told are the types of a VM's events so far, without "vm.".
+func (r *rig) told(name string) (types []string) {
+	r.t.Helper()
+	v, err := r.vms.Inspect(r.t.Context(), name)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	events, _, _, err := r.events.Since(r.t.Context(), 0, "vm/"+v.ID, 0)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, e := range events {
+		types = append(types, strings.TrimPrefix(e.Type, "vm."))
+	}
+	return types
+}
+
+// tells checks that they become these.
+func (r *rig) tells(name string, want ...string) {
+	r.t.Helper()
+	r.await(fmt.Sprint(want), func() bool { return slices.Equal(r.told(name), want) })
+}
+
 // fakeParts are image, disks and network in one, with a fault where asked.
 type fakeParts struct {
 	failWork error
@@ -163,14 +198,7 @@ func (p *fakeParts) Make(ctx context.Context, path string, _ int64, _ vm.Image) 
 	return os.WriteFile(path, nil, 0o600)
 }
 
-func (*fakeParts) Choose(_ context.Context, name string) (string, error) {
-	if name != "auto" {
-		return "", fault.New(fault.Invalid, "", "there is no VMM %q", name)
-	}
-	return "fake", nil
-}
-func (*fakeParts) Reduced(string, machine.Status) []string { return nil }
-func (*fakeParts) Check(context.Context, string) error     { return nil }
+func (*fakeParts) Check(context.Context, string) error { return nil }
 func (*fakeParts) Create(_ context.Context, dir string, _ disk.Base) (disk.Root, error) {
 	return disk.Root{Mode: disk.RootCOW}, os.WriteFile(filepath.Join(dir, "layer.img"), nil, 0o600)
 }
@@ -178,6 +206,8 @@ func (*fakeParts) Create(_ context.Context, dir string, _ disk.Base) (disk.Root,
 func (*fakeParts) Open(string, disk.Base) (disk.Root, error) {
 	return disk.Root{Mode: disk.RootCOW}, nil
 }
+
+func (*fakeParts) Backends() []network.Backend                    { return []network.Backend{network.BackendNone} }
 func (*fakeParts) Reset(context.Context, string, disk.Base) error { return nil }
 func (*fakeParts) Delete(context.Context, string) error           { return nil }
 func (*fakeParts) Usage(string) (disk.Usage, error)               { return disk.Usage{}, nil }
@@ -191,7 +221,34 @@ func (p *fakeParts) Release(context.Context, network.Request) error {
 	return nil
 }
 
+// fakeVMMs are "fake" and "other", which runs no guest when it is broken and
+// may be missing.
+type fakeVMMs struct{ broken, missing bool }
+
+func (f *fakeVMMs) Check(_ context.Context, w choose.Want) error {
+	if w.VMM != "" && w.VMM != choose.Auto && w.VMM != "fake" && w.VMM != "other" {
+		return fault.New(fault.Invalid, "", "there is no VMM %q", w.VMM)
+	}
+	if f.missing && w.VMM == "other" {
+		return fault.New(fault.Precondition, "Install it.", "other is not installed")
+	}
+	return nil
+}
+
+func (f *fakeVMMs) Choose(_ context.Context, w choose.Want) (choose.Choice, error) {
+	c := choose.Choice{VMM: "fake", Why: "chosen: it is a fake", Accel: vmm.AccelTCG, Isolation: vmm.IsolationNoPromise}
+	if w.VMM == "other" {
+		c = choose.Choice{VMM: "other", Why: "asked for", Accel: vmm.AccelKVM, Isolation: vmm.IsolationNamespaces}
+	}
+	if f.broken && (w.VMM == "other" || w.Guest.Kernel != "/k1") {
+		return choose.Choice{}, fault.New(fault.Precondition, "Use another one.", "%s runs no guest with %s", c.VMM, w.Guest.Kernel)
+	}
+	return c, nil
+}
+
 type kernels struct{}
 
 func (kernels) Ensure(context.Context, operation.Report) (string, error) { return "k1", nil }
-func (kernels) Get(context.Context, string) (vm.Kernel, error)           { return vm.Kernel{ID: "k1"}, nil }
+func (kernels) Get(context.Context, string) (vm.Kernel, error) {
+	return vm.Kernel{ID: "k1", Vmlinux: "/k1"}, nil
+}

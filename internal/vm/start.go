@@ -10,12 +10,17 @@ import (
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/vmm/choose"
 )
 
 // startParams are all that a start needs.
 type startParams struct {
 	ID     string `json:"id"`
 	BootID string `json:"boot_id"`
+	// VMM is another one to start on from now on, "" for the one that it has;
+	// Was is that.
+	VMM string        `json:"vmm,omitempty"`
+	Was choose.Choice `json:"was,omitzero"`
 }
 
 func (m *Manager) networkDriver(name string) (network.Driver, error) {
@@ -25,20 +30,21 @@ func (m *Manager) networkDriver(name string) (network.Driver, error) {
 	return nil, fault.New(fault.Invalid, "Use user or none.", "there is no network %q", name)
 }
 
-// Boot begins a start; a VM that runs already makes it succeed at once.
-func (m *Manager) Boot(ctx context.Context, ref, key string) (operation.Record, error) {
-	r, err := m.Store.VM(ctx, ref)
-	if err != nil {
-		return operation.Record{}, err
-	}
-	if !r.Made {
-		return operation.Record{}, fault.New(fault.Precondition,
-			"See it with: banger op ls, or delete it with: banger rm "+r.Spec.Name,
-			"the VM %s is not whole yet", r.Spec.Name)
-	}
-	return m.ops.Begin(ctx, operation.Request{
-		Kind: KindStart, Target: target(r.ID), Name: r.Spec.Name, Key: key,
-		Params: startParams{ID: r.ID, BootID: newID(8)},
+// Boot begins a start; a VM that runs already makes it succeed at once. It
+// stays on its VMM unless another one is named.
+func (m *Manager) Boot(ctx context.Context, ref, vmm, key string) (operation.Record, error) {
+	return m.begin(ctx, ref, KindStart, key, func(r Record) (operation.Request, error) {
+		if !r.Made {
+			return operation.Request{}, fault.New(fault.Precondition,
+				"See it with: banger op ls, or delete it with: banger rm "+r.Spec.Name,
+				"the VM %s is not whole yet", r.Spec.Name)
+		}
+		p := startParams{ID: r.ID, BootID: newID(8), VMM: vmm}
+		if vmm != "" {
+			p.Was = r.Choice
+			p.Was.VMM = r.Spec.VMM // of a VM from before choices were kept
+		}
+		return request(KindStart, r, p), m.checkVMM(ctx, r, vmm)
 	})
 }
 
@@ -47,9 +53,18 @@ func (m *Manager) planStart(op operation.Record) (operation.Plan, error) {
 	if err := json.Unmarshal(op.Params, &p); err != nil {
 		return operation.Plan{}, fmt.Errorf("reading the parameters of %s: %w", op.ID, err)
 	}
+	var steps []operation.Step
+	if p.VMM != "" {
+		steps = append(steps, operation.Step{
+			Name: "choose the VMM",
+			Do:   func(ctx context.Context, r operation.Report) error { return m.changeVMM(ctx, p, r) },
+			Undo: func(ctx context.Context) error { return m.bindVMM(ctx, p.ID, p.Was) },
+		})
+	}
 	return operation.Plan{
-		Steps:  m.startSteps(p),
+		Steps:  append(steps, m.startSteps(p)...),
 		Result: func() any { return map[string]string{"id": p.ID} },
+		Fail:   func(context.Context, error) { m.removeUnneeded(p.ID) },
 	}, nil
 }
 
@@ -78,7 +93,7 @@ func (m *Manager) startSteps(p startParams) []operation.Step {
 
 // attach plugs the VM in; for a running VM it changes nothing.
 func (m *Manager) attach(ctx context.Context, id string) (network.Attachment, error) {
-	r, err := m.Store.VM(ctx, id)
+	r, err := m.Store.VMByID(ctx, id)
 	if err != nil {
 		return network.Attachment{}, err
 	}
@@ -91,7 +106,7 @@ func (m *Manager) attach(ctx context.Context, id string) (network.Attachment, er
 
 // detach unplugs the VM unless it runs.
 func (m *Manager) detach(ctx context.Context, id string) error {
-	r, err := m.Store.VM(ctx, id)
+	r, err := m.Store.VMByID(ctx, id)
 	if err != nil {
 		return ignoreMissing(err)
 	}
@@ -107,17 +122,17 @@ func (m *Manager) detach(ctx context.Context, id string) error {
 
 // launch starts the boot, or joins the one that runs.
 func (m *Manager) launch(ctx context.Context, p startParams, report operation.Report) error {
-	phase(report, "starting the VMM")
 	dir := m.dir(p.ID)
-	switch s, err := m.Runtime.Status(ctx, dir); {
+	switch s, err := m.outlast(ctx, dir, report); {
 	case err == nil && s.Phase != machine.PhaseExited:
-		m.watch(p.ID, s)
+		m.live.Follow(p.ID, s)
 		return nil
 	case err != nil && !errors.Is(err, machine.ErrNotRunning):
 		return err
 	}
+	phase(report, "starting the VMM")
 	// The end of the boot before must be stored before the next one takes its place.
-	if err := m.waitGone(ctx, p.ID); err != nil {
+	if err := m.settle(ctx, p.ID); err != nil {
 		return err
 	}
 	l, err := m.launchSpec(ctx, p)
@@ -125,7 +140,7 @@ func (m *Manager) launch(ctx context.Context, p startParams, report operation.Re
 		return err
 	}
 	started := m.cfg.Now().UTC()
-	if err := m.update(ctx, p.ID, func(r *Record) { r.Boot = &Boot{ID: p.BootID, StartedAt: started} }); err != nil {
+	if err := m.update(ctx, p.ID, func(r *Record) { r.Boot = &Boot{ID: p.BootID, VMM: r.Spec.VMM, StartedAt: started} }); err != nil {
 		return err
 	}
 	s, err := m.Runtime.Launch(ctx, dir, l)
@@ -133,8 +148,25 @@ func (m *Manager) launch(ctx context.Context, p startParams, report operation.Re
 		// Without this a failed start would look like a running VM.
 		return errors.Join(err, m.ended(context.WithoutCancel(ctx), p.ID, p.BootID, nil))
 	}
-	m.watch(p.ID, s)
+	m.live.Follow(p.ID, s)
 	return nil
+}
+
+// outlast returns the status of a machine once it is not, or no longer,
+// shutting down: it has ended then, or it runs again after a reboot.
+func (m *Manager) outlast(ctx context.Context, dir string, report operation.Report) (machine.Status, error) {
+	bounded, cancel := context.WithTimeout(ctx, m.cfg.StopTimeout)
+	defer cancel()
+	s, err := m.Runtime.Status(bounded, dir)
+	for err == nil && s.Phase == machine.PhaseStopping {
+		phase(report, "waiting for the guest to shut down")
+		s, err = m.Runtime.Watch(bounded, dir, s.Version)
+	}
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		err = fault.New(fault.Deadline, "Try again later, or end it with: banger kill.",
+			"the guest is shutting down, and has not ended within %s", m.cfg.StopTimeout)
+	}
+	return s, err
 }
 
 // unlaunch ends the boot that this start began, and no other.
@@ -149,7 +181,7 @@ func (m *Manager) unlaunch(ctx context.Context, p startParams) error {
 	if err := m.Runtime.Kill(ctx, m.dir(p.ID)); err != nil {
 		return err
 	}
-	if err := m.waitGone(ctx, p.ID); err != nil {
+	if err := m.live.AwaitEnd(ctx, p.ID); err != nil {
 		return err
 	}
 	return m.ended(ctx, p.ID, p.BootID, nil)
@@ -158,35 +190,22 @@ func (m *Manager) unlaunch(ctx context.Context, p startParams) error {
 // awaitReady waits until the agent has its identity: exec works then.
 func (m *Manager) awaitReady(ctx context.Context, p startParams, report operation.Report) error {
 	phase(report, "booting the guest")
-	for {
-		m.mu.Lock()
-		l := m.live[p.ID]
-		if l == nil {
-			m.mu.Unlock()
-			return m.bootFailed(ctx, p)
-		}
-		s, changed := l.status, l.changed
-		m.mu.Unlock()
-		if s.ReadyMS > 0 {
-			return nil
-		}
-		if s.Phase == machine.PhasePaused {
+	runs, err := m.live.Await(ctx, p.ID, func(s machine.Status) bool {
+		if s.ReadyMS == 0 && s.Phase == machine.PhasePaused {
 			phase(report, s.Reason)
 		}
-		select {
-		case <-changed:
-		case <-l.gone:
-			return m.bootFailed(ctx, p)
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+		return s.ReadyMS > 0 && s.Phase != machine.PhaseStopping // which may be what was known before a reboot
+	})
+	if runs || err != nil {
+		return err
 	}
+	return m.bootFailed(ctx, p)
 }
 
 // bootFailed says how a boot ended before the guest was ready, with the last
 // words of its console.
 func (m *Manager) bootFailed(ctx context.Context, p startParams) error {
-	r, err := m.Store.VM(ctx, p.ID)
+	r, err := m.Store.VMByID(ctx, p.ID)
 	if err != nil {
 		return err
 	}

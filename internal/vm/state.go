@@ -21,11 +21,12 @@ func (m *Manager) view(r Record) View {
 	holder, _ := m.Claims.Holder(target(r.ID))
 	v.Operation = holder.Operation
 	v.State, v.Reason = derive(r, v.Live, holder.Kind)
+	v.Isolation = isolation(r, v.Live)
 	if driver, ok := m.Networks[r.Spec.Network]; ok {
 		v.Reduced = append(v.Reduced, driver.Exposure()...)
 	}
 	if v.Live != nil {
-		v.Reduced = append(v.Reduced, m.VMMs.Reduced(r.Spec.VMM, *v.Live)...)
+		v.Reduced = append(v.Reduced, v.Live.VMM.Reduced...)
 		v.Reduced = append(v.Reduced, v.Live.Reduced...)
 		if m.Units != nil && len(v.Live.Units) > 0 {
 			v.Reduced = append(v.Reduced, m.Units.Reduced()...)

@@ -24,9 +24,16 @@ const (
 
 var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
+// idForm is how the IDs of VMs and of other things look.
+var idForm = regexp.MustCompile(`^([0-9a-f]{12}|[0-9a-f]{16})$`)
+
 // CheckName refuses what can be no VM's name: a name is a DNS label, because
-// NAME.vm is its address.
+// NAME.vm is its address, and it is never taken for an ID.
 func CheckName(name string) error {
+	if idForm.MatchString(name) {
+		return fault.New(fault.Invalid, "Use a name that is not just 12 or 16 hexadecimal digits.",
+			"%q cannot be a VM's name: it looks like an ID", name)
+	}
 	if nameForm.MatchString(name) {
 		return nil
 	}
@@ -40,16 +47,17 @@ func CheckName(name string) error {
 }
 
 // withDefaults fills in what was not asked for.
-func (s Spec) withDefaults() Spec {
+func (c Config) withDefaults(s Spec) Spec {
 	def := func(v *string, d string) {
 		if *v == "" {
 			*v = d
 		}
 	}
 	def(&s.Image, "debian")
+	def(&s.DiskDriver, c.DiskDriver)
 	def(&s.DiskDriver, "guestcow")
+	def(&s.Network, c.Network)
 	def(&s.Network, "user")
-	def(&s.VMM, "auto")
 	if s.Accel == "" {
 		s.Accel = vmm.AccelAuto
 	}

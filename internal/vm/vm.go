@@ -12,6 +12,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/choose"
 )
 
 // Spec is what a VM is asked to be, all defaults filled in.
@@ -23,7 +24,7 @@ type Spec struct {
 	DiskBytes   int64             `json:"disk"` // of the work disk
 	DiskDriver  string            `json:"disk_driver"`
 	Network     string            `json:"network"`
-	VMM         string            `json:"vmm"` // resolved to a driver's name at create
+	VMM         string            `json:"vmm"` // as asked for until Record.Choice is made, then that
 	Accel       vmm.Accel         `json:"accel"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	AutoRemove  bool              `json:"auto_remove,omitempty"`
@@ -38,6 +39,8 @@ type Record struct {
 	User      string    `json:"user"`      // the image's login user
 	MachineID string    `json:"machine_id"`
 	CreatedAt time.Time `json:"created_at"`
+	// Choice is the VMM and why it is that one; zero until it is chosen.
+	Choice choose.Choice `json:"choice,omitzero"`
 	// Made is set once all of the VM's files are there.
 	Made   bool    `json:"made"`
 	DiskMS float64 `json:"disk_ms"` // making the disks took
@@ -47,20 +50,27 @@ type Record struct {
 // Boot is the running or the last boot.
 type Boot struct {
 	ID        string          `json:"id"`
+	VMM       string          `json:"vmm"`
 	StartedAt time.Time       `json:"started_at"`
 	Status    *machine.Status `json:"status,omitempty"` // the last one seen
 	Exit      *machine.Exit   `json:"exit,omitempty"`   // nil while it runs
 }
 
-// Store keeps VMs. Names are unique; a ref is a name, an ID or a unique ID
-// prefix. Missing rows are fault.NotFound, a taken name is fault.Exists, an
+// mayRun reports whether a boot began whose end is not known.
+func (r Record) mayRun() bool { return r.Boot != nil && r.Boot.Exit == nil }
+
+// Store keeps VMs. Names are unique; a ref is what a user types: a name, an ID
+// or a unique ID prefix, in that order. Missing rows are fault.NotFound, a taken name is fault.Exists, an
 // ambiguous prefix fault.Invalid.
 type Store interface {
 	InsertVM(ctx context.Context, r Record) error
-	UpdateVM(ctx context.Context, r Record) error
+	// ChangeVM changes a VM in one transaction, so that no other change is lost;
+	// nothing is stored where change, which does no I/O, returns false.
+	ChangeVM(ctx context.Context, id string, change func(*Record) bool) error
 	DeleteVM(ctx context.Context, id string) error // a missing one is no error
 	VM(ctx context.Context, ref string) (Record, error)
-	VMs(ctx context.Context) ([]Record, error) // by name
+	VMByID(ctx context.Context, id string) (Record, error) // by nothing else
+	VMs(ctx context.Context) ([]Record, error)             // by name
 }
 
 // State is the state of a VM, derived from facts.
@@ -86,5 +96,6 @@ type View struct {
 	Reason    string
 	Operation string          // the one that holds the claim
 	Live      *machine.Status // nil when nothing runs
+	Isolation string          // for people; "" while it is not known
 	Reduced   []string
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,11 +22,11 @@ func TestLife(t *testing.T) {
 	if s, _ := r.state("dev"); s != vm.Stopped {
 		t.Fatalf("made: %s", s)
 	}
-	r.ok(r.vms.Boot(t.Context(), "dev", ""))
+	r.ok(r.vms.Boot(t.Context(), "dev", "", ""))
 	if s, _ := r.state("dev"); s != vm.Running {
 		t.Fatalf("started: %s", s)
 	}
-	r.ok(r.vms.Boot(t.Context(), "dev", "")) // running already
+	r.ok(r.vms.Boot(t.Context(), "dev", "", "")) // running already
 	if r.host.Launches() != 1 {
 		t.Errorf("a start of a running VM launched another machine")
 	}
@@ -37,7 +38,7 @@ func TestLife(t *testing.T) {
 	if s, why := r.state("dev"); s != vm.Stopped || why != "" {
 		t.Fatalf("stopped: %s %q", s, why)
 	}
-	r.ok(r.vms.Boot(t.Context(), "dev", ""))
+	r.ok(r.vms.Boot(t.Context(), "dev", "", ""))
 	r.ok(r.vms.Kill(t.Context(), "dev", ""))
 	if s, why := r.state("dev"); s != vm.Stopped || why != "it was killed" {
 		t.Fatalf("killed: %s %q", s, why)
@@ -56,7 +57,8 @@ func TestBadInputIsRefused(t *testing.T) {
 	r := newRig(t)
 	for name, spec := range map[string]vm.Spec{
 		"path": {Name: "../x"}, "space": {Name: "a b"}, "long": {Name: strings.Repeat("x", 64)}, "dash": {Name: "-x"},
-		"upper": {Name: "Dev"}, "negative cpus": {Name: "a", CPUs: -1}, "500 cpus": {Name: "a", CPUs: 500},
+		"upper": {Name: "Dev"},
+		"ID":    {Name: "0123456789ab"}, "image ID": {Name: "0123456789abcdef"}, "negative cpus": {Name: "a", CPUs: -1}, "500 cpus": {Name: "a", CPUs: 500},
 		"1 MiB": {Name: "a", MemoryBytes: 1 << 20}, "10 TiB": {Name: "a", MemoryBytes: 10 << 40},
 		"tiny disk": {Name: "a", DiskBytes: 1 << 20}, "network": {Name: "a", Network: "bridge9"},
 		"disk driver": {Name: "a", DiskDriver: "zfs"}, "vmm": {Name: "a", VMM: "xen"}, "accel": {Name: "a", Accel: "magic"},
@@ -184,7 +186,7 @@ func TestHangingStartDelaysNobody(t *testing.T) {
 	if views, err := r.vms.List(t.Context(), true); err != nil || len(views) != 2 {
 		t.Errorf("list: %d (%v)", len(views), err)
 	}
-	r.ok(r.vms.Boot(t.Context(), "other", ""))
+	r.ok(r.vms.Boot(t.Context(), "other", "", ""))
 	if _, err := r.vms.Stop(t.Context(), "stuck", 0, ""); fault.KindOf(err) != fault.Busy {
 		t.Errorf("a stop beside the create: %v", err)
 	}
@@ -213,22 +215,35 @@ func TestDaemonRestart(t *testing.T) {
 	}
 }
 
-// Who asks for a running VM's monitor while a new daemon is still joining it
-// gets it.
-func TestConnectWhileJoining(t *testing.T) {
+// A VM that a new daemon has not joined yet is there, and a stream to it may be
+// had in a moment: nothing tells its client to give up.
+func TestRunningButNotJoined(t *testing.T) {
 	r := newRig(t)
 	r.ok(r.create(vm.Spec{Name: "dev"}, true))
 	r.close()
-	asked := 0
+	var silent atomic.Bool
+	silent.Store(true)
 	r.host.StatusHook = func() error {
-		if asked++; asked == 1 {
-			return errors.New("its monitor does not answer yet")
+		if silent.Load() {
+			return fault.New(fault.Unavailable, "", "the monitor does not answer")
 		}
 		return nil
 	}
 	r.open()
-	if v, err := r.vms.Connect(t.Context(), "dev"); err != nil || v.Live.BootID == "" {
-		t.Errorf("Connect = %+v, %v", v.Live, err)
+	if s, why := r.state("dev"); s != vm.Running || why == "" {
+		t.Errorf("%s %q", s, why)
+	}
+	if _, err := r.vms.Connect(t.Context(), "dev"); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("connecting: %v", err)
+	}
+	if views, err := r.vms.List(t.Context(), false); err != nil || len(views) != 1 {
+		t.Errorf("those that run: %d (%v)", len(views), err)
+	}
+	silent.Store(false)
+	r.await("it to be joined", func() bool { _, err := r.vms.Connect(t.Context(), "dev"); return err == nil })
+	r.ok(r.vms.Kill(t.Context(), "dev", ""))
+	if _, err := r.vms.Connect(t.Context(), "dev"); fault.KindOf(err) != fault.Precondition {
+		t.Errorf("connecting to a stopped VM: %v", err)
 	}
 }
 
@@ -280,6 +295,33 @@ func TestIdempotencyKey(t *testing.T) {
 	}
 }
 
+// A client that lost its answer asks again, in another daemon perhaps, after
+// the VM is gone.
+func TestRepeatedRequestAfterTheVMIsGone(t *testing.T) {
+	r := newRig(t)
+	for name, ask := range map[string]func(key string) (operation.Record, error){
+		"start":  func(key string) (operation.Record, error) { return r.vms.Boot(t.Context(), "dev", "", key) },
+		"stop":   func(key string) (operation.Record, error) { return r.vms.Stop(t.Context(), "dev", 0, key) },
+		"kill":   func(key string) (operation.Record, error) { return r.vms.Kill(t.Context(), "dev", key) },
+		"delete": func(key string) (operation.Record, error) { return r.vms.Delete(t.Context(), "dev", true, key) },
+	} {
+		r.ok(r.create(vm.Spec{Name: "dev"}, false))
+		first := r.done(ask("key"))
+		if name != "delete" {
+			r.ok(r.vms.Delete(t.Context(), "dev", true, ""))
+		}
+		r.close()
+		r.open()
+		again, err := ask("key")
+		if err != nil || again.ID != first.ID || again.State != operation.Succeeded {
+			t.Errorf("%s again: %s %s, %v", name, again.ID, again.State, err)
+		}
+		if _, err := ask("another"); fault.KindOf(err) != fault.NotFound {
+			t.Errorf("another %s: %v", name, err)
+		}
+	}
+}
+
 // Once a VM is made its disks hold somebody's work: a start that fails or is
 // cancelled in the same operation does not take it away.
 func TestFailedFirstStartKeepsTheVM(t *testing.T) {
@@ -293,24 +335,112 @@ func TestFailedFirstStartKeepsTheVM(t *testing.T) {
 		t.Errorf("the work disk: %v", err)
 	}
 	r.host.LaunchHook = nil
-	r.ok(r.vms.Boot(t.Context(), "dev", ""))
+	r.ok(r.vms.Boot(t.Context(), "dev", "", ""))
 	if s, _ := r.state("dev"); s != vm.Running {
 		t.Errorf("started again: %s", s)
 	}
 }
 
-// A VM that was made to be thrown away and ends while no daemon is there goes
-// when the next one comes.
-func TestAutoRemoveAfterADaemonRestart(t *testing.T) {
+// One that never came to run goes too, though there was no end to be seen.
+func TestAutoRemoveAfterAFailedStart(t *testing.T) {
 	r := newRig(t)
-	r.ok(r.create(vm.Spec{Name: "tmp", AutoRemove: true}, true))
-	dir := r.vmDir("tmp")
+	gone := func() bool {
+		_, err := r.vms.Inspect(t.Context(), "tmp")
+		return fault.KindOf(err) == fault.NotFound
+	}
+	r.host.LaunchHook = func(context.Context, machine.Launch) error { return errors.New("QEMU fell over") }
+	if rec := r.done(r.create(vm.Spec{Name: "tmp", AutoRemove: true}, true)); rec.State != operation.Failed {
+		t.Fatal(rec.State)
+	}
+	r.await("the VM that did not start to be gone", gone)
+
+	launching := make(chan struct{})
+	r.host.LaunchHook = func(ctx context.Context, _ machine.Launch) error {
+		close(launching)
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	rec, err := r.create(vm.Spec{Name: "tmp", AutoRemove: true}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-launching
+	if _, err := r.ops.Cancel(t.Context(), rec.ID); err != nil {
+		t.Fatal(err)
+	}
+	if rec = r.done(rec, nil); rec.State != operation.Canceled {
+		t.Fatal(rec.State)
+	}
+	r.await("the VM that was given up to be gone", gone)
+	r.empty()
+}
+
+// A VM that was made to be thrown away and ends while no daemon is there goes
+// when the next one comes, however late that one can see it.
+func TestAutoRemoveAfterADaemonRestart(t *testing.T) {
+	for name, silent := range map[string]int32{"seen at once": 0, "seen late": 2} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.ok(r.create(vm.Spec{Name: "tmp", AutoRemove: true}, true))
+			dir := r.vmDir("tmp")
+			r.close()
+			r.host.End(dir, machine.ExitPoweroff)
+			var asked atomic.Int32
+			r.host.StatusHook = func() error {
+				if asked.Add(1) <= silent {
+					return fault.New(fault.Unavailable, "", "the monitor does not answer")
+				}
+				return nil
+			}
+			r.open()
+			r.await("the VM to be gone", func() bool {
+				_, err := r.vms.Inspect(t.Context(), "tmp")
+				return fault.KindOf(err) == fault.NotFound
+			})
+			r.empty()
+		})
+	}
+}
+
+// So does one whose end the last daemon saw, but which it did not come to remove.
+func TestAutoRemoveThatWasMissed(t *testing.T) {
+	r := newRig(t)
+	r.ok(r.create(vm.Spec{Name: "tmp"}, true))
+	r.ok(r.vms.Kill(t.Context(), "tmp", ""))
+	v, err := r.vms.Inspect(t.Context(), "tmp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.store.ChangeVM(t.Context(), v.ID, func(r *vm.Record) bool { r.Spec.AutoRemove = true; return true }); err != nil {
+		t.Fatal(err)
+	}
 	r.close()
-	r.host.End(dir, machine.ExitPoweroff)
 	r.open()
 	r.await("the VM to be gone", func() bool {
 		_, err := r.vms.Inspect(t.Context(), "tmp")
 		return fault.KindOf(err) == fault.NotFound
 	})
 	r.empty()
+}
+
+// A VM that has another one's ID as its name (older versions allowed that) does
+// not take its place.
+func TestNameLikeAnID(t *testing.T) {
+	r := newRig(t)
+	r.ok(r.create(vm.Spec{Name: "dev"}, true))
+	v, err := r.vms.Inspect(t.Context(), "dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.store.InsertVM(t.Context(), vm.Record{ID: "0123456789ab", Spec: vm.Spec{Name: v.ID}}); err != nil {
+		t.Fatal(err)
+	}
+	r.ok(r.vms.Kill(t.Context(), "dev", ""))
+	if s, why := r.state("dev"); s != vm.Stopped || why != "it was killed" {
+		t.Errorf("killed: %s %q", s, why)
+	}
+	r.ok(r.vms.Boot(t.Context(), "dev", "", ""))
+	if s, _ := r.state("dev"); s != vm.Running {
+		t.Errorf("started again: %s", s)
+	}
 }

@@ -4,123 +4,60 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"time"
 
 	"github.com/banger-vm/banger/internal/event"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/vm/live"
 )
 
-// watch takes a machine into the set of the living and follows it to its end,
-// unless that boot is followed already.
-func (m *Manager) watch(id string, s machine.Status) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if l := m.live[id]; l != nil && l.status.BootID == s.BootID || m.ctx.Err() != nil {
-		return
+// keeper is the Manager as what follows the machines sees it.
+type keeper struct{ m *Manager }
+
+func (k keeper) Told(id, bootID string) (machine.Status, bool) {
+	r, err := k.m.Store.VMByID(context.WithoutCancel(k.m.ctx), id)
+	if err != nil || r.Boot == nil || r.Boot.ID != bootID || r.Boot.Status == nil {
+		return machine.Status{}, false
 	}
-	// As one that has only begun: what it has reached is then told as news.
-	begun := machine.Status{VMID: s.VMID, BootID: s.BootID, MonitorPID: s.MonitorPID, Phase: machine.PhaseStarting, Reboots: s.Reboots}
-	l := &liveVM{status: begun, changed: make(chan struct{}), gone: make(chan struct{})}
-	m.live[id] = l
-	m.watchers.Go(func() {
-		m.changed(id, l, s)
-		m.follow(id, l, s)
+	return *r.Boot.Status, true
+}
+
+// Tell keeps the status for after the boot's end too.
+func (k keeper) Tell(id string, s machine.Status, all []live.News) {
+	for _, n := range all {
+		k.m.publish(id, n.Type, n.Message)
+	}
+	ctx := context.WithoutCancel(k.m.ctx) // or the next daemon tells it again
+	if _, err := k.m.changeBoot(ctx, id, s.BootID, func(b *Boot) bool { b.Status = &s; return true }); err != nil {
+		k.m.Log.Error("storing a VM's status failed", "vm", id, "err", err)
+	}
+}
+
+// End stores the end however long the store cannot: until then the VM would be
+// taken for one that runs.
+func (k keeper) End(id, bootID string, exit *machine.Exit) {
+	_ = retry(k.m.ctx, func() error { return k.m.ended(k.m.ctx, id, bootID, exit) }, func(err error) {
+		k.m.Log.Error("storing the end of a boot failed, trying again", "vm", id, "err", err)
+	}) // it ends early only with the Manager; the next one finds the end out
+}
+
+func (k keeper) Gone(id string) { k.m.afterEnd(id) }
+
+// changeBoot changes what is stored of a boot, if it is still the VM's last one:
+// whoever saw it may be late. It reports whether change did so.
+func (m *Manager) changeBoot(ctx context.Context, id, bootID string, change func(*Boot) bool) (changed bool, err error) {
+	err = m.Store.ChangeVM(ctx, id, func(r *Record) bool {
+		changed = r.Boot != nil && r.Boot.ID == bootID && change(r.Boot)
+		return changed
 	})
-}
-
-// follow long-polls one machine until it is gone.
-func (m *Manager) follow(id string, l *liveVM, s machine.Status) {
-	log := m.Log.With("vm", id)
-	after, pause := s.Version, 50*time.Millisecond
-	for m.ctx.Err() == nil {
-		next, err := m.Runtime.Watch(m.ctx, m.dir(id), after)
-		switch {
-		case m.ctx.Err() != nil:
-			return
-		case errors.Is(err, machine.ErrNotRunning),
-			err == nil && (next.Phase == machine.PhaseExited || next.BootID != s.BootID):
-			m.leave(id, l)
-			if err := m.ended(m.ctx, id, s.BootID, next.Exit); err != nil {
-				log.Error("storing the end of a boot failed", "err", err)
-			}
-			close(l.gone)
-			m.afterEnd(id)
-			return
-		case err != nil:
-			log.Warn("watching the monitor failed, trying again", "err", err)
-			select {
-			case <-m.ctx.Done():
-			case <-time.After(pause):
-			}
-			pause, after = min(2*pause, 5*time.Second), 0
-			continue
-		}
-		pause, after = 50*time.Millisecond, next.Version
-		m.changed(id, l, next)
-	}
-}
-
-// leave takes a machine out of the set of the living, unless a newer boot has
-// taken its place.
-func (m *Manager) leave(id string, l *liveVM) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.live[id] == l {
-		delete(m.live, id)
-	}
-}
-
-// changed takes over a newer status and tells what is new in it.
-func (m *Manager) changed(id string, l *liveVM, next machine.Status) {
-	m.mu.Lock()
-	old := l.status
-	l.status = next
-	close(l.changed)
-	l.changed = make(chan struct{})
-	m.mu.Unlock()
-	if old.MonitorPID != next.MonitorPID {
-		m.publish(id, "vm.adopted", "a new monitor took the running VM over")
-	}
-	if next.Reboots > old.Reboots {
-		m.publish(id, "vm.rebooted", "the guest rebooted")
-	}
-	switch {
-	case old.Phase == next.Phase && old.Guest.Phase == next.Guest.Phase:
-		return
-	case next.Phase == machine.PhasePaused:
-		m.publish(id, "vm.paused", next.Reason)
-	case old.Phase == machine.PhasePaused && next.Phase == machine.PhaseRunning:
-		m.publish(id, "vm.resumed", "it goes on")
-	case next.Phase == machine.PhaseRunning && old.Phase != machine.PhaseRunning:
-		m.publish(id, "vm.running", "")
-	case next.SystemMS > 0 && old.SystemMS == 0:
-		m.publish(id, "vm.system_ready", "")
-	}
-	if next.SystemMS > 0 && old.SystemMS == 0 || next.ReadyMS > 0 && old.ReadyMS == 0 {
-		if err := m.storeStatus(id, next); err != nil {
-			m.Log.Error("storing boot timings failed", "vm", id, "err", err)
-		}
-	}
-}
-
-// storeStatus keeps the timings of a boot for after its end.
-func (m *Manager) storeStatus(id string, s machine.Status) error {
-	r, err := m.Store.VM(m.ctx, id)
-	if err != nil || r.Boot == nil || r.Boot.ID != s.BootID {
-		return err
-	}
-	boot := *r.Boot
-	boot.Status = &s
-	r.Boot = &boot
-	return m.Store.UpdateVM(m.ctx, r)
+	return changed && err == nil, ignoreMissing(err)
 }
 
 // ended stores how a boot ended, if it is still the VM's last one. told is the
 // monitor's own word, nil without one.
 func (m *Manager) ended(ctx context.Context, id, bootID string, told *machine.Exit) error {
-	r, err := m.Store.VM(ctx, id)
+	r, err := m.Store.VMByID(ctx, id)
 	if err != nil || r.Boot == nil || r.Boot.ID != bootID || r.Boot.Exit != nil {
 		return ignoreMissing(err)
 	}
@@ -136,25 +73,40 @@ func (m *Manager) ended(ctx context.Context, id, bootID string, told *machine.Ex
 			Detail: "neither its VMM nor its monitor is there any more",
 		}
 	}
-	boot := *r.Boot
-	boot.Exit = &exit
-	r.Boot = &boot
-	if err := m.Store.UpdateVM(ctx, r); err != nil {
-		return err
+	first, err := m.changeBoot(ctx, id, bootID, func(b *Boot) bool {
+		if b.Exit != nil {
+			return false
+		}
+		b.Exit = &exit
+		return true
+	})
+	if first {
+		m.publish(id, "vm.stopped", ExitSentence(exit))
 	}
-	m.publish(id, "vm.stopped", ExitSentence(exit))
-	return nil
+	return err
 }
 
-// afterEnd deletes a VM that was made to be thrown away.
+// removeUnneeded is for a start that failed: perhaps nothing ran, whose end a
+// watcher could have seen.
+func (m *Manager) removeUnneeded(id string) {
+	if m.ctx.Err() == nil {
+		m.watchers.Go(func() { m.afterEnd(id) })
+	}
+}
+
+// afterEnd deletes a VM that was made to be thrown away, unless it runs again.
 func (m *Manager) afterEnd(id string) {
+	select {
+	case <-m.recovered:
+	case <-m.ctx.Done():
+	}
 	var err error
 	for m.ctx.Err() == nil {
 		var r Record
-		if r, err = m.Store.VM(m.ctx, id); err != nil || !r.Spec.AutoRemove {
+		if r, err = m.Store.VMByID(m.ctx, id); err != nil || !r.Spec.AutoRemove || r.mayRun() {
 			break
 		}
-		_, err = m.ops.Begin(m.ctx, deleteRequest(r, false, ""))
+		_, err = m.ops.Begin(m.ctx, deleteRequest(r, false))
 		var busy *fault.Error
 		if !errors.As(err, &busy) || busy.Kind != fault.Busy || busy.Operation == "" {
 			break
@@ -171,26 +123,10 @@ func (m *Manager) afterEnd(id string) {
 
 func (m *Manager) publish(id, kind, message string) {
 	name := ""
-	if r, err := m.Store.VM(m.ctx, id); err == nil {
+	if r, err := m.Store.VMByID(m.ctx, id); err == nil {
 		name = r.Spec.Name
 	}
 	m.Events.Publish(event.Event{Time: m.cfg.Now(), Type: kind, Target: target(id), Name: name, Message: message})
-}
-
-// waitGone waits until a machine that was told to end has been seen to.
-func (m *Manager) waitGone(ctx context.Context, id string) error {
-	m.mu.Lock()
-	l := m.live[id]
-	m.mu.Unlock()
-	if l == nil {
-		return nil
-	}
-	select {
-	case <-l.gone:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // phase reports a phase without numbers.

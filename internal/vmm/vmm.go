@@ -54,8 +54,16 @@ type Info struct {
 	Name    string           `json:"name"`
 	Version string           `json:"version"`
 	Path    string           `json:"path"`
-	Accels  map[Accel]string `json:"accels"` // "" works, else the reason why not
+	Accels  map[Accel]string `json:"accels"` // "" works, else the reason why not, or NotTried
+	// Isolation is that of a machine with this accelerator, as far as this
+	// host lets it be.
+	Isolation map[Accel]Isolation `json:"isolation"`
+	// Networks are the backends that a machine can be attached to.
+	Networks []network.Backend `json:"networks"`
 }
+
+// NotTried is the reason of an Info that does not know yet.
+const NotTried = "KVM is there, but has not been tried: there is no guest kernel yet"
 
 // Driver runs machines of one VMM.
 type Driver interface {
@@ -168,18 +176,6 @@ type Facts struct {
 	Lingers bool `json:"lingers,omitempty"`
 }
 
-// Isolation is how a VMM's process is set apart.
-type Isolation string
-
-// The isolations.
-const (
-	// IsolationNamespaces: in namespaces of its own, with a root that holds
-	// only its files.
-	IsolationNamespaces Isolation = "namespaces"
-	// IsolationSandbox: with the VMM's own system call filter only.
-	IsolationSandbox Isolation = "sandbox"
-)
-
 // EventType is a kind of VMM event.
 type EventType string
 
@@ -202,8 +198,8 @@ type Event struct {
 
 // Exit is how a VMM ended.
 type Exit struct {
-	// Reason is poweroff or reset when the guest ended it, killed when we did,
-	// or crashed.
+	// Reason is poweroff or reset when the guest ended it, fault when its
+	// processor did, killed when we did, or crashed.
 	Reason string    `json:"reason"`
 	Detail string    `json:"detail,omitempty"` // a sentence: exit code, signal, last words on stderr
 	At     time.Time `json:"at"`
@@ -213,6 +209,7 @@ type Exit struct {
 const (
 	ExitPoweroff = "poweroff"
 	ExitReset    = "reset"
+	ExitFault    = "fault" // a triple fault; a VMM that cannot tell says reset
 	ExitKilled   = "killed"
 	ExitCrashed  = "crashed"
 )

@@ -21,12 +21,7 @@ import (
 )
 
 // deadline bounds every single command of a test.
-var deadline = func() time.Duration {
-	if os.Getenv("BANGER_TEST_HOST") == "1" { // it is emulated, and so slow
-		return 6 * time.Minute
-	}
-	return 2 * time.Minute
-}()
+const deadline = 5 * time.Minute
 
 // shared is the environment of all tests that need no daemon of their own.
 var shared *env
@@ -44,12 +39,17 @@ func TestMain(m *testing.M) {
 		defer os.RemoveAll(dir)
 		defer func() { os.RemoveAll(templateDir) }()
 		shared = &env{dir: dir}
-		if err := shared.seed(); err != nil {
-			fmt.Fprintln(os.Stderr, "seeding:", err)
+		if err := errors.Join(shared.configure(""), shared.seed()); err != nil {
+			fmt.Fprintln(os.Stderr, "preparing:", err)
 			return 1
 		}
 		defer shared.shutdown()
-		return m.Run()
+		code := m.Run()
+		if err := writeVariant(os.Getenv("BANGER_TEST_VARIANT")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return code
 	}()
 	os.Exit(code)
 }
@@ -87,6 +87,9 @@ func bare(t *testing.T, extra ...string) *env {
 		t.Fatal(err)
 	}
 	e := &env{dir: dir, extra: extra}
+	if err := e.configure(""); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if t.Failed() {
 			e.dump(t)
@@ -125,7 +128,15 @@ func (e *env) state() string { return filepath.Join(e.dir, "state") }
 
 func (e *env) environ() []string {
 	return append(append(os.Environ(),
-		"BANGER_STATE_DIR="+e.state(), "BANGER_RUNTIME_DIR="+filepath.Join(e.dir, "run"), "NO_COLOR=1"), e.extra...)
+		"BANGER_STATE_DIR="+e.state(), "BANGER_RUNTIME_DIR="+filepath.Join(e.dir, "run"), "BANGER_CONFIG="+e.config(), "NO_COLOR=1"), e.extra...)
+}
+
+func (e *env) config() string { return filepath.Join(e.dir, "config.toml") }
+
+// configure writes the daemon's configuration: what BANGER_TEST_CONFIG has,
+// such as another VMM, and more.
+func (e *env) configure(more string) error {
+	return os.WriteFile(e.config(), []byte(os.Getenv("BANGER_TEST_CONFIG")+"\n"+more), 0o600)
 }
 
 // result is how a command ended.
@@ -219,6 +230,7 @@ func (e *env) inspect(t *testing.T, name string) api.VM {
 	if err := json.Unmarshal([]byte(r.stdout), &v); err != nil {
 		t.Fatalf("inspect --json: %v\n%s", err, r.stdout)
 	}
+	saw(v)
 	return v
 }
 

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/banger-vm/banger/api"
@@ -64,13 +65,27 @@ func TestGuestReboots(t *testing.T) {
 // A guest that never answers is ended in bounded time, with its last words.
 func TestGuestNeverAnswers(t *testing.T) {
 	e := private(t)
-	config := filepath.Join(e.dir, "config.toml")
-	if err := os.WriteFile(config, []byte("boot_timeout = \"500ms\"\n"), 0o600); err != nil {
+	if err := e.configure("boot_timeout = \"8s\"\n"); err != nil {
 		t.Fatal(err)
 	}
-	e.extra = append(e.extra, "BANGER_CONFIG="+config)
 	e.ok(t, "vm", "create", "-n", "mute")
-	e.refused(t, 1, []string{"did not answer in time", "console"}, "start", "mute")
+	dir := e.inspect(t, "mute").Dir
+	ended := make(chan result, 1)
+	go func() { ended <- e.banger(t, "start", "mute") }()
+	// It hangs as soon as it has said something.
+	await(t, "the console's first words", func() bool {
+		info, err := os.Stat(filepath.Join(dir, "console.log"))
+		return err == nil && info.Size() > 0
+	})
+	if err := syscall.Kill(e.vmmOf(t, "mute", dir), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	r := <-ended
+	// The kernel's clock begins its lines.
+	_, tail, ok := strings.Cut(r.stderr, "its console ends with:\n")
+	if r.code != 1 || !ok || !strings.Contains(r.stderr, "did not answer in time") || !strings.HasPrefix(strings.TrimSpace(tail), "[ ") {
+		t.Errorf("%s", r)
+	}
 	if v := e.inspect(t, "mute"); v.State != api.StateFailed || !strings.Contains(v.Reason, "did not answer in time") {
 		t.Errorf("%s %q", v.State, v.Reason)
 	}
@@ -78,6 +93,25 @@ func TestGuestNeverAnswers(t *testing.T) {
 	if left := e.residue(t); len(left) > 0 {
 		t.Errorf("left: %q", left)
 	}
+}
+
+// vmmOf returns the pid of the VMM that works in a VM's directory.
+func (e *env) vmmOf(t *testing.T, name, dir string) int {
+	t.Helper()
+	procs, err := filepath.Glob("/proc/[0-9]*/cwd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	monitor := e.monitorOf(t, name)
+	for _, path := range procs {
+		at, err := os.Readlink(path)
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err == nil && at == dir && pid != monitor {
+			return pid
+		}
+	}
+	t.Fatal("there is no VMM in ", dir)
+	return 0
 }
 
 func TestMissingKernel(t *testing.T) {

@@ -170,6 +170,17 @@ func TestIdentity(t *testing.T) {
 			}
 			seen[content] = name
 		}
+		// systemd's first lines are under this name and this ID: they were set before.
+		first := e.ok(t, "exec", name, "--", "sh", "-c",
+			"until sudo journalctl -b -q -o export _PID=1 2>/dev/null | grep -a -m 2 -E '^_(HOSTNAME|MACHINE_ID)=' | sort | grep .; do sleep 1; done")
+		if id := strings.TrimSpace(e.ok(t, "exec", name, "--", "cat", "/etc/machine-id")); first != "_HOSTNAME="+name+"\n_MACHINE_ID="+id+"\n" {
+			t.Errorf("systemd began as %q, this is %s with the ID %s", first, name, id)
+		}
+		// So was the entropy: the kernel's generator was ready before systemd ran.
+		seeded := e.ok(t, "exec", name, "--", "sudo", "sh", "-c", "dmesg | grep -a -m 1 -n -E 'crng init done|systemd\\[1\\]: '")
+		if !strings.Contains(seeded, "crng init done") {
+			t.Errorf("the random number generator was not ready before systemd: %q", seeded)
+		}
 		now := e.ok(t, "exec", name, "--", "date", "+%s")
 		guest, err := time.ParseDuration(strings.TrimSpace(now) + "s")
 		if drift := time.Since(time.Unix(int64(guest.Seconds()), 0)).Abs(); err != nil || drift > 5*time.Second {
@@ -299,22 +310,34 @@ func digest(s string) string {
 func TestCtrlCDuringCreate(t *testing.T) {
 	e := private(t)
 	e.ok(t, "image", "bootstrap", "debian")
-	ctx, cancel := context.WithTimeout(t.Context(), deadline)
-	defer cancel()
-	cmd := e.command(ctx, "run", "--rm", "-n", "given-up", "debian", "--", "true")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	await(t, "the VMM to run", func() bool { return e.inspect(t, "given-up").State == api.StateCreating })
-	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != 130 {
-		t.Errorf("exit code %d, want 130", code)
-	}
-	await(t, "nothing to be left", func() bool { return len(e.residue(t)) == 0 })
-	if out := e.ok(t, "ls", "-a", "-q"); out != "" {
-		t.Errorf("left: %s", out)
+	for name, c := range map[string]struct {
+		args   []string
+		moment func(name string) bool
+	}{
+		"at once":         {[]string{"run", "--rm"}, func(name string) bool { return e.inspect(t, name).State == api.StateCreating }},
+		"during the boot": {[]string{"run", "--rm"}, func(name string) bool { return e.monitorOf(t, name) > 0 }},
+		"without --rm":    {[]string{"run"}, func(name string) bool { return e.monitorOf(t, name) > 0 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			vm := "given-up-" + strings.Trim(strings.NewReplacer(" ", "-", "--", "").Replace(name), "-")
+			ctx, cancel := context.WithTimeout(t.Context(), deadline)
+			defer cancel()
+			cmd := e.command(ctx, append(c.args, "-n", vm, "debian", "--", "true")...)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			await(t, "the moment", func() bool { return c.moment(vm) })
+			if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait()
+			if code := cmd.ProcessState.ExitCode(); code != 130 {
+				t.Errorf("exit code %d, want 130", code)
+			}
+			await(t, "nothing to be left", func() bool { return len(e.residue(t)) == 0 })
+			if out := e.ok(t, "ls", "-a", "-q"); out != "" {
+				t.Errorf("left: %s", out)
+			}
+		})
 	}
 }

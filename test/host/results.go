@@ -65,7 +65,7 @@ func (r *results) close(exit call.Exit, lost error) error {
 		err = errors.Join(err, r.fail(lost.Error()))
 	case exit.Error != "":
 		err = errors.Join(err, r.fail("the test program: "+exit.Error))
-	case exit.Code > 1: // 1 is tests that failed, and told
+	case exit.Code != 0: // with what test2json says of it the report counts it once
 		err = errors.Join(err, r.fail(fmt.Sprintf("the test program ended with exit code %d", exit.Code)))
 	}
 	return errors.Join(err, r.file.Close())

@@ -26,8 +26,24 @@ var suite = []Test{
 	{Name: "unit-root", Package: "internal/unit", Run: "^TestReal", Timeout: 3 * time.Minute},
 	{Name: "unit-user", Package: "internal/unit", Run: "^TestReal", User: debian.User, Timeout: 3 * time.Minute},
 	{Name: "units", Package: "test/units", Run: "^TestReal", Timeout: 9 * time.Minute},
+	{Name: "firecracker-root", Package: "internal/vmm/firecracker", Run: "^TestReal", Timeout: 8 * time.Minute},
+	{Name: "firecracker-user", Package: "internal/vmm/firecracker", Run: "^TestReal", User: debian.User, Timeout: 8 * time.Minute},
+	{
+		Name: "snapshots-user", Package: "test/e2e", Run: "^TestSnapshotRounds$", User: debian.User, Timeout: 20 * time.Minute,
+		Env: []string{"BANGER_TEST_STREAM_MB=20"},
+	},
+	{Name: "choose-user", Package: "test/e2e", Run: "^TestReal(Install|Choosing)$", User: debian.User, Timeout: 10 * time.Minute},
+	{Name: "e2e-firecracker-user", Package: "test/e2e", Run: onFirecracker, User: debian.User, Timeout: 15 * time.Minute, Env: []string{firecrackerConfig}},
+	{Name: "e2e-firecracker-root", Package: "test/e2e", Run: "^Test(Run|Life|CopyDisk)$", Timeout: 10 * time.Minute, Env: []string{firecrackerConfig}},
 	{Name: "e2e-root", Package: "test/e2e", Run: "^Test(Run|Life|Identity|NoNetwork|DaemonStopLeavesVMs|VMMKilledFromOutside)$", Timeout: 8 * time.Minute},
 }
+
+// The end-to-end suite on Firecracker, as it is for QEMU: what does not take
+// long where everything is emulated twice.
+const (
+	firecrackerConfig = "BANGER_TEST_CONFIG=vmm = \"firecracker\"\nnetwork = \"none\"\n"
+	onFirecracker     = "^Test(Run|Life|Identity|NoNetwork|Detached|Events|BadInput|GuestPanics|GuestReboots|GuestPowersOff|VMMKilledFromOutside|MonitorKilledDuringStart|DaemonStopLeavesVMs)$"
+)
 
 // programs are built for the tests, as there is no Go in the host; a test
 // finds each by the environment variable.

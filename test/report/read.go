@@ -31,6 +31,7 @@ type timing struct {
 // results are what a run of tests came to.
 type results struct {
 	passed  int
+	passes  []string
 	failed  []string // tests and packages
 	skipped []string
 	outputs map[string]string
@@ -78,10 +79,13 @@ func (r *results) count(e event) {
 	}
 	switch e.Action {
 	case "fail", "build-fail":
-		r.failed = append(r.failed, e.key())
+		if !slices.Contains(r.failed, e.key()) {
+			r.failed = append(r.failed, e.key())
+		}
 	case "pass":
 		if e.Test != "" {
 			r.passed++
+			r.passes = append(r.passes, e.key())
 		}
 	case "skip":
 		if e.Test != "" {

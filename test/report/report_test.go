@@ -1,11 +1,16 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/banger-vm/banger/test/matrix/result"
 )
 
 func line(action, test string, more string) string {
@@ -47,6 +52,13 @@ func TestReport(t *testing.T) {
 			err:   "2 failed",
 			last:  "0 passed, 2 failed, 0 skipped",
 			has:   []string{"--- FAIL internal/x TestA\ngoroutine 1\n"},
+		},
+		{
+			name:  "a package that is said to fail twice",
+			lines: []string{line("pass", "TestA", ""), line("fail", "", ""), line("output", "", `,"Output":"exit code 2\n"`), line("fail", "", "")},
+			err:   "1 failed",
+			last:  "1 passed, 1 failed, 0 skipped",
+			has:   []string{"--- FAIL internal/x\nexit code 2\n"},
 		},
 		{
 			name: "a package that does not compile",
@@ -97,7 +109,7 @@ func TestReport(t *testing.T) {
 				}
 			}
 			var out strings.Builder
-			err := run(&out, events, skips)
+			err := run(&out, events, skips, "", "")
 			if (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
 				t.Errorf("the error is %v, not %q", err, tc.err)
 			}
@@ -128,4 +140,46 @@ func TestTheSlowestTenAreTold(t *testing.T) {
 	if len(slow) != 10 || slow[0].key != "internal/x Test19" || slow[9].key != "internal/x Test10" {
 		t.Errorf("the slowest are %v", slow)
 	}
+}
+
+func TestResults(t *testing.T) {
+	dir := t.TempDir()
+	events, skips, out := filepath.Join(dir, "events"), filepath.Join(dir, "skips"), filepath.Join(dir, "results")
+	lines := strings.Join([]string{
+		e2e("pass", "TestGuestPowersOff"), e2e("pass", "TestGuestPowersOff/again"), line("fail", "TestRealVMMKilled", ""),
+		e2e("skip", "TestTTY"), e2e("pass", "TestStopLeavesVMs"), line("pass", "TestUnit", ""),
+	}, "\n")
+	variant := filepath.Join(dir, "variant")
+	for path, text := range map[string]string{
+		events: lines, skips: "test/e2e TestTTY no terminal here\n", variant: `{"vmm":"qemu/tcg","disk":"copy","user":"root"}`,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := run(io.Discard, events, skips, out, variant); err == nil {
+		t.Error("a failed test is no error")
+	}
+	var got []result.Result
+	data, err := os.ReadFile(out)
+	if err == nil {
+		err = json.Unmarshal(data, &got)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	on := result.Variant{VMM: "qemu/tcg", Disk: "copy", User: "root"}
+	want := []result.Result{
+		{Feature: "guest powers off", Variant: on, Result: result.Pass},
+		{Feature: "stop leaves VMs", Variant: on, Result: result.Pass},
+		{Feature: "VMM killed", Variant: on, Result: result.Fail},
+		{Feature: "TTY", Variant: on, Result: result.Skip, Reason: "no terminal here"},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func e2e(action, test string) string {
+	return strings.Replace(line(action, test, ""), "internal/x", "test/e2e", 1)
 }

@@ -14,10 +14,18 @@ import (
 // that succeeded. It goes on after a failure; the first one decides the exit
 // code. act has all but Begin.
 func (a *App) Each(cmd *cobra.Command, names []string, act Action, begin func(context.Context, *client.Client, string) (api.Operation, error)) error {
+	return a.All(cmd, names, func(name string) error {
+		act.Begin = func(ctx context.Context, c *client.Client) (api.Operation, error) { return begin(ctx, c, name) }
+		return a.Do(cmd.Context(), act, func(api.Operation) error { return a.Line(name) })
+	})
+}
+
+// All does something for every name. It goes on after a failure; the first one
+// decides the exit code.
+func (a *App) All(cmd *cobra.Command, names []string, do func(name string) error) error {
 	var first error
 	for _, name := range names {
-		act.Begin = func(ctx context.Context, c *client.Client) (api.Operation, error) { return begin(ctx, c, name) }
-		err := a.Do(cmd.Context(), act, func(api.Operation) error { return a.Line(name) })
+		err := do(name)
 		if errors.Is(err, ErrInterrupted) {
 			return err
 		}

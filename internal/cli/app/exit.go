@@ -97,7 +97,7 @@ func (a *App) Report(cmd *cobra.Command, err error) int {
 
 // Tell writes an error and what to do next.
 func (a *App) Tell(err error, hint string) {
-	a.Say("banger: %s", show.Safe(err.Error()))
+	a.Say("banger: %s", show.SafeLines(err.Error(), "    "))
 	if hint != "" {
 		a.Say("  hint: %s", show.Safe(hint))
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,7 +49,34 @@ func Daemon(ctx context.Context, p places.Places) error {
 	if err != nil {
 		return err
 	}
+	if err := awaitLeave(ctx, p); err != nil {
+		return err
+	}
 	return start(ctx, bin, p)
+}
+
+// awaitLeave waits, within patience, until no daemon has the state directory:
+// one that stops gives its socket up first.
+func awaitLeave(ctx context.Context, p places.Places) error {
+	f, err := os.OpenFile(filepath.Join(p.StateDir, "lock"), os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("opening the state directory's lock: %w", err)
+	}
+	defer f.Close()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil || client.Answers(ctx, p.Socket) {
+			return nil // closing it gives it back
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for another daemon to end: %w", ctx.Err())
+		case <-time.After(poll):
+		}
+	}
+	return nil // the next daemon says who has it
 }
 
 // acquire takes the lock file for itself, waiting for whoever has it.
@@ -91,13 +119,14 @@ func find() (string, error) {
 
 // start starts the daemon in a session of its own and waits until it answers.
 func start(ctx context.Context, bin string, p places.Places) error {
-	stderr, err := os.OpenFile(StderrFile(p), os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
+	stderr, said, err := openStderr(StderrFile(p))
 	if err != nil {
 		return fmt.Errorf("opening the daemon's standard error: %w", err)
 	}
 	defer stderr.Close()
 	cmd := exec.Command(bin, "--state-dir", p.StateDir, "--runtime-dir", p.RuntimeDir, "--socket", p.Socket)
 	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), places.EnvCacheDir+"="+p.CacheDir, places.EnvConfig+"="+p.ConfigFile) // absolute
 	cmd.Stdout, cmd.Stderr = stderr, stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -114,7 +143,7 @@ func start(ctx context.Context, bin string, p places.Places) error {
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for the daemon to start: %w", ctx.Err())
 		case err := <-ended:
-			return died(p, err)
+			return died(p, said, err)
 		case <-deadline:
 			return api.NewError(api.KindUnavailable,
 				fmt.Sprintf("the daemon was started but did not answer within %v", patience), "Its log may say why: banger daemon logs")
@@ -123,16 +152,39 @@ func start(ctx context.Context, bin string, p places.Places) error {
 	}
 }
 
-// died makes an error of what the daemon said last.
-func died(p places.Places, err error) error {
+// maxStderr is the size at which the file begins anew; one older one is kept.
+const maxStderr = 1 << 20
+
+// openStderr opens the file behind what earlier daemons said, which is size
+// bytes: their last words are not to be lost by the next one's start.
+func openStderr(path string) (f *os.File, size int64, err error) {
+	if info, err := os.Stat(path); err == nil && info.Size() > maxStderr {
+		if err := os.Rename(path, path+".1"); err != nil {
+			return nil, 0, err
+		}
+	}
+	f, err = os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, info.Size(), nil
+}
+
+// died makes an error of what the daemon said last, behind the first from bytes.
+func died(p places.Places, from int64, err error) error {
 	message, hint := "it said nothing", "Its log may say why: banger daemon logs"
 	if err != nil {
 		message = err.Error()
 	}
 	said, readErr := os.ReadFile(StderrFile(p))
-	if readErr != nil {
-		said = nil // the exit status has to do
+	if readErr != nil || int64(len(said)) < from {
+		said, from = nil, 0 // the exit status has to do
 	}
+	said = said[from:]
 	for line := range strings.Lines(string(said)) {
 		line = strings.TrimSpace(line)
 		if h, ok := strings.CutPrefix(line, "hint: "); ok {

@@ -21,8 +21,9 @@ import (
 )
 
 const (
-	// A command that ignores its signals is given up with the third.
+	// A command that ignores its signals is given up with the third in a row.
 	enough = 3
+	inARow = 2 * time.Second
 	// killAfter is how long a command has to end after its time is up.
 	killAfter = 5 * time.Second
 	// startGrace is how long a start that a signal came into may still take,
@@ -225,7 +226,8 @@ func (s *session) limit() <-chan time.Time {
 // wait passes signals on until the command has ended.
 func (s *session) wait() (int, error) {
 	done := s.done()
-	limit, asked, timedOut := s.limit(), 0, false
+	limit, timedOut := s.limit(), false
+	asked, last := 0, time.Time{}
 	for {
 		select {
 		case e := <-done:
@@ -239,6 +241,10 @@ func (s *session) wait() (int, error) {
 				s.resize()
 				continue
 			}
+			if time.Since(last) > inARow {
+				asked = 0
+			}
+			last = time.Now()
 			if asked++; asked == enough {
 				return app.ExitInterrupted, s.exec.Close()
 			}

@@ -9,6 +9,16 @@ import (
 	"unicode/utf8"
 )
 
+// SafeLines is Safe for a text of several lines, of which all but the first get
+// an indent.
+func SafeLines(s, indent string) string {
+	lines := strings.Split(strings.TrimRight(s, "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = Safe(strings.TrimSuffix(line, "\r"))
+	}
+	return strings.Join(lines, "\n"+indent)
+}
+
 // Safe returns s with everything escaped that could steer a terminal or
 // pretend to be something else: control characters, invisible and
 // direction-changing ones, and bytes that are no UTF-8.

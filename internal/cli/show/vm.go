@@ -13,14 +13,14 @@ import (
 
 // VMs writes a table of VMs.
 func VMs(w io.Writer, now time.Time, vms []api.VM) error {
-	t := NewTable("NAME", "ID", "IMAGE", "CPUS", "MEMORY", "CREATED", "STATE")
+	t := NewTable("NAME", "ID", "IMAGE", "CPUS", "MEMORY", "CREATED", "ISOLATION", "STATE")
 	for _, vm := range vms {
 		state := string(vm.State)
 		if vm.Reason != "" {
 			state += " (" + clip(vm.Reason, 60) + ")"
 		}
 		t.Row(vm.Name, Short(vm.ID), vm.Spec.Image, strconv.Itoa(vm.Spec.CPUs), Size(vm.Spec.MemoryBytes),
-			Age(now.Sub(vm.CreatedAt))+" ago", state)
+			Age(now.Sub(vm.CreatedAt))+" ago", vm.Isolation, state)
 	}
 	return t.Write(w)
 }
@@ -48,7 +48,7 @@ func VM(w io.Writer, vm api.VM) error {
 		"Name", vm.Name, "ID", vm.ID, "State", string(vm.State), "Reason", vm.Reason, "Operation", vm.Operation,
 		"Image", strings.TrimSpace(vm.Spec.Image + " " + Short(vm.ImageID)), "Kernel", vm.KernelID, "User", vm.User,
 		"CPUs", strconv.Itoa(vm.Spec.CPUs), "Memory", Size(vm.Spec.MemoryBytes), "Disk", disk,
-		"Network", vm.Spec.Network, "Labels", strings.Join(labels, ", "),
+		"Network", vm.Spec.Network, "VMM", vmm(vm), "Isolation", vm.Isolation, "Labels", strings.Join(labels, ", "),
 		"Created", vm.CreatedAt.Local().Format("2006-01-02 15:04:05"), "Directory", vm.Dir,
 	}
 	if vm.Boot != nil {
@@ -58,6 +58,18 @@ func VM(w io.Writer, vm api.VM) error {
 		fields = append(fields, "Reduced", r)
 	}
 	return Fields(w, fields...)
+}
+
+// vmm names the VMM, with its version in the last boot, and why it is that one.
+func vmm(vm api.VM) string {
+	text := vm.Spec.VMM
+	if vm.Boot != nil && vm.Boot.VMM == text {
+		text = strings.TrimSpace(text + " " + vm.Boot.VMMVersion)
+	}
+	if vm.VMMWhy != "" {
+		text += " (" + vm.VMMWhy + ")"
+	}
+	return text
 }
 
 func bootFields(b api.Boot) []string {
@@ -78,7 +90,7 @@ func bootFields(b api.Boot) []string {
 		}
 	}
 	fields := []string{
-		"VMM", strings.TrimSpace(b.VMM + " " + b.VMMVersion), "Acceleration", b.Accel, "Boot", b.ID,
+		"Acceleration", b.Accel, "Boot", b.ID,
 		"Guest boot", b.GuestBoot, "Guest kernel", b.Kernel, "Started", b.StartedAt.Local().Format("2006-01-02 15:04:05"),
 		"Timings", strings.Join(phases, ", "),
 	}

@@ -115,6 +115,7 @@ func (p *process) hangUp() {
 		defer p.mu.Unlock()
 		if !p.gone {
 			p.killAll()
+			_ = syscall.Kill(-p.child.pid, syscall.SIGKILL) // a login may have left the cgroup
 		}
 	})
 }

@@ -90,7 +90,7 @@ func (b *Builder) Make(ctx context.Context, dir string, report operation.Report)
 // check finds out what would make a build fail after minutes.
 func (b *Builder) check() error {
 	if b.cfg.UID != 0 {
-		return fault.New(fault.Precondition, "run the daemon as root once to make the image", "making an image needs root: its files belong to root")
+		return fault.New(fault.Precondition, "Run banger as root; images made by ordinary users come later.", "making an image needs root in this version: the files in it belong to root")
 	}
 	return nil
 }
@@ -154,6 +154,9 @@ func (b *Builder) install(ctx context.Context, r recipe, scratch, tree string, r
 	}
 	if strings.Contains(said, "unshare: unshare failed") {
 		return fault.New(fault.Precondition, "run banger where it may make namespaces (a container needs CAP_SYS_ADMIN)", "making an image needs a mount namespace, which this system refuses")
+	}
+	if strings.Contains(said, "No space left on device") {
+		return fault.New(fault.Precondition, "make room and try again: an image takes about 1 GB while it is made", "the disk is full: the packages of the image could not be installed")
 	}
 	return fault.New(fault.Unavailable, "check the network and apt's sources (sudo apt-get update), then try again",
 		"the packages of the image could not be installed: %s", cause(said, exit))

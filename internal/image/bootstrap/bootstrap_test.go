@@ -171,6 +171,37 @@ func checkGolden(t *testing.T, h *fakeHost, dir string) {
 	}
 }
 
+// A variant is another recipe, with its packages, hooks and files on top.
+func TestVariant(t *testing.T) {
+	h, dir := newHost(), t.TempDir()
+	b := newBuilder(t, h, "")
+	plain, err := b.Recipe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.cfg.Variant = Variant{
+		Packages: []string{"strace"}, Hooks: []string{`touch "$1/hooked"`},
+		Files: []File{{Path: "etc/hosts", Mode: 0o600, Body: "ours\n"}},
+	}
+	img, err := b.Make(t.Context(), dir, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := b.Recipe(t.Context()); err != nil || again != img.Recipe || again == plain {
+		t.Errorf("the recipe is %s, of the plain image %s (%v)", again, plain, err)
+	}
+	commands := h.String()
+	for _, want := range []string{`'--customize-hook=touch "$1/hooked"'`, ",less,strace "} {
+		if !strings.Contains(commands, want) {
+			t.Errorf("%q is not in %s", want, commands)
+		}
+	}
+	list := files(recipe{variant: b.cfg.Variant})
+	if last := list[len(list)-1]; last.Path != "etc/hosts" || last.Body != "ours\n" {
+		t.Errorf("the last file is %+v", last)
+	}
+}
+
 func TestMakeFailsCleanly(t *testing.T) {
 	for _, c := range []struct {
 		name, script, want string

@@ -59,6 +59,9 @@ func (b *Builder) fromCache(ctx context.Context, r recipe, dir string, report op
 	if err == nil || ctx.Err() != nil {
 		return e.Image, err
 	}
+	if !errors.Is(err, errDamaged) && !errors.Is(err, fs.ErrNotExist) { // a full disk, say: the entry is good
+		return image.Image{}, errors.Join(fmt.Errorf("copying the image from the cache: %w", err), clearDir(dir))
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		b.log.Info("the cached image is not used and is removed", "cache", at, "reason", err)
 	}
@@ -68,6 +71,9 @@ func (b *Builder) fromCache(ctx context.Context, r recipe, dir string, report op
 	return image.Image{}, none
 }
 
+// errDamaged says that an entry is of no more use.
+var errDamaged = errors.New("the cached image is damaged or too old")
+
 func readEntry(at string, now time.Time) (entry, error) {
 	var e entry
 	raw, err := os.ReadFile(filepath.Join(at, entryFile))
@@ -75,10 +81,10 @@ func readEntry(at string, now time.Time) (entry, error) {
 		return e, err
 	}
 	if err := json.Unmarshal(raw, &e); err != nil {
-		return e, fmt.Errorf("%s is damaged: %w", entryFile, err)
+		return e, fmt.Errorf("%w: %s: %w", errDamaged, entryFile, err)
 	}
 	if age := now.Sub(e.MadeAt); age > maxAge || age < -time.Hour {
-		return e, fmt.Errorf("it is of %s", e.MadeAt.Format(time.DateOnly))
+		return e, fmt.Errorf("%w: it is of %s", errDamaged, e.MadeAt.Format(time.DateOnly))
 	}
 	return e, nil
 }
@@ -97,7 +103,7 @@ func (b *Builder) take(ctx context.Context, e entry, at, dir string, report oper
 	}
 	sum, err := seal(e, digest, skel)
 	if err == nil && sum != e.Seal {
-		err = errors.New("its checksum is wrong")
+		err = fmt.Errorf("%w: its checksum is wrong", errDamaged)
 	}
 	return err
 }

@@ -17,8 +17,10 @@ import (
 type Runtime struct {
 	// LaunchHook runs before a machine is launched; an error fails the launch.
 	LaunchHook func(ctx context.Context, l machine.Launch) error
-	// StatusHook runs before a status is given; an error is given instead.
+	// StatusHook runs before a status is told; an error is told instead.
 	StatusHook func() error
+	// StopHook runs before a machine is stopped; an error fails the stop.
+	StopHook func(ctx context.Context) error
 	// Deaf machines ignore Stop.
 	Deaf bool
 	// Mute machines never become ready.
@@ -68,13 +70,13 @@ func (r *Runtime) Launch(ctx context.Context, dir string, l machine.Launch) (mac
 
 // Status implements machine.Runtime.
 func (r *Runtime) Status(_ context.Context, dir string) (machine.Status, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.StatusHook != nil {
 		if err := r.StatusHook(); err != nil {
 			return machine.Status{}, err
 		}
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if m := r.machines[dir]; m != nil {
 		return m.status, nil
 	}
@@ -105,6 +107,11 @@ func (r *Runtime) Watch(ctx context.Context, dir string, after uint64) (machine.
 
 // Stop implements machine.Runtime.
 func (r *Runtime) Stop(ctx context.Context, dir string) (machine.Exit, error) {
+	if r.StopHook != nil {
+		if err := r.StopHook(ctx); err != nil {
+			return machine.Exit{}, err
+		}
+	}
 	if r.Deaf {
 		<-ctx.Done()
 		return machine.Exit{}, context.Cause(ctx)

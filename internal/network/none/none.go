@@ -18,6 +18,9 @@ func New() Driver { return Driver{} }
 // Name is the driver's name.
 func (Driver) Name() string { return "none" }
 
+// Backends is no card.
+func (Driver) Backends() []network.Backend { return []network.Backend{network.BackendNone} }
+
 // Apply attaches nothing.
 func (Driver) Apply(ctx context.Context, _ network.Request) (network.Attachment, error) {
 	return network.Attachment{Backend: network.BackendNone}, ctx.Err()

@@ -11,4 +11,7 @@ func TestNoCard(t *testing.T) {
 	if err != nil || a != (network.Attachment{Backend: network.BackendNone}) || len(New().Exposure()) != 0 {
 		t.Fatal(a, err)
 	}
+	if b := New().Backends(); len(b) != 1 || b[0] != a.Backend {
+		t.Errorf("it attaches with %s and speaks of %v", a.Backend, b)
+	}
 }

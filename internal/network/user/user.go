@@ -23,6 +23,9 @@ func New() Driver { return Driver{} }
 // Name is the driver's name.
 func (Driver) Name() string { return "user" }
 
+// Backends is the VMM's NAT, for VMMs that have one.
+func (Driver) Backends() []network.Backend { return []network.Backend{network.BackendBuiltin} }
+
 // Apply attaches a card whose address follows from the VM's ID.
 func (Driver) Apply(ctx context.Context, req network.Request) (network.Attachment, error) {
 	if req.VMID == "" {

@@ -2,6 +2,7 @@ package user
 
 import (
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,5 +53,12 @@ func TestNoID(t *testing.T) {
 func TestExposureNamesTheLoopback(t *testing.T) {
 	if all := strings.Join(New().Exposure(), " "); !strings.Contains(all, "10.0.2.2") || !strings.Contains(all, "loopback") {
 		t.Fatal(all)
+	}
+}
+
+func TestAppliesWithItsBackends(t *testing.T) {
+	a, err := New().Apply(t.Context(), network.Request{VMID: "x"})
+	if err != nil || !slices.Contains(New().Backends(), a.Backend) {
+		t.Fatalf("it attaches with %s and speaks of %v (%v)", a.Backend, New().Backends(), err)
 	}
 }

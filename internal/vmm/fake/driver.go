@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/vmm"
 )
 
@@ -30,7 +31,9 @@ func (d *Driver) Info(ctx context.Context) (vmm.Info, error) {
 	}
 	return vmm.Info{
 		Name: "fake", Version: "1.0", Path: "/fake",
-		Accels: map[vmm.Accel]string{vmm.AccelTCG: "", vmm.AccelKVM: "the fake has no KVM"},
+		Accels:    map[vmm.Accel]string{vmm.AccelTCG: "", vmm.AccelKVM: "the fake has no KVM"},
+		Isolation: map[vmm.Accel]vmm.Isolation{vmm.AccelTCG: vmm.IsolationNoPromise},
+		Networks:  []network.Backend{network.BackendNone},
 	}, nil
 }
 

@@ -41,6 +41,8 @@ type Host struct {
 	// Agent, if set, serves one connection to the guest's agent; else it is
 	// answered by nobody. The function closes conn or leaves it to the host.
 	Agent func(g *Guest, conn net.Conn)
+	// Lingers is what the machines' facts say of themselves.
+	Lingers bool
 
 	mu     sync.Mutex
 	guests map[string]*Guest // by directory, the ended ones too
@@ -96,7 +98,9 @@ func (h *Host) boot(spec vmm.Spec) (*Guest, error) {
 	g := &Guest{
 		spec: spec, host: h, stopped: make(chan struct{}), resumed: make(chan struct{}),
 		console: newConsole(), watchers: map[*machine]bool{},
-		facts: vmm.Facts{PID: h.pid, Version: "1.0", Accel: accel, Started: time.Now()},
+		facts: vmm.Facts{
+			PID: h.pid, Version: "1.0", Accel: accel, Started: time.Now(), Isolation: vmm.IsolationNoPromise, Lingers: h.Lingers,
+		},
 	}
 	close(g.resumed)
 	h.guests[spec.Dir] = g

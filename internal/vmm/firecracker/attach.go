@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/firecracker/enclose"
 	"github.com/banger-vm/banger/internal/vmm/firecracker/fcapi"
+	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
 
 // attach connects to Firecracker, and configures and starts an instance that
@@ -121,5 +123,8 @@ func (m *machine) explain(ctx context.Context, err error) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.rec.Isolation == vmm.IsolationNamespaces && m.code == enclose.Failed {
+		return &notEnclosed{rundir.LastWords(m.spec.Dir)}
+	}
 	return fmt.Errorf("%w: %s", errEnded, m.exit.Detail)
 }

@@ -38,6 +38,9 @@ func (d *Driver) Connect(ctx context.Context, spec vmm.Spec) (vmm.Machine, error
 		}
 		return nil, errors.Join(fmt.Errorf("connecting to Firecracker of %s: %w", spec.Name, err), m.Close())
 	}
+	if rec.Said {
+		m.suspectHalt()
+	}
 	return m, nil
 }
 

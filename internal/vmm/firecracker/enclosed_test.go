@@ -11,30 +11,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/monitor/sandbox"
 	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/rundir"
 	"github.com/banger-vm/banger/internal/vmm/vmmtest/lab"
 )
-
-// encloses skips where this host lets nobody be enclosed.
-func encloses(t *testing.T, d *Driver, spec vmm.Spec) {
-	t.Helper()
-	path, err := d.binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	reason, err := d.whyNotEnclosed(t.Context(), spec, path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if reason != "" {
-		t.Skipf("nothing can be enclosed here: %s", reason)
-	}
-}
 
 // The process of a VMM sees its own files and nothing else, and can do nothing.
 func TestRealEnclosure(t *testing.T) {
@@ -43,7 +29,6 @@ func TestRealEnclosure(t *testing.T) {
 	spec := fakeSpec(t)
 	spec.Kernel, spec.Initramfs = kernel, initramfs
 	d := newReal(t, cfg)
-	encloses(t, d, spec)
 	m, err := d.Start(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +36,7 @@ func TestRealEnclosure(t *testing.T) {
 	defer m.Close()
 	defer m.Kill(context.Background())
 	if f := m.Facts(); f.Isolation != vmm.IsolationNamespaces || len(f.Reduced) > 0 {
-		t.Errorf("Facts = %+v", f)
+		t.Fatalf("Facts = %+v", f)
 	}
 	proc := fmt.Sprintf("/proc/%d", m.Facts().PID)
 	for _, ns := range []string{"user", "mnt", "pid", "ipc", "uts", "net"} {
@@ -192,7 +177,6 @@ func TestRealStartOfAConfinedMonitor(t *testing.T) {
 	kernel, initramfs := lab.Needs(t)
 	spec := fakeSpec(t)
 	spec.Kernel, spec.Initramfs = kernel, initramfs
-	encloses(t, newReal(t, cfg), spec)
 	task, err := json.Marshal(confinedTask{cfg, spec})
 	if err != nil {
 		t.Fatal(err)
@@ -222,7 +206,16 @@ func TestRealStartOfAConfinedMonitor(t *testing.T) {
 // said.
 func TestWithoutAnEnclosureItIsSaid(t *testing.T) {
 	d, spec := fakeDriver(t, fakeBinary(t)), fakeSpec(t)
-	d.cfg.Stage = []string{"/bin/false"}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stage := filepath.Join(t.TempDir(), "stage")
+	script := "#!/bin/sh\n[ \"$1\" != warden ] || exec '" + self + "' " + StageArg + " warden\necho no luck today >&2\nexit 71\n"
+	if err := os.WriteFile(stage, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	d.cfg.Stage = []string{stage}
 	if programs, err := d.Stage(t.Context(), spec); err != nil || !slices.Equal(programs, []string{d.cfg.Binary}) {
 		t.Errorf("Stage = %q, %v", programs, err)
 	}
@@ -232,7 +225,7 @@ func TestWithoutAnEnclosureItIsSaid(t *testing.T) {
 	}
 	defer m.Close()
 	f := m.Facts()
-	if f.Isolation != vmm.IsolationSandbox || len(f.Reduced) != 1 || !strings.Contains(f.Reduced[0], "exit code 1") {
+	if f.Isolation != vmm.IsolationSandbox || len(f.Reduced) != 1 || !strings.Contains(f.Reduced[0], "no luck today") {
 		t.Errorf("Facts = %+v", f)
 	}
 	again, err := fakeDriver(t, d.cfg.Binary).Connect(t.Context(), spec)
@@ -243,6 +236,69 @@ func TestWithoutAnEnclosureItIsSaid(t *testing.T) {
 		t.Errorf("the next monitor's facts are %+v", g)
 	}
 	if err := errors.Join(again.Kill(t.Context()), again.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A signal that Firecracker catches is told by its name: by its parent, and by
+// a later monitor that finds only what it left.
+func TestRealSignalIsNamed(t *testing.T) {
+	cfg := realConfig(t)
+	kernel, initramfs := lab.Needs(t)
+	for _, adopted := range []bool{false, true} {
+		spec := fakeSpec(t)
+		spec.Kernel, spec.Initramfs = kernel, initramfs
+		m, err := newReal(t, cfg).Start(t.Context(), spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if adopted {
+			if err := m.Close(); err != nil {
+				t.Error(err)
+			}
+			if m, err = newReal(t, cfg).Connect(t.Context(), spec); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := syscall.Kill(m.Facts().PID, syscall.SIGSEGV); err != nil {
+			t.Fatal(err)
+		}
+		exit, err := m.Wait(t.Context())
+		if err != nil || exit.Reason != vmm.ExitCrashed || !strings.Contains(exit.Detail, "it caught SIGSEGV") {
+			t.Errorf("adopted %v: Wait = %+v, %v", adopted, exit, err)
+		}
+		if last, err := newReal(t, cfg).LastExit(t.Context(), spec); err != nil || !strings.Contains(last.Detail, "it caught SIGSEGV") {
+			t.Errorf("LastExit = %+v, %v", last, err)
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The starter is killed before it writes the record: an enclosed VMM is found
+// by its lock too.
+func TestRealEnclosedVMMIsFoundWithoutARecord(t *testing.T) {
+	cfg := realConfig(t)
+	kernel, initramfs := lab.Needs(t)
+	spec := fakeSpec(t)
+	spec.Kernel, spec.Initramfs = kernel, initramfs
+	m, err := newReal(t, cfg).Start(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := m.Facts()
+	if err := errors.Join(m.Close(), os.Remove(filepath.Join(spec.Dir, rundir.RecordFile))); err != nil {
+		t.Fatal(err)
+	}
+	if m, err = newReal(t, cfg).Connect(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if f := m.Facts(); f.PID != was.PID || f.Isolation != vmm.IsolationNamespaces || f.Started.Sub(was.Started).Abs() > time.Second {
+		t.Errorf("Facts = %+v, were %+v", f, was)
+	}
+	if err := m.Kill(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,6 +1,7 @@
 package firecracker
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -39,6 +40,11 @@ func (m *machine) ending(exit hostexec.Exit, reason string, killed bool) vmm.Exi
 			exit = told
 		}
 	}
+	if exit.Known {
+		m.mu.Lock()
+		m.code = exit.Code
+		m.mu.Unlock()
+	}
 	select { // its last words are in its log
 	case <-m.logged:
 	case <-ctx.Done():
@@ -58,21 +64,37 @@ func classify(dir string, exit hostexec.Exit, end endCounts, asked string) vmm.E
 	out := vmm.Exit{At: time.Now()}
 	clean := exit.Known && exit.Signal == 0 && exit.Code == 0
 	switch {
-	case clean || !exit.Known && end.reset():
+	case end.reset() && (clean || !exit.Known):
 		out.Reason = vmm.ExitReset
-		if clean && !end.reset() {
-			out.Detail = "a vCPU shut down: a triple fault"
-		}
+	case clean:
+		out.Reason, out.Detail = vmm.ExitFault, "a vCPU of the guest shut down: a triple fault"
 	case asked != "" && (exit.Signal == syscall.SIGKILL || !exit.Known):
 		out.Reason = asked
 	default:
 		out.Reason = vmm.ExitCrashed
 		out.Detail = "Firecracker ended by itself: " + describe(exit, end)
-		if last := rundir.LastWords(dir); last != "" {
+		if last := complaint(dir); last != "" {
 			out.Detail += "; its last words: " + last
 		}
 	}
 	return out
+}
+
+// complaint is the last line in the log of dir's VMM that says what was wrong,
+// "" if none does: most lines tell of calls that went well.
+func complaint(dir string) string {
+	b, err := rundir.ReadEnd(filepath.Join(dir, rundir.LogFile), 16<<10)
+	if err != nil {
+		return "" // the directory may be gone with its VM
+	}
+	last := ""
+	for line := range bytes.Lines(b) {
+		wrong := bytes.Contains(line, []byte(":ERROR]")) || bytes.HasPrefix(line, []byte("Error:"))
+		if wrong && !bytes.Contains(line, []byte("exiting with error")) {
+			last = hostexec.LastLine(line)
+		}
+	}
+	return last
 }
 
 func describe(exit hostexec.Exit, end endCounts) string {

@@ -115,8 +115,13 @@ func openFiles(dir string) (_ *inherited, err error) {
 		return nil, err
 	}
 	defer metrics.Close()
+	// The log of the boot before stays: a guest's reboot may have been no wish.
+	log := filepath.Join(dir, rundir.LogFile)
+	if err := os.Rename(log, log+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("keeping the older log of Firecracker: %w", err)
+	}
 	const flags = os.O_RDWR | os.O_CREATE | os.O_TRUNC | os.O_APPEND
-	if f.stderr, err = os.OpenFile(filepath.Join(dir, rundir.LogFile), flags, 0o600); err != nil {
+	if f.stderr, err = os.OpenFile(log, flags, 0o600); err != nil {
 		return nil, fmt.Errorf("making Firecracker's log: %w", err)
 	}
 	for name, file := range map[string]**os.File{fileIn: &f.in, fileOut: &f.out, fileLog: &f.log} {

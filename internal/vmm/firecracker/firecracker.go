@@ -57,7 +57,7 @@ type Driver struct {
 	mu      sync.Mutex
 	version map[string]fcapi.Version   // by binary identity
 	warden  map[string]*enclose.Warden // by directory: who starts the VMM there
-	reduced map[string]string          // by binary identity: why it cannot be enclosed, "" if it can
+	reduced string                     // why nothing can be enclosed here, "" until that is seen
 }
 
 var (
@@ -73,7 +73,7 @@ func New(runner hostexec.Runner, log *slog.Logger, cfg Config) *Driver {
 	}
 	d := &Driver{
 		cfg: cfg, runner: runner, log: log, device: kvmprobe.OpenDevice,
-		version: map[string]fcapi.Version{}, warden: map[string]*enclose.Warden{}, reduced: map[string]string{},
+		version: map[string]fcapi.Version{}, warden: map[string]*enclose.Warden{},
 	}
 	d.kvm = kvmprobe.New(DriverName, cfg.CacheDir, log, d.bootProbe)
 	return d

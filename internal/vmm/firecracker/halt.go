@@ -9,13 +9,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/firecracker/fcapi"
+	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
 
 // Firecracker has no power switch, so a guest that powers off stays there with
 // its vCPUs halted for good. Its kernel's last words say that it did; as
-// anything in the guest can print them, they count only where no vCPU has
-// moved since: one that merely idles is woken by its timers.
+// anything in the guest can print them, they count only where no vCPU moves
+// any more: one that merely idles is woken by a connection to its vsock.
 
 // lastWords are what a kernel ends with when it cannot end the machine.
 var lastWords = [][]byte{[]byte("reboot: Power down"), []byte("reboot: System halted")}
@@ -56,6 +59,7 @@ func (m *machine) suspectHalt() {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), haltLimit)
 		defer cancel()
+		m.note(func(r *record) { r.Said = true }) // we may be killed before it is still
 		if !m.halted(ctx) {
 			return
 		}
@@ -66,24 +70,24 @@ func (m *machine) suspectHalt() {
 	}()
 }
 
-// halted reports whether the vCPUs stand still for haltStill.
+// halted reports whether the vCPUs stand still for haltStill, whatever wakes
+// them.
 func (m *machine) halted(ctx context.Context) bool {
 	tick := time.NewTicker(haltTick)
 	defer tick.Stop()
 	var last string
 	since := time.Now()
 	for {
+		m.poke(ctx)
 		now, err := vcpuMoves(m.proc.ID().PID)
-		m.mu.Lock()
-		paused := m.paused
-		m.mu.Unlock()
 		switch {
 		case err != nil:
 			return false // it ends by itself
-		case now != last || paused:
+		case now != last:
 			last, since = now, time.Now()
 		case time.Since(since) >= haltStill:
-			return true
+			state, err := m.api.State(ctx)
+			return err == nil && state == fcapi.StateRunning // a paused one stands still too
 		}
 		select {
 		case <-tick.C:
@@ -93,6 +97,18 @@ func (m *machine) halted(ctx context.Context) bool {
 			return false
 		}
 	}
+}
+
+// poke has the guest interrupted by a connection that comes to nothing.
+func (m *machine) poke(ctx context.Context) {
+	conn, err := rundir.Dial(ctx, filepath.Join(m.spec.Dir, dirRun), fileVsock)
+	if err != nil {
+		return // its vsock is gone, so nothing of ours wakes it
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(haltTick))
+	_, _ = fmt.Fprintf(conn, "CONNECT %d\n", wire.VsockPort) // what matters is whether it wakes
+	time.Sleep(haltTick / 4)                                 // until Firecracker has passed it on
 }
 
 // vcpuMoves changes whenever a vCPU of the process runs or sleeps.

@@ -7,6 +7,7 @@ import (
 	"regexp"
 
 	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/firecracker/fcapi"
 	"github.com/banger-vm/banger/internal/vmm/kvmprobe"
@@ -31,8 +32,22 @@ func (d *Driver) Info(ctx context.Context) (vmm.Info, error) {
 	}
 	return vmm.Info{
 		Name: DriverName, Version: version.String(), Path: path,
-		Accels: map[vmm.Accel]string{vmm.AccelKVM: kvm, vmm.AccelTCG: "Firecracker has no TCG"},
+		Accels:    map[vmm.Accel]string{vmm.AccelKVM: kvm, vmm.AccelTCG: "Firecracker has no TCG"},
+		Isolation: map[vmm.Accel]vmm.Isolation{vmm.AccelKVM: d.isolation(path)},
+		Networks:  []network.Backend{network.BackendNone},
 	}, nil
+}
+
+// isolation is what a machine can expect: what the last one had, or the guest of
+// a probe, or what is tried first.
+func (d *Driver) isolation(path string) vmm.Isolation {
+	if d.whyReduced() != "" {
+		return vmm.IsolationSandbox
+	}
+	if seen := d.kvm.Isolation(path, d.cfg.ProbeKernel); seen != "" {
+		return seen
+	}
+	return vmm.IsolationNamespaces
 }
 
 // versionOf asks once for each Firecracker that is installed while we live.

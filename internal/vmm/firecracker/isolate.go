@@ -2,17 +2,15 @@ package firecracker
 
 import (
 	"context"
-	"path/filepath"
 
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/firecracker/enclose"
-	"github.com/banger-vm/banger/internal/vmm/kvmprobe"
 )
 
 // Stage makes who will start spec's VMM in its enclosure, now and after each
 // reboot of the guest: a process that has confined itself may mount nothing,
 // and so can enclose nothing.
-func (d *Driver) Stage(ctx context.Context, spec vmm.Spec) (programs []string, err error) {
+func (d *Driver) Stage(_ context.Context, spec vmm.Spec) (programs []string, err error) {
 	if err := makeRunDir(spec.Dir); err != nil {
 		return nil, err
 	}
@@ -20,19 +18,12 @@ func (d *Driver) Stage(ctx context.Context, spec vmm.Spec) (programs []string, e
 	if err != nil {
 		return nil, err
 	}
-	if _, err := d.versionOf(ctx, path); err != nil {
-		return nil, err
-	}
 	programs = []string{path}
 	d.mu.Lock()
 	staged := d.warden[spec.Dir] != nil
 	d.mu.Unlock()
-	if staged {
+	if staged || len(d.cfg.Stage) == 0 {
 		return programs, nil
-	}
-	reason, err := d.whyNotEnclosed(ctx, spec, path)
-	if err != nil || reason != "" {
-		return programs, err
 	}
 	w, err := enclose.Starter{Stage: d.cfg.Stage}.NewWarden(path, plan(spec))
 	if err != nil {
@@ -44,34 +35,25 @@ func (d *Driver) Stage(ctx context.Context, spec vmm.Spec) (programs []string, e
 	return programs, nil
 }
 
-// whyNotEnclosed says why this host does not let us enclose the program at
-// path, "" if it does: by trying once, as nothing else tells.
-func (d *Driver) whyNotEnclosed(ctx context.Context, spec vmm.Spec, path string) (string, error) {
+// notEnclosed is why this host does not let a VMM be enclosed. Nothing tells
+// but to try: users' namespaces are allowed or not in many ways.
+type notEnclosed struct{ reason string }
+
+func (e *notEnclosed) Error() string { return "the VMM cannot be enclosed: " + e.reason }
+
+// whyReduced is why a VMM is not enclosed here, as far as is known; "" where
+// it shall be tried.
+func (d *Driver) whyReduced() string {
 	if len(d.cfg.Stage) == 0 {
-		return "it was started by a program that cannot enclose it", nil
-	}
-	d.mu.Lock()
-	reason, tried := d.reduced[path]
-	d.mu.Unlock()
-	if tried {
-		return reason, nil
-	}
-	if err := makeRunDir(spec.Dir); err != nil {
-		return "", err
-	}
-	err := enclose.Starter{Stage: d.cfg.Stage}.Try(ctx, path, enclose.Plan{
-		Root: filepath.Join(spec.Dir, dirRoot), Dir: filepath.Join(spec.Dir, dirRun),
-		Binds: []enclose.Bind{{From: kvmprobe.Device, To: kvmprobe.Device, Device: true}},
-	}, "--version")
-	if ctx.Err() != nil {
-		return "", context.Cause(ctx)
-	}
-	if err != nil {
-		reason = err.Error()
-		d.log.WarnContext(ctx, "this host does not let Firecracker be enclosed", "reason", reason)
+		return "it was started by a program that cannot enclose it"
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.reduced[path] = reason
-	return reason, nil
+	return d.reduced
+}
+
+func (d *Driver) setReduced(reason string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.reduced = reason
 }

@@ -30,9 +30,12 @@ type machine struct {
 	ended  chan struct{} // closed with exit set when Firecracker is gone
 	logged chan struct{} // closed when its log has been read to the end
 
+	recording sync.Mutex // held across writes of the record, which is the leaf here
+
 	mu      sync.Mutex
 	rec     record
 	exit    vmm.Exit
+	code    int // that the process ended with, where that is known
 	facts   vmm.Facts
 	version fcapi.Version
 	console *console
@@ -140,21 +143,33 @@ func (m *machine) Kill(ctx context.Context) error { return m.end(ctx, vmm.ExitKi
 func (m *machine) end(ctx context.Context, why string) error {
 	m.mu.Lock()
 	m.killed = true
-	if m.rec.Ended == "" {
-		m.rec.Ended = why
-	}
-	rec := m.rec
 	m.mu.Unlock()
-	if !m.gone() {
-		if err := rundir.WriteRecord(m.spec.Dir, rec); err != nil { // whoever asks later does not learn why
-			m.log.Warn("why the VMM ends cannot be written down", "err", err)
+	m.note(func(r *record) {
+		if r.Ended == "" {
+			r.Ended = why
 		}
-	}
+	})
 	if err := m.proc.Kill(); err != nil {
 		return err
 	}
 	_, err := m.Wait(ctx)
 	return err
+}
+
+// note changes the record, while there is something to record.
+func (m *machine) note(change func(*record)) {
+	m.recording.Lock()
+	defer m.recording.Unlock()
+	m.mu.Lock()
+	change(&m.rec)
+	rec := m.rec
+	m.mu.Unlock()
+	if m.gone() {
+		return
+	}
+	if err := rundir.WriteRecord(m.spec.Dir, rec); err != nil { // the next monitor does not learn it
+		m.log.Warn("the VMM's record cannot be written", "name", m.spec.Name, "err", err)
+	}
 }
 
 // Wait returns when Firecracker is gone.
@@ -201,7 +216,7 @@ func (m *machine) watch() {
 		m.exit = how
 		m.mu.Unlock()
 		switch how.Reason {
-		case vmm.ExitReset:
+		case vmm.ExitReset, vmm.ExitFault:
 			m.emit(vmm.Event{Type: vmm.EventReset})
 		case vmm.ExitPoweroff:
 			m.emit(vmm.Event{Type: vmm.EventPoweroff})

@@ -39,7 +39,7 @@ var quirks = []quirk{
 	},
 	{
 		name: "connections on vsock die at a snapshot without a sign", effect: "a read hangs",
-		way: "the agent's connection is pinged (internal/guest)", tested: "TestRealSnapshotRounds",
+		way: "the agent's connection is pinged (internal/guest)", tested: "TestSnapshotRounds",
 	},
 	{
 		name: "the log has no rate limit", fixed: fcapi.Version{Major: 1, Minor: 16}, effect: "a guest fills the host's disk",

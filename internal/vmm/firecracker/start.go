@@ -25,6 +25,8 @@ type record struct {
 	Reduced   []string      `json:"reduced,omitempty"`
 	// Ended is why we ended it, written before we do.
 	Ended string `json:"ended,omitempty"`
+	// Said: the guest's kernel has said its last words.
+	Said bool `json:"said,omitempty"`
 }
 
 // Start runs spec.
@@ -39,9 +41,22 @@ func (d *Driver) Start(ctx context.Context, spec vmm.Spec) (vmm.Machine, error) 
 	return m, nil
 }
 
-// launch spawns Firecracker and brings it up, or leaves nothing of it. We hold
-// the lock too until then, so that cleaning up meets nobody else's Start.
-func (d *Driver) launch(ctx context.Context, spec vmm.Spec) (_ *machine, err error) {
+// launch starts Firecracker, enclosed where the host lets us.
+func (d *Driver) launch(ctx context.Context, spec vmm.Spec) (*machine, error) {
+	m, err := d.launchAs(ctx, spec, d.whyReduced())
+	var not *notEnclosed
+	if errors.As(err, &not) {
+		d.log.WarnContext(ctx, "this host does not let Firecracker be enclosed", "reason", not.reason)
+		d.setReduced(not.reason)
+		return d.launchAs(ctx, spec, not.reason)
+	}
+	return m, err
+}
+
+// launchAs spawns Firecracker, enclosed unless there is a reason why not, and
+// brings it up, or leaves nothing of it. We hold the lock too until then, so
+// that cleaning up meets nobody else's Start.
+func (d *Driver) launchAs(ctx context.Context, spec vmm.Spec, reduced string) (_ *machine, err error) {
 	files, err := openFiles(spec.Dir)
 	if err != nil {
 		return nil, err
@@ -52,7 +67,7 @@ func (d *Driver) launch(ctx context.Context, spec vmm.Spec) (_ *machine, err err
 		}
 		files.close()
 	}()
-	rec, proc, err := d.spawn(ctx, spec, files)
+	rec, proc, err := d.spawn(ctx, spec, reduced, files)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +90,7 @@ func discard(m *machine) error {
 }
 
 // spawn starts Firecracker and records it.
-func (d *Driver) spawn(ctx context.Context, spec vmm.Spec, files *inherited) (record, *hostexec.Process, error) {
+func (d *Driver) spawn(ctx context.Context, spec vmm.Spec, reduced string, files *inherited) (record, *hostexec.Process, error) {
 	rec := record{Started: time.Now(), Isolation: vmm.IsolationNamespaces}
 	if err := context.Cause(ctx); err != nil {
 		return rec, nil, err
@@ -84,16 +99,12 @@ func (d *Driver) spawn(ctx context.Context, spec vmm.Spec, files *inherited) (re
 	if err != nil {
 		return rec, nil, err
 	}
-	reason, err := d.whyNotEnclosed(ctx, spec, path)
-	if err != nil {
-		return rec, nil, err
-	}
-	if reason != "" {
+	if reduced != "" {
 		rec.Isolation, rec.Reduced = vmm.IsolationSandbox, []string{
-			"Its VMM is in no namespaces of its own and sees this host's processes and network: " + reason + ".",
+			"Its VMM is in no namespaces of its own and sees this host's processes and network: " + reduced + ".",
 		}
 	}
-	proc, err := d.run(ctx, spec, path, reason == "", files)
+	proc, err := d.run(ctx, spec, path, reduced == "", files)
 	if err != nil {
 		return rec, nil, err
 	}
@@ -112,11 +123,18 @@ func (d *Driver) run(ctx context.Context, spec vmm.Spec, path string, enclosed b
 	d.mu.Lock()
 	warden := d.warden[spec.Dir]
 	d.mu.Unlock()
-	switch {
-	case warden != nil:
-		return warden.Start(ctx, f)
-	case enclosed:
-		return enclose.Starter{Stage: d.cfg.Stage}.Start(path, plan(spec), f)
+	if enclosed {
+		var proc *hostexec.Process
+		var err error
+		if warden != nil {
+			proc, err = warden.Start(ctx, f)
+		} else {
+			proc, err = enclose.Starter{Stage: d.cfg.Stage}.Start(path, plan(spec), f)
+		}
+		if err != nil && ctx.Err() == nil {
+			err = &notEnclosed{err.Error()}
+		}
+		return proc, err
 	}
 	args := commandLine(spec)
 	return hostexec.Spawn(hostexec.Daemon{

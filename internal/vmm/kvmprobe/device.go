@@ -12,9 +12,12 @@ import (
 // Device is the kernel's interface to the processor's virtualisation.
 const Device = "/dev/kvm"
 
-// OpenDevice says why this user cannot open the device.
-func OpenDevice() string {
-	f, err := os.OpenFile(Device, os.O_RDWR, 0)
+// OpenDevice says why this user cannot open the device, "" if it can.
+func OpenDevice() string { return OpenDeviceAt(Device) }
+
+// OpenDeviceAt says it of the device at path.
+func OpenDeviceAt(path string) string {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	switch {
 	case err == nil:
 		_ = f.Close() // nothing was done with it

@@ -58,7 +58,7 @@ func (p *Prober) Reason(ctx context.Context, binary, kernel, initramfs string) (
 		return reason, nil
 	}
 	if kernel == "" || initramfs == "" {
-		return "KVM is there, but has not been tried: there is no guest kernel yet", nil
+		return vmm.NotTried, nil
 	}
 	key, err := verdictKey(binary, kernel)
 	if err != nil {
@@ -80,6 +80,20 @@ func (p *Prober) Reason(ctx context.Context, binary, kernel, initramfs string) (
 	}
 }
 
+// Isolation is that of the guest which was tried, "" where none was or it did
+// not start.
+func (p *Prober) Isolation(binary, kernel string) vmm.Isolation {
+	if kernel == "" {
+		return ""
+	}
+	key, err := verdictKey(binary, kernel)
+	if err != nil {
+		return ""
+	}
+	v, _ := p.knownVerdict(key)
+	return v.Isolation
+}
+
 // probe boots the tiny guest and keeps its verdict. A probe that could not be
 // made is an error and no verdict.
 func (p *Prober) probe(ctx context.Context, key, kernel, initramfs string) (string, error) {
@@ -89,7 +103,7 @@ func (p *Prober) probe(ctx context.Context, key, kernel, initramfs string) (stri
 	}
 	defer os.RemoveAll(dir)
 	began := time.Now()
-	reason, err := p.probeIn(ctx, vmm.Spec{
+	reason, isolation, err := p.probeIn(ctx, vmm.Spec{
 		Name: "kvm-probe", Dir: dir, CPUs: 1, MemoryBytes: 256 << 20, Accel: vmm.AccelKVM,
 		Kernel: kernel, Initramfs: initramfs, Cmdline: []string{wire.ArgProbe},
 	})
@@ -98,29 +112,30 @@ func (p *Prober) probe(ctx context.Context, key, kernel, initramfs string) (stri
 	}
 	p.log.InfoContext(ctx, "KVM was tried with a tiny guest",
 		"vmm", p.vmm, "works", reason == "", "reason", reason, "took", time.Since(began))
-	if err := p.keepVerdict(verdict{Key: key, Reason: reason, At: began.UTC()}); err != nil {
+	if err := p.keepVerdict(verdict{Key: key, Reason: reason, Isolation: isolation, At: began.UTC()}); err != nil {
 		p.log.WarnContext(ctx, "the verdict on KVM cannot be kept; it will be asked for again", "err", err)
 	}
 	return reason, nil
 }
 
-// probeIn runs the guest and says why it failed; "" if it answered.
-func (p *Prober) probeIn(ctx context.Context, spec vmm.Spec) (string, error) {
+// probeIn runs the guest and says why it failed, "" if it answered, and how its
+// VMM was isolated.
+func (p *Prober) probeIn(ctx context.Context, spec vmm.Spec) (reason string, isolation vmm.Isolation, _ error) {
 	slowness := slownessOf(cpuinfo)
 	ctx, cancel := context.WithTimeout(ctx, Limit*slowness)
 	defer cancel()
 	m, err := p.boot(ctx, spec)
 	if errors.Is(err, ErrRefused) {
-		return err.Error(), nil
+		return err.Error(), "", nil
 	}
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	console, err := m.Console(ctx)
 	if err != nil {
-		return "", errors.Join(err, discard(m))
+		return "", "", errors.Join(err, discard(m))
 	}
-	return awaitAnswer(ctx, console, slowness), discard(m)
+	return awaitAnswer(ctx, console, slowness), m.Facts().Isolation, discard(m)
 }
 
 // discard ends the guest, whatever became of the probe's context.

@@ -71,7 +71,20 @@ func TestVerdictIsKeptUntilSomethingChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := driver().keepVerdict(verdict{Key: key, Reason: "no"}); err != nil {
+	old := verdict{Key: key, Reason: "busy", At: time.Now().Add(-2 * refusalAge)}
+	if err := driver().keepVerdict(old); err != nil {
+		t.Fatal(err)
+	}
+	if v, ok := driver().knownVerdict(key); ok {
+		t.Errorf("an old refusal still counts: %+v", v)
+	}
+	if err := driver().keepVerdict(verdict{Key: key, At: old.At}); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := driver().knownVerdict(key); !ok {
+		t.Error("that it works is forgotten")
+	}
+	if err := driver().keepVerdict(verdict{Key: key, Reason: "no", At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	if v, ok := driver().knownVerdict(key); !ok || v.Reason != "no" {

@@ -12,13 +12,17 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/banger-vm/banger/internal/vmm"
 )
 
 // verdict is what a probe found out about KVM.
 type verdict struct {
-	Key    string    `json:"key"`
-	Reason string    `json:"reason"` // "" works
-	At     time.Time `json:"at"`
+	Key    string `json:"key"`
+	Reason string `json:"reason"` // "" works
+	// Isolation is that of the guest which was tried.
+	Isolation vmm.Isolation `json:"isolation,omitempty"`
+	At        time.Time     `json:"at"`
 }
 
 var cpuModel = regexp.MustCompile(`(?m)^(?:model name|microcode|flags)\s*:.*$`)
@@ -54,17 +58,26 @@ func (p *Prober) verdictFile(key string) string {
 	return filepath.Join(p.cacheDir, "kvm-"+key+".json")
 }
 
+// refusalAge is how long a verdict against KVM is good: the host may only have
+// been too busy, or another user of KVM in the way.
+const refusalAge = time.Hour
+
+func (v verdict) stale() bool { return v.Reason != "" && time.Since(v.At) > refusalAge }
+
 // knownVerdict looks in this process, then in the cache. A damaged file is
 // no verdict.
 func (p *Prober) knownVerdict(key string) (verdict, bool) {
 	p.mu.Lock()
 	v, ok := p.verdicts[key]
 	p.mu.Unlock()
-	if ok || p.cacheDir == "" {
-		return v, ok
+	if ok && !v.stale() {
+		return v, true
+	}
+	if p.cacheDir == "" {
+		return verdict{}, false
 	}
 	b, err := os.ReadFile(p.verdictFile(key))
-	if err != nil || json.Unmarshal(b, &v) != nil || v.Key != key {
+	if err != nil || json.Unmarshal(b, &v) != nil || v.Key != key || v.stale() {
 		return verdict{}, false
 	}
 	p.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"regexp"
 
 	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/kvmprobe"
 )
@@ -33,7 +34,9 @@ func (d *Driver) Info(ctx context.Context) (vmm.Info, error) {
 	}
 	return vmm.Info{
 		Name: DriverName, Version: version, Path: path,
-		Accels: map[vmm.Accel]string{vmm.AccelTCG: "", vmm.AccelKVM: kvm},
+		Accels:    map[vmm.Accel]string{vmm.AccelTCG: "", vmm.AccelKVM: kvm},
+		Isolation: map[vmm.Accel]vmm.Isolation{vmm.AccelTCG: isolation(vmm.AccelTCG), vmm.AccelKVM: isolation(vmm.AccelKVM)},
+		Networks:  []network.Backend{network.BackendNone, network.BackendBuiltin},
 	}, nil
 }
 

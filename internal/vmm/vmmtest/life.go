@@ -22,6 +22,9 @@ func testStart(t *testing.T, h Harness) {
 	if f.PID <= 0 || f.Version == "" || f.Accel == vmm.AccelAuto || f.Accel == "" || f.Paused {
 		t.Errorf("Facts = %+v", f)
 	}
+	if f.Isolation == "" {
+		t.Error("Facts do not say how the VMM is isolated")
+	}
 	if f.Started.Before(began.Add(-time.Second)) || f.Started.After(time.Now()) {
 		t.Errorf("Started = %v, began %v", f.Started, began)
 	}
@@ -48,7 +51,7 @@ func testConnect(t *testing.T, h Harness) {
 	closeMachine(t, m)
 	m = connect(t, h, spec)
 	defer closeMachine(t, m)
-	if f := m.Facts(); f.PID != was.PID || !f.Started.Equal(was.Started) || f.Accel != was.Accel || f.Version != was.Version {
+	if f := m.Facts(); f.PID != was.PID || !f.Started.Equal(was.Started) || f.Accel != was.Accel || f.Version != was.Version || f.Isolation != was.Isolation {
 		t.Errorf("Facts = %+v, were %+v", f, was)
 	}
 	again := openLine(t, m.Agent)

@@ -45,6 +45,7 @@ func timeout() time.Duration {
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
 	for name, test := range map[string]func(*testing.T, Harness){
+		"Info":              testInfo,
 		"Start":             testStart,
 		"Connect":           testConnect,
 		"NotRunning":        testNotRunning,

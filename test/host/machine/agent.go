@@ -99,7 +99,6 @@ const hangSlack = 30 * time.Second
 func (m *Machine) Run(ctx context.Context, r call.Run, with IO) (call.Exit, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout+hangSlack, fmt.Errorf("the host hangs: %q has no end after %v", r.Argv, r.Timeout+hangSlack))
 	defer cancel()
-	defer context.AfterFunc(ctx, func() {})()
 	line, err := json.Marshal(r)
 	if err != nil {
 		return call.Exit{}, err

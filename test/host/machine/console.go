@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// consoleKept bounds what is kept of a console, tailLines what is shown.
+// consoleKept is what is kept of a console at least, and half of what is kept
+// at most; tailLines is what is shown.
 const (
 	consoleKept = 256 << 10
 	tailLines   = 60
@@ -23,7 +24,7 @@ func (c *console) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.buf = append(c.buf, p...)
-	if over := len(c.buf) - consoleKept; over > 0 {
+	if over := len(c.buf) - consoleKept; over > consoleKept { // seldom: it copies all
 		c.buf = append(c.buf[:0], c.buf[over:]...)
 	}
 	return len(p), nil

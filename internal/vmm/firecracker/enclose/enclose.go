@@ -10,14 +10,10 @@
 package enclose
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -50,6 +46,10 @@ const (
 	Program = "/program" // what is run; Plan.Binds need not name it
 )
 
+// Failed is the exit code of a stage that could not enclose its program, which
+// then has not run; why is on its standard error.
+const Failed = 71
+
 // innerID is the program's user and group inside; outside they are ours.
 const innerID = 1000
 
@@ -69,46 +69,24 @@ func (s Starter) Start(path string, p Plan, f Files) (*hostexec.Process, error) 
 	if err != nil {
 		return nil, fmt.Errorf("encoding an enclosure: %w", err)
 	}
-	return hostexec.Spawn(hostexec.Daemon{
-		Name: s.Stage[0], Args: append(append([]string{}, s.Stage[1:]...), roleInside, string(plan)), Dir: "/", Env: []string{},
+	proc, err := hostexec.Spawn(hostexec.Daemon{
+		Name: s.Stage[0], Title: p.Args[0], Args: append(append([]string{}, s.Stage[1:]...), roleInside, string(plan)), Dir: "/", Env: []string{},
 		Stdin: f.Stdin, Stdout: f.Stdout, Stderr: f.Stderr, ExtraFiles: f.Extra,
 		Namespaces: &hostexec.Namespaces{
 			Mount: true, PID: true, IPC: true, UTS: true, Network: true, ID: innerID,
 			Capabilities: []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SETPCAP},
 		},
 	})
+	return proc, explain(err)
 }
 
-// trial bounds Try; only a hung host needs it.
-const trial = 10 * time.Second
-
-// Try runs the program once, with args, to see whether it can be enclosed
-// here; an error says why not.
-func (s Starter) Try(ctx context.Context, path string, p Plan, args ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, trial)
-	defer cancel()
-	r, w, err := os.Pipe()
-	if err != nil {
-		return fmt.Errorf("making a pipe: %w", err)
-	}
-	defer r.Close()
-	p.Args = append([]string{path}, args...)
-	proc, err := s.Start(path, p, Files{Stderr: w})
-	err = errors.Join(err, w.Close())
-	if err != nil {
-		return err
-	}
-	defer proc.Close()
-	exit, err := proc.Wait(ctx)
-	if err != nil {
-		return errors.Join(err, proc.Kill())
-	}
-	said, err := io.ReadAll(io.LimitReader(r, 4096)) // nobody writes any more
-	if err == nil && (exit.Code != 0 || !exit.Known) {
-		err = errors.New(exit.String())
-		if last := hostexec.LastLine(bytes.TrimSpace(said)); last != "" {
-			err = errors.New(last)
-		}
+// explain says what a kernel means that makes no namespaces.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EUSERS):
+		return fmt.Errorf("this host allows no more user namespaces (see user.max_user_namespaces): %w", err)
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return fmt.Errorf("this host forbids user namespaces to this user (see kernel.unprivileged_userns_clone, or AppArmor): %w", err)
 	}
 	return err
 }

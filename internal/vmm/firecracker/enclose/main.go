@@ -12,7 +12,7 @@ const (
 )
 
 // Main runs a role: what a Starter's Stage has to call with the arguments
-// that follow it. It returns the exit code; as the stage it does not return.
+// that follow it. It returns the exit code; the stage's is Failed.
 func Main(args []string, stderr io.Writer) int {
 	var err error
 	switch {
@@ -25,7 +25,7 @@ func Main(args []string, stderr io.Writer) int {
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, err)
-		return 1
+		return Failed
 	}
 	return 0
 }

@@ -223,7 +223,7 @@ func (vm *instance) save(body []byte) error {
 	case fcapi.StateNotStarted:
 		return refusal(preStart)
 	case fcapi.StateRunning:
-		return refusal("Create snapshot error: Cannot save the microVM state: Operation not allowed: cannot save while running")
+		return refusal("Create snapshot error: Cannot save the microVM state: Operation not allowed: save/restore unavailable while running")
 	}
 	for _, path := range []string{s.State, s.Memory} {
 		if err := os.WriteFile(path, []byte("saved"), 0o600); err != nil {

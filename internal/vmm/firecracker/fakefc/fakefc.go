@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/banger-vm/banger/internal/vmm/firecracker/fcapi"
 )
 
 // Options are what a test can ask for, as flags before Firecracker's own.
@@ -24,6 +26,7 @@ type Options struct {
 	Version  string // what it says it is
 	ExitAt   string // "PUT /vsock": end at that call
 	ExitCode int
+	Later    bool   // not before the start
 	LongAt   string // answer that call with more than anyone should read
 	MuteAt   string // never answer that call
 	Loud     bool   // complain in the log without an end
@@ -48,6 +51,7 @@ func Main(args []string) int {
 	flags.StringVar(&o.Version, "fake-version", "1.12.1", "")
 	flags.StringVar(&o.ExitAt, "fake-exit-at", "", "")
 	flags.IntVar(&o.ExitCode, "fake-exit-code", 1, "")
+	flags.BoolVar(&o.Later, "fake-exit-after-start", false, "")
 	flags.StringVar(&o.LongAt, "fake-long-at", "", "")
 	flags.StringVar(&o.MuteAt, "fake-mute-at", "", "")
 	flags.BoolVar(&o.Loud, "fake-loud", false, "")
@@ -155,11 +159,20 @@ func (vm *instance) serve(sock string) error {
 	return http.Serve(l, vm)
 }
 
+func (vm *instance) running() bool {
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	return vm.state != fcapi.StateNotStarted
+}
+
 // ServeHTTP fails as asked, or answers.
 func (vm *instance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call := r.Method + " " + r.URL.Path
 	switch call {
 	case vm.o.ExitAt:
+		if vm.o.Later && !vm.running() {
+			break
+		}
 		fmt.Fprintln(os.Stderr, "Error: told to end at", call)
 		vm.exit(vm.o.ExitCode)
 	case vm.o.MuteAt:
