@@ -7,17 +7,30 @@ LDFLAGS := -s -w -X github.com/banger-vm/banger/internal/version.Version=$(VERSI
 GO      := CGO_ENABLED=0 go
 BIN     := build/bin
 
+# Where make install puts things; DESTDIR is put before all of it.
+PREFIX     ?= /usr/local
+bindir     := $(PREFIX)/bin
+libexecdir := $(PREFIX)/libexec/banger
+datadir    := $(PREFIX)/share
+UNITDIR    ?= $(PREFIX)/lib/systemd/user
+
 # The Debian packages that banger needs at run time and its tests need besides.
 RUN_PACKAGES  := qemu-system-x86 mmdebstrap e2fsprogs kmod ca-certificates
 TEST_PACKAGES := busybox-static gcc libc6-dev git python3-pip
 # The test host's layered disk, and what fetches the Firecracker for it.
 HOST_PACKAGES := qemu-utils
 
-.PHONY: build deps test-deps demo test test-unit test-vm test-host bench bench-host lint faults matrix generate clean seed
+.PHONY: build install uninstall deps test-deps demo test test-unit test-vm test-host bench bench-host lint faults matrix generate clean seed
 
 build: ## the binaries, static, into build/bin
 	@mkdir -p $(BIN)
 	$(GO) build -trimpath $(if $(GOCOVERDIR),-cover) -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+install: ## what make build made, and the unit of systemd; see docs/units.md
+	@scripts/install $(BIN) '$(DESTDIR)' '$(bindir)' '$(libexecdir)' '$(datadir)' '$(UNITDIR)'
+
+uninstall: ## what make install put there
+	@scripts/install -u '$(DESTDIR)' '$(bindir)' '$(libexecdir)' '$(datadir)' '$(UNITDIR)'
 
 deps:
 	@scripts/deps $(RUN_PACKAGES)

@@ -17,4 +17,8 @@ type DaemonStatus struct {
 	StartedAt time.Time `json:"started_at"`
 	VMs       int       `json:"vms"`
 	Running   int       `json:"running"`
+	Unit      string    `json:"unit,omitempty"`  // systemd's, that holds the daemon itself
+	Units     string    `json:"units,omitempty"` // whose units hold monitors and VMMs: user, system; nobody's if empty
+	// Reduced lists what is weaker or missing on this host for every VM, a sentence each.
+	Reduced []string `json:"reduced,omitempty"`
 }

@@ -64,6 +64,7 @@ type Boot struct {
 	Accel      string    `json:"accel"`
 	VMMPID     int       `json:"vmm_pid,omitempty"`
 	MonitorPID int       `json:"monitor_pid,omitempty"`
+	Units      []string  `json:"units,omitempty"`  // those of systemd that hold monitor and VMM
 	Kernel     string    `json:"kernel,omitempty"` // the guest's uname -r
 	StartedAt  time.Time `json:"started_at"`
 	EndedAt    time.Time `json:"ended_at,omitzero"`

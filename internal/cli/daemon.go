@@ -46,13 +46,30 @@ func newDaemonStatus(a *app.App) *cobra.Command {
 			case asJSON:
 				return a.JSON(s)
 			}
-			return show.Fields(a.Out, "PID", strconv.Itoa(s.PID), "Version", s.Version, "Protocol", strconv.Itoa(s.Protocol),
-				"Socket", s.Socket, "State", s.StateDir, "Log", s.LogFile,
-				"Started", show.Age(a.Now().Sub(s.StartedAt))+" ago", "VMs", fmt.Sprintf("%d, %d running", s.VMs, s.Running))
+			return show.Fields(a.Out, statusFields(s, a.Now())...)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return cmd
+}
+
+func statusFields(s api.DaemonStatus, now time.Time) []string {
+	units := "none: no systemd looks after this user's processes"
+	switch s.Units {
+	case "user":
+		units = "each monitor and VMM has one of this user's systemd"
+	case "system":
+		units = "each monitor and VMM has one of the system's systemd"
+	}
+	fields := []string{
+		"PID", strconv.Itoa(s.PID), "Version", s.Version, "Protocol", strconv.Itoa(s.Protocol),
+		"Socket", s.Socket, "State", s.StateDir, "Log", s.LogFile, "Unit", s.Unit, "Units of VMs", units,
+		"Started", show.Age(now.Sub(s.StartedAt)) + " ago", "VMs", fmt.Sprintf("%d, %d running", s.VMs, s.Running),
+	}
+	for _, r := range s.Reduced {
+		fields = append(fields, "Reduced", r)
+	}
+	return fields
 }
 
 // answerTime is how long the daemon may take to tell its status.

@@ -130,7 +130,10 @@ func locked[P, R any](f *fake, do func(P) (R, error)) rpcserver.Handler {
 func (f *fake) methods() map[string]rpcserver.Handler {
 	m := map[string]rpcserver.Handler{
 		api.MethodDaemonStatus: locked(f, func(api.Empty) (api.DaemonStatus, error) {
-			return api.DaemonStatus{PID: 1 << 30, Version: "v0", Protocol: 1, Socket: "/s", StateDir: "/state", LogFile: "/log", StartedAt: time.Now(), VMs: 2, Running: 1}, nil
+			return api.DaemonStatus{
+				PID: 1 << 30, Version: "v0", Protocol: 1, Socket: "/s", StateDir: "/state", LogFile: "/log", StartedAt: time.Now(), VMs: 2, Running: 1,
+				Unit: "banger.service", Units: "user", Reduced: []string{"VMs end when you log out; to have them go on: loginctl enable-linger"},
+			}, nil
 		}),
 		api.MethodDaemonStop: locked(f, func(api.Empty) (api.Empty, error) { return api.Empty{}, nil }),
 		api.MethodVMList: locked(f, func(r api.VMListRequest) (list api.VMList, _ error) {

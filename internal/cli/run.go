@@ -16,6 +16,7 @@ import (
 	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/cli/app"
 	"github.com/banger-vm/banger/internal/cli/session"
+	"github.com/banger-vm/banger/internal/cli/show"
 )
 
 // cleanUp is how long the removal of a VM is waited for after a signal.
@@ -106,6 +107,7 @@ func (r *runner) make(ctx context.Context, spec api.VMSpec, use func(op api.Oper
 		return err
 	}
 	if !r.remove && !r.Interrupted {
+		r.warn(ctx)
 		return use(op, id)
 	}
 	if r.Interrupted { // too late for the create to be cancelled
@@ -120,6 +122,22 @@ func (r *runner) make(ctx context.Context, spec api.VMSpec, use func(op api.Oper
 		}
 	}
 	return err
+}
+
+// warn tells what will end the VM that is to run on.
+func (r *runner) warn(ctx context.Context) {
+	if r.quiet {
+		return
+	}
+	c, err := r.Client()
+	if err != nil {
+		return // what comes next needs it too, and tells
+	}
+	if s, err := c.DaemonStatus(ctx); err == nil {
+		for _, reduced := range s.Reduced {
+			r.Say("banger: %s", show.Safe(reduced))
+		}
+	}
 }
 
 // discard removes the VM; one that is gone already is fine.

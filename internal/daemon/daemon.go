@@ -18,6 +18,7 @@ import (
 	"github.com/banger-vm/banger/internal/rpc/rpcserver"
 	"github.com/banger-vm/banger/internal/service"
 	"github.com/banger-vm/banger/internal/telemetry"
+	"github.com/banger-vm/banger/internal/unit"
 	"github.com/banger-vm/banger/internal/version"
 )
 
@@ -27,6 +28,8 @@ type Daemon struct {
 	settings Settings
 	log      *slog.Logger
 	started  time.Time
+	units    *units
+	notify   unit.Notifier // tells systemd, where it started us
 	parts    *parts
 	stop     context.CancelFunc
 }
@@ -56,9 +59,16 @@ func Run(ctx context.Context, p places.Places) (err error) {
 			log.Error("the daemon ends", "err", err)
 		}
 	}()
+	notify, err := unit.NewNotifier()
+	if err != nil {
+		return err
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	d := &Daemon{places: p, settings: settings, log: log, started: time.Now().UTC(), stop: stop}
+	d := &Daemon{
+		places: p, settings: settings, log: log, started: time.Now().UTC(),
+		units: newUnits(log), notify: notify, stop: stop,
+	}
 	return d.serve(ctx)
 }
 
@@ -75,6 +85,9 @@ func (d *Daemon) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := d.notify.Ready("serving on " + d.places.Socket); err != nil {
+		d.log.Warn("systemd was not told that the daemon serves", "err", err)
+	}
 	d.log.Info("the daemon serves", "version", version.Version, "socket", d.places.Socket, "state", d.places.StateDir)
 	server := rpcserver.New(d.log, rpcserver.Config{
 		Methods: service.Methods(service.Parts{
@@ -84,6 +97,9 @@ func (d *Daemon) serve(ctx context.Context) (err error) {
 	})
 	err = server.Serve(ctx, listener)
 	d.log.Info("the daemon stops; running VMs go on")
+	if err := d.notify.Stopping("running VMs go on"); err != nil {
+		d.log.Warn("systemd was not told that the daemon stops", "err", err)
+	}
 	return err
 }
 
@@ -92,6 +108,9 @@ func (d *Daemon) Status(ctx context.Context) (api.DaemonStatus, error) {
 	s := api.DaemonStatus{
 		PID: os.Getpid(), Version: version.Version, Protocol: api.ProtocolVersion, Socket: d.places.Socket,
 		StateDir: d.places.StateDir, LogFile: d.places.LogFile, StartedAt: d.started,
+	}
+	if err := d.units.describe(ctx, &s); err != nil {
+		return s, err
 	}
 	views, err := d.parts.vms.List(ctx, true)
 	s.VMs = len(views)

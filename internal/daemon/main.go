@@ -15,6 +15,7 @@ import (
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/monitor"
 	"github.com/banger-vm/banger/internal/places"
+	"github.com/banger-vm/banger/internal/unit"
 	"github.com/banger-vm/banger/internal/version"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/firecracker"
@@ -74,11 +75,11 @@ func mainDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) er
 func mainMonitor(ctx context.Context, args []string, _, stderr io.Writer) error {
 	flags := flag.NewFlagSet("bangerd monitor", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.String("name", "", "the VM's name")
+	name := flags.String("name", "", "the VM's name")
 	var o monitor.Options
 	flags.StringVar(&o.Dir, "dir", "", "the VM's directory")
 	flags.BoolVar(&o.Adopt, "adopt", false, "take the running VM over")
-	flags.IntVar(&o.ListenFD, "listen-fd", 0, "a listening socket that was handed over")
+	flags.IntVar(&o.ListenFD, "listen-fd", -1, "a listening socket that was handed over")
 	cacheDir := flags.String("cache-dir", "", "where verdicts about this host are kept")
 	finder := install.Finder{Given: map[string]install.Given{}}
 	flags.StringVar(&finder.Dir, "vmm-dir", "", "where installed VMMs are")
@@ -96,19 +97,22 @@ func mainMonitor(ctx context.Context, args []string, _, stderr io.Writer) error 
 		return err
 	}
 	o.Writable = []string{filepath.Join(*cacheDir, verdicts)}
-	o.Drivers = monitorDrivers(finder, o.Writable[0])
+	o.Drivers = monitorDrivers(finder, driverConfig{
+		cacheDir: o.Writable[0], settle: monitor.Settle(unit.New(unit.SystemConfig()), o.Dir, *name),
+	})
 	o.Executable = executables(finder)
 	return monitor.Main(ctx, o)
 }
 
 // monitorDrivers are the drivers by name, each with the program that is in use
 // when the monitor begins.
-func monitorDrivers(finder install.Finder, cacheDir string) map[string]func(*slog.Logger) vmm.Driver {
+func monitorDrivers(finder install.Finder, cfg driverConfig) map[string]func(*slog.Logger) vmm.Driver {
 	all := map[string]func(*slog.Logger) vmm.Driver{}
 	for _, d := range drivers {
 		all[d.name] = func(log *slog.Logger) vmm.Driver {
-			binary, _ := finder.Find(d.name)
-			return d.make(log, driverConfig{binary: binary, cacheDir: cacheDir})
+			cfg := cfg
+			cfg.binary, _ = finder.Find(d.name)
+			return d.make(log, cfg)
 		}
 	}
 	return all

@@ -50,7 +50,7 @@ func (d *Daemon) newRuntime(self string, finder install.Finder) machine.Runtime 
 	for name, given := range finder.Given {
 		args = append(args, "--vmm-binary", name+"="+given.Path)
 	}
-	return control.New(d.log, control.Config{Program: self, Args: args})
+	return control.New(d.log, control.Config{Program: self, Args: args, Units: d.units})
 }
 
 func newNetworks() map[string]network.Driver {
@@ -61,6 +61,7 @@ func (d *Daemon) newVMs(p *parts, runtime machine.Runtime, networks map[string]n
 	return vm.New(vm.Parts{
 		Store:   p.store,
 		Runtime: runtime,
+		Units:   d.units,
 		// The operations are made after the VMs.
 		Images:   imageSource{p.images, func() *operation.Registry { return p.ops }},
 		Kernels:  p.kernels,

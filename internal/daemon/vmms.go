@@ -25,6 +25,7 @@ type driverConfig struct {
 	binary   string // "" is the driver's own
 	cacheDir string
 	guest    choose.Guest // to try KVM with
+	settle   vmm.Settle   // what is started
 }
 
 // driver is a VMM driver of this build.
@@ -39,7 +40,7 @@ var drivers = []driver{
 	{firecracker.DriverName, newFirecracker},
 	{qemu.DriverName, func(log *slog.Logger, cfg driverConfig) vmm.Driver {
 		return qemu.New(hostexec.Host{}, log, qemu.Config{
-			Binary: cfg.binary, CacheDir: cfg.cacheDir,
+			Binary: cfg.binary, CacheDir: cfg.cacheDir, Settle: cfg.settle,
 			ProbeKernel: cfg.guest.Kernel, ProbeInitramfs: cfg.guest.Initramfs,
 		})
 	}},
@@ -47,7 +48,8 @@ var drivers = []driver{
 
 func newFirecracker(log *slog.Logger, cfg driverConfig) vmm.Driver {
 	return firecracker.New(hostexec.Host{}, log, firecracker.Config{
-		Binary: cfg.binary, CacheDir: cfg.cacheDir, Stage: []string{"/proc/self/exe", firecracker.StageArg},
+		Binary: cfg.binary, CacheDir: cfg.cacheDir, Settle: cfg.settle,
+		Stage:       []string{"/proc/self/exe", firecracker.StageArg},
 		ProbeKernel: cfg.guest.Kernel, ProbeInitramfs: cfg.guest.Initramfs,
 	})
 }

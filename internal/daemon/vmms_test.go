@@ -91,7 +91,7 @@ func TestMonitorsFindTheSamePrograms(t *testing.T) {
 	if got := executables(finder); !slices.Equal(got, []string{"/state/vmm", "/opt/qemu"}) {
 		t.Errorf("it may run %v", got)
 	}
-	d := monitorDrivers(finder, t.TempDir())[qemu.DriverName](slog.New(slog.DiscardHandler))
+	d := monitorDrivers(finder, driverConfig{cacheDir: t.TempDir()})[qemu.DriverName](slog.New(slog.DiscardHandler))
 	if _, err := d.Info(t.Context()); err == nil || !strings.Contains(err.Error(), "/opt/qemu is not installed") {
 		t.Errorf("it looks for %v", err)
 	}

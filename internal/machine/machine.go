@@ -55,6 +55,8 @@ type Status struct {
 	SystemMS   float64    `json:"system_ms"` // spawn to the image's init having finished
 	Reboots    int        `json:"reboots,omitempty"`
 	Exit       *Exit      `json:"exit,omitempty"`
+	// Units are those of the service manager that hold monitor and VMM.
+	Units []string `json:"units,omitempty"`
 	// Reduced says in sentences what protects this host less than it could.
 	Reduced []string `json:"reduced,omitempty"`
 }

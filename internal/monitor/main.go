@@ -11,6 +11,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/monitor/control"
 	"github.com/banger-vm/banger/internal/monitor/sandbox"
@@ -23,7 +25,7 @@ import (
 type Options struct {
 	Dir   string // the VM's
 	Adopt bool   // take the running VM over
-	// ListenFD is a listening socket that was handed over; 0: make one.
+	// ListenFD is a listening socket that was handed over; negative: make one.
 	ListenFD int
 	// Drivers makes the VMM drivers, by name.
 	Drivers map[string]func(log *slog.Logger) vmm.Driver
@@ -146,8 +148,33 @@ func (m *Monitor) live(ctx context.Context, adopt bool) error {
 // listen takes over the socket that the daemon made, or makes one.
 func listen(o Options) (net.Listener, error) {
 	path := filepath.Join(o.Dir, control.SocketFile)
-	if o.ListenFD == 0 {
+	if o.ListenFD < 0 {
 		return rpc.Listen(path, 0o600)
 	}
-	return rpc.FileListener(os.NewFile(uintptr(o.ListenFD), path), path)
+	fd := o.ListenFD
+	if fd == 0 {
+		var err error
+		if fd, err = takeStdin(); err != nil {
+			return nil, err
+		}
+	}
+	return rpc.FileListener(os.NewFile(uintptr(fd), path), path)
+}
+
+// takeStdin returns what was handed over as standard input, whose place an
+// empty one takes: no other file may come to be there.
+func takeStdin() (int, error) {
+	empty, err := os.Open(os.DevNull)
+	if err != nil {
+		return 0, fmt.Errorf("opening an empty standard input: %w", err)
+	}
+	defer empty.Close()
+	fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3)
+	if err == nil {
+		err = unix.Dup3(int(empty.Fd()), 0, unix.O_CLOEXEC)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("taking standard input over: %w", err)
+	}
+	return fd, nil
 }

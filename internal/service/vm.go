@@ -100,7 +100,7 @@ func bootFrom(v vm.View) *api.Boot {
 	if status == nil {
 		status = v.Boot.Status
 	} else {
-		b.VMMPID, b.MonitorPID = status.VMM.PID, status.MonitorPID
+		b.VMMPID, b.MonitorPID, b.Units = status.VMM.PID, status.MonitorPID, status.Units
 	}
 	if status != nil {
 		fillBoot(b, *status)

@@ -53,7 +53,7 @@ func cloneVM(r vm.Record) vm.Record {
 		boot.Status = &status
 		status.Guest.Notes = slices.Clone(status.Guest.Notes)
 		status.VMM.Reduced = slices.Clone(status.VMM.Reduced)
-		status.Reduced = slices.Clone(status.Reduced)
+		status.Units, status.Reduced = slices.Clone(status.Units), slices.Clone(status.Reduced)
 		if status.Exit != nil {
 			exit := *status.Exit
 			status.Exit = &exit

@@ -68,6 +68,12 @@ type WorkDisks interface {
 	Make(ctx context.Context, path string, sizeBytes int64, img Image) error
 }
 
+// Units is the service manager that holds the VMs' units.
+type Units interface {
+	// Reduced says in sentences what ends VMs that are in its units.
+	Reduced() []string
+}
+
 // Config has the places and settings of a Manager.
 type Config struct {
 	Dir         string // holds one directory per VM
@@ -86,6 +92,7 @@ type Parts struct {
 	Kernels  Kernels
 	Work     WorkDisks
 	VMMs     VMMs
+	Units    Units // nil: there is none
 	Disks    map[string]disk.Driver
 	Networks map[string]network.Driver
 	Claims   *claim.Table

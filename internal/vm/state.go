@@ -28,6 +28,9 @@ func (m *Manager) view(r Record) View {
 	if v.Live != nil {
 		v.Reduced = append(v.Reduced, v.Live.VMM.Reduced...)
 		v.Reduced = append(v.Reduced, v.Live.Reduced...)
+		if m.Units != nil && len(v.Live.Units) > 0 {
+			v.Reduced = append(v.Reduced, m.Units.Reduced()...)
+		}
 	}
 	return v
 }

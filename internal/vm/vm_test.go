@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -244,6 +245,26 @@ func TestRunningButNotJoined(t *testing.T) {
 	if _, err := r.vms.Connect(t.Context(), "dev"); fault.KindOf(err) != fault.Precondition {
 		t.Errorf("connecting to a stopped VM: %v", err)
 	}
+}
+
+type reduced []string
+
+func (r reduced) Reduced() []string { return r }
+
+// What ends the units of VMs is said of those that are in some.
+func TestUnitsReduceTheirVMs(t *testing.T) {
+	r := newRig(t)
+	r.vms.Units = reduced{"it ends with the moon"}
+	r.ok(r.create(vm.Spec{Name: "dev"}, true))
+	says := func() bool {
+		v, err := r.vms.Inspect(t.Context(), "dev")
+		return err == nil && slices.Contains(v.Reduced, "it ends with the moon")
+	}
+	if says() {
+		t.Error("a VM that is in no unit has what reduces units")
+	}
+	r.host.Change(r.vmDir("dev"), func(s *machine.Status) { s.Units = []string{"a.scope"} })
+	r.await("the VM to say it", says)
 }
 
 func TestDaemonRestartInACreate(t *testing.T) {

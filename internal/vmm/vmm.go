@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/banger-vm/banger/internal/disk"
@@ -87,6 +88,21 @@ type PostMortem interface {
 	// LastExit describes the end of the last VMM in spec.Dir; ErrRunning while
 	// it runs, ErrNotRunning if there is no trace of one.
 	LastExit(ctx context.Context, spec Spec) (Exit, error)
+}
+
+// Settle puts the process of a VMM, which has made nothing of its guest yet,
+// where it is to stay: what the kernel makes for a guest stays where its VMM
+// was then. nil leaves it where it is. A driver takes it in its Config.
+type Settle func(ctx context.Context, pid int) error
+
+// Do settles a process. One that stays where it was runs all the same.
+func (s Settle) Do(ctx context.Context, log *slog.Logger, pid int) {
+	if s == nil {
+		return
+	}
+	if err := s(ctx, pid); err != nil {
+		log.WarnContext(ctx, "the VMM stays where it was started", "err", err)
+	}
 }
 
 // Stager is a driver that has something to do for spec before the process that

@@ -327,6 +327,18 @@ func (e *env) residue(t *testing.T) []string {
 	return left
 }
 
+// unitsOf are the units that hold a VM where there is a systemd, none elsewhere.
+func unitsOf(v api.VM) []string {
+	run := "/run"
+	if os.Geteuid() != 0 {
+		run = os.Getenv("XDG_RUNTIME_DIR")
+	}
+	if _, err := os.Stat(filepath.Join(run, "systemd/private")); err != nil {
+		return nil
+	}
+	return []string{"banger-monitor-" + v.ID + ".service", "banger-vmm-" + v.ID + ".scope"}
+}
+
 // monitorOf returns the pid of a VM's monitor, 0 if there is none.
 func (e *env) monitorOf(t *testing.T, name string) int {
 	t.Helper()

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/banger-vm/banger/api"
 )
 
@@ -262,6 +264,9 @@ func TestDaemonStopLeavesVMs(t *testing.T) {
 	e := private(t)
 	e.vm(t, "stays")
 	before := e.inspect(t, "stays")
+	if want := unitsOf(before); !cmp.Equal(before.Boot.Units, want) {
+		t.Errorf("it is in the units %v, want %v; reduced: %q", before.Boot.Units, want, before.Reduced)
+	}
 	e.ok(t, "daemon", "stop")
 	if !alive(before.Boot.VMMPID) || !alive(before.Boot.MonitorPID) {
 		t.Fatal("a clean stop of the daemon ended the VM")

@@ -131,6 +131,9 @@ func (r *rig) belongings(ctx context.Context) ([]payload.Entry, error) {
 	} else {
 		r.log.Info(r.bin + " is empty: make build brings banger's programs and a guest kernel into the host")
 	}
+	for _, name := range []string{"scripts/install", "packaging"} {
+		entries = append(entries, payload.Entry{Name: name, Source: filepath.Join(r.source, name)})
+	}
 	for _, name := range []string{"images", "kernels"} {
 		if dir := filepath.Join(r.cache, name); exists(dir) {
 			entries = append(entries, payload.Entry{Name: "cache/" + name, Source: dir})

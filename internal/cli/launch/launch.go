@@ -41,6 +41,10 @@ func Daemon(ctx context.Context, p places.Places) error {
 	if client.Answers(ctx, p.Socket) {
 		return nil // another process was faster
 	}
+	env := places.SystemEnv()
+	if done, err := managerOf(env).startUnit(ctx, p, env); done || err != nil {
+		return err
+	}
 	bin, err := find()
 	if err != nil {
 		return err

@@ -95,7 +95,8 @@ func bootFields(b api.Boot) []string {
 		"Timings", strings.Join(phases, ", "),
 	}
 	if b.VMMPID > 0 {
-		fields = append(fields, "Processes", fmt.Sprintf("VMM %d, monitor %d", b.VMMPID, b.MonitorPID))
+		fields = append(fields, "Processes", fmt.Sprintf("VMM %d, monitor %d", b.VMMPID, b.MonitorPID),
+			"Units", strings.Join(b.Units, ", "))
 	}
 	if !b.EndedAt.IsZero() {
 		fields = append(fields, "Ended", b.EndedAt.Local().Format("2006-01-02 15:04:05"), "Ended because", b.ExitReason)

@@ -59,6 +59,7 @@ var errSilent error = api.NewError(api.KindUnavailable, "the VM's monitor does n
 type Config struct {
 	Program string   // bangerd
 	Args    []string // before the monitor's own: settings that it shares with the daemon
+	Units   Units    // keeps monitors and VMMs apart; nil: nobody does
 }
 
 // Runtime runs machines through monitors.
@@ -86,7 +87,7 @@ func (r *Runtime) Launch(ctx context.Context, dir string, l machine.Launch) (mac
 	if err := WriteFile(dir, LaunchFile, l); err != nil {
 		return machine.Status{}, err
 	}
-	if err := r.spawn(ctx, dir, l.Spec.Name, false); err != nil {
+	if err := r.spawn(ctx, dir, l, false); err != nil {
 		return machine.Status{}, err
 	}
 	for tries := 0; ; tries++ {
@@ -272,6 +273,9 @@ func (r *Runtime) call(ctx context.Context, dir string, params any, method strin
 	if err != nil && ctx.Err() == nil && bounded.Err() != nil {
 		err = errSilent
 	}
+	if err == nil && method == MethodStatus {
+		r.nameUnits(&s)
+	}
 	return s, err
 }
 
@@ -282,11 +286,11 @@ func (r *Runtime) revive(ctx context.Context, dir string) error {
 		return fmt.Errorf("reading what runs in %s: %w", dir, err)
 	}
 	r.log.Warn("the monitor is gone, spawning one that takes the VM over", "vm", l.VMID)
-	return r.spawn(ctx, dir, l.Spec.Name, true)
+	return r.spawn(ctx, dir, l, true)
 }
 
 // spawn starts a monitor; where another caller already does, it waits for that.
-func (r *Runtime) spawn(ctx context.Context, dir, name string, adopt bool) error {
+func (r *Runtime) spawn(ctx context.Context, dir string, l machine.Launch, adopt bool) error {
 	r.mu.Lock()
 	if under := r.spawning[dir]; under != nil {
 		r.mu.Unlock()
@@ -306,12 +310,12 @@ func (r *Runtime) spawn(ctx context.Context, dir, name string, adopt bool) error
 		r.mu.Unlock()
 		close(done)
 	}()
-	return r.exec(dir, name, adopt)
+	return r.exec(ctx, dir, l, adopt)
 }
 
 // exec starts the process. The socket listens before the process runs, so that
 // nobody has to wait for it: early calls queue in the kernel.
-func (r *Runtime) exec(dir, name string, adopt bool) error {
+func (r *Runtime) exec(ctx context.Context, dir string, l machine.Launch, adopt bool) error {
 	socket, err := rpc.ListenFile(filepath.Join(dir, SocketFile), 0o600)
 	if errors.Is(err, rpc.ErrInUse) {
 		return nil // there is a monitor after all
@@ -325,13 +329,15 @@ func (r *Runtime) exec(dir, name string, adopt bool) error {
 		return fmt.Errorf("opening the monitor's log: %w", err)
 	}
 	defer logFile.Close()
-	args := append([]string{"monitor", "--name", name, "--dir", dir, "--listen-fd", "3"}, r.cfg.Args...)
+	args := append([]string{"monitor", "--name", l.Spec.Name, "--dir", dir, "--listen-fd", "0"}, r.cfg.Args...)
 	if adopt {
 		args = append(args, "--adopt")
 	}
-	p, err := hostexec.Spawn(hostexec.Daemon{
-		Name: r.cfg.Program, Args: args, Dir: dir, Stderr: logFile, ExtraFiles: []*os.File{socket},
-	})
+	d := hostexec.Daemon{Name: r.cfg.Program, Args: args, Dir: dir, Stdin: socket, Stderr: logFile}
+	if done, err := r.startService(ctx, l, d, adopt); done || err != nil {
+		return err
+	}
+	p, err := hostexec.Spawn(d)
 	if err != nil {
 		return fmt.Errorf("starting the VM's monitor: %w", err)
 	}

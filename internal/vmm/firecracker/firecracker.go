@@ -38,6 +38,7 @@ type Config struct {
 	Stage []string
 	// CacheDir keeps the verdict on KVM.
 	CacheDir string
+	Settle   vmm.Settle
 	// ProbeKernel and ProbeInitramfs are booted by Info to find out whether
 	// KVM works; without them Info knows only that the device opens.
 	ProbeKernel, ProbeInitramfs string

@@ -74,6 +74,8 @@ func (d *Driver) launchAs(ctx context.Context, spec vmm.Spec, reduced string) (_
 	ctx, cancel := context.WithTimeout(ctx, bringUp)
 	defer cancel()
 	m := d.newMachine(spec, rec, proc)
+	// Nothing of the guest's is made before it is configured.
+	d.cfg.Settle.Do(ctx, d.log, rec.Process.PID)
 	if err := m.attach(ctx, files); err != nil {
 		return nil, errors.Join(m.explain(ctx, err), discard(m))
 	}

@@ -46,7 +46,7 @@ func commandLine(spec vmm.Spec, accel vmm.Accel, kernelArgs string) ([]string, e
 		"-smp", strconv.Itoa(spec.CPUs), "-m", strconv.FormatInt(spec.MemoryBytes>>20, 10) + "M",
 		"-kernel", spec.Kernel, "-initrd", spec.Initramfs, "-append", kernelArgs,
 		"-S", // until the console is connected
-		"-chardev", fmt.Sprintf("socket,id=qmp,fd=%d,server=on,wait=off", fdQMP),
+		"-chardev", fmt.Sprintf("socket,id=qmp,fd=%d,server=on,wait=on", fdQMP),
 		"-mon", "chardev=qmp,mode=control",
 		"-chardev", fmt.Sprintf("socket,id=console,fd=%d,server=on,wait=off", fdConsole),
 		"-serial", "chardev:console",

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/banger-vm/banger/internal/hostexec"
@@ -16,6 +17,9 @@ import (
 func ending(dir string, exit hostexec.Exit, shutdown string, killed bool) vmm.Exit {
 	if shutdown == "" { // nobody listened
 		shutdown = tracedShutdown(filepath.Join(dir, fileTrace))
+		if shutdown == causeReset && strings.Contains(lastWords(dir), signalled) {
+			shutdown = causeSignal // which leaves the trace of a reset
+		}
 	}
 	out := vmm.Exit{At: time.Now()}
 	switch {
@@ -31,11 +35,25 @@ func ending(dir string, exit hostexec.Exit, shutdown string, killed bool) vmm.Ex
 		if shutdown != "" {
 			out.Detail = "QEMU was told to end (" + shutdown + ")"
 		}
-		if last := rundir.LastWords(dir); last != "" {
+		if last := lastWords(dir); last != "" {
 			out.Detail += "; its last words: " + last
 		}
 	}
 	return out
+}
+
+// waits is what QEMU says first, when it waits for us (fdQMP).
+const waits = ": info: QEMU waiting for connection on: "
+
+// signalled is what QEMU says last when a signal tells it to end.
+const signalled = ": terminating on signal "
+
+// lastWords is what dir's QEMU said last, "" if it never complained.
+func lastWords(dir string) string {
+	if last := rundir.LastWords(dir); !strings.Contains(last, waits) {
+		return last
+	}
+	return ""
 }
 
 var (
@@ -59,7 +77,7 @@ func tracedShutdown(path string) string {
 		case "2":
 			return "host-qmp-quit"
 		case "4":
-			return "host-signal"
+			return causeSignal
 		case "6":
 			return causePoweroff
 		case "7", "8":

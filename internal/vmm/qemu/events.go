@@ -11,6 +11,7 @@ import (
 const (
 	causePoweroff = "guest-shutdown"
 	causeReset    = "guest-reset" // also a panic, and a triple fault
+	causeSignal   = "host-signal"
 )
 
 // The reasons of EventPaused.

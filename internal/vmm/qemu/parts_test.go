@@ -6,6 +6,10 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
 
 func TestTSCMeter(t *testing.T) {
@@ -41,7 +45,7 @@ func TestTracedShutdown(t *testing.T) {
 	for want, trace := range map[string]string{
 		causePoweroff: running + "qemu_system_shutdown_request reason=6\n" + ended,
 		causeReset:    running + ended,
-		"host-signal": running + "qemu_system_shutdown_request reason=4\n" + ended,
+		causeSignal:   running + "qemu_system_shutdown_request reason=4\n" + ended,
 		"":            running,
 		"unknown":     "qemu_system_shutdown_request reason=99\n",
 	} {
@@ -55,5 +59,38 @@ func TestTracedShutdown(t *testing.T) {
 	}
 	if got := tracedShutdown("/no/such"); got != "" {
 		t.Errorf("no trace means %q", got)
+	}
+}
+
+func TestWaitingIsNoLastWord(t *testing.T) {
+	const first = "qemu-system-x86_64: -chardev socket,id=qmp,fd=4,server=on,wait=on: info: QEMU waiting for connection on: disconnected:unix:,server=on\n"
+	for said, want := range map[string]string{first: "", first + "it burns\n": "it burns", "": ""} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, rundir.LogFile), []byte(said), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := lastWords(dir); got != want {
+			t.Errorf("after %q: %q", said, got)
+		}
+	}
+}
+
+// A QEMU that a signal ended while nobody listened leaves the trace of a reset;
+// it must not be started again for it.
+func TestSignalIsNoReset(t *testing.T) {
+	const ended = "runstate_set current_run_state 9 (running) new_state 11 (shutdown)\n"
+	for said, want := range map[string]string{
+		"": vmm.ExitReset,
+		"qemu-system-x86_64: terminating on signal 15 from pid 342 (/lib/systemd/systemd)\n": vmm.ExitCrashed,
+	} {
+		dir := t.TempDir()
+		for name, text := range map[string]string{fileTrace: ended, rundir.LogFile: said} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := ending(dir, hostexec.Exit{}, "", false); got.Reason != want {
+			t.Errorf("after %q it was %s: %s", said, got.Reason, got.Detail)
+		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/kvmprobe"
-	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
 
 // kvmReason says why KVM does not work for guests with this kernel; "" if it
@@ -24,7 +23,7 @@ func (d *Driver) kvmReason(ctx context.Context, kernel, initramfs string) (strin
 func (d *Driver) bootProbe(ctx context.Context, spec vmm.Spec) (vmm.Machine, error) {
 	m, err := d.launch(ctx, spec, vmm.AccelKVM)
 	if errors.Is(err, errEnded) {
-		return nil, fmt.Errorf("%w with QEMU: %s", kvmprobe.ErrRefused, rundir.LastWords(spec.Dir))
+		return nil, fmt.Errorf("%w with QEMU: %s", kvmprobe.ErrRefused, lastWords(spec.Dir))
 	}
 	if err != nil {
 		return nil, err

@@ -32,6 +32,7 @@ type Config struct {
 	Binary string // "" is qemu-system-x86_64
 	// CacheDir keeps the verdict on KVM.
 	CacheDir string
+	Settle   vmm.Settle
 	// ProbeKernel and ProbeInitramfs are booted by Info to find out whether
 	// KVM works; without them Info knows only what a Start has found out.
 	ProbeKernel    string

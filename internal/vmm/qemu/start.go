@@ -70,6 +70,8 @@ func (d *Driver) launch(ctx context.Context, spec vmm.Spec, accel vmm.Accel) (_ 
 	ctx, cancel := context.WithTimeout(ctx, bringUp)
 	defer cancel()
 	m := newMachine(d.log, spec, rec, proc)
+	// QEMU waits for us before it makes anything of the guest's.
+	d.cfg.Settle.Do(ctx, d.log, rec.Process.PID)
 	if err := m.attach(ctx); err != nil {
 		return nil, errors.Join(m.explain(ctx, err), discard(m))
 	}
