@@ -38,7 +38,7 @@ type Config struct {
 	Stage []string
 	// CacheDir keeps the verdict on KVM.
 	CacheDir string
-	Settle   vmm.Settle
+	Settle   vmm.Settle `json:"-"` // is called with each VMM
 	// ProbeKernel and ProbeInitramfs are booted by Info to find out whether
 	// KVM works; without them Info knows only that the device opens.
 	ProbeKernel, ProbeInitramfs string
