@@ -20,11 +20,11 @@ type Test struct {
 
 // Tests that boot guests take several times as long here as on a real host.
 var suite = []Test{
-	{Name: "self-root", Package: "test/host/selftest", Run: "^TestReal(Root|Any)", Timeout: 3 * time.Minute},
-	{Name: "self-user", Package: "test/host/selftest", Run: "^TestReal(User|Any)", User: debian.User, Timeout: 3 * time.Minute},
+	{Name: "self-root", Package: "test/host/selftest", Run: "^TestReal(Root|Any)", Timeout: 6 * time.Minute},
+	{Name: "self-user", Package: "test/host/selftest", Run: "^TestReal(User|Any)", User: debian.User, Timeout: 6 * time.Minute},
 	{Name: "qemu-root", Package: "internal/vmm/qemu", Run: "^TestReal", Skip: "OfAHangingGuest$", Timeout: 8 * time.Minute},
 	{Name: "unit-root", Package: "internal/unit", Run: "^TestReal", Timeout: 3 * time.Minute},
-	{Name: "unit-user", Package: "internal/unit", Run: "^TestReal", User: debian.User, Timeout: 3 * time.Minute},
+	{Name: "unit-user", Package: "internal/unit", Run: "^TestReal", User: debian.User, Timeout: 6 * time.Minute},
 	{Name: "units", Package: "test/units", Run: "^TestReal", Timeout: 9 * time.Minute},
 	{Name: "firecracker-root", Package: "internal/vmm/firecracker", Run: "^TestReal", Timeout: 8 * time.Minute},
 	{Name: "firecracker-user", Package: "internal/vmm/firecracker", Run: "^TestReal", User: debian.User, Timeout: 8 * time.Minute},
