@@ -11,6 +11,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/store"
 	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vm/spec"
 	"github.com/banger-vm/banger/internal/vmm"
 )
 
@@ -77,7 +78,7 @@ func fill(ctx context.Context, state string) (err error) {
 		err := db.InsertVM(ctx, vm.Record{
 			ID: id, Made: true, User: "dev", CreatedAt: time.Now(), MachineID: fmt.Sprintf("%032x", i+1),
 			ImageID: "0123456789ab", KernelID: "0123456789abcdef",
-			Spec: vm.Spec{
+			Spec: spec.VM{
 				Name: fmt.Sprintf("vm%04d", i), Image: "debian", CPUs: 1, MemoryBytes: 512 << 20, DiskBytes: 16 << 30,
 				DiskDriver: "guestcow", Network: "user", VMM: "qemu", Accel: vmm.AccelAuto,
 			},

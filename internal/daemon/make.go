@@ -23,6 +23,7 @@ import (
 	usernet "github.com/banger-vm/banger/internal/network/user"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vm/spec"
 	"github.com/banger-vm/banger/internal/vmm/install"
 )
 
@@ -73,7 +74,7 @@ func (d *Daemon) newVMs(p *parts, runtime machine.Runtime, networks map[string]n
 	}, vm.Config{
 		Dir:         filepath.Join(d.places.StateDir, "vms"),
 		BootTimeout: time.Duration(d.settings.BootTimeout), StopTimeout: time.Duration(d.settings.StopTimeout),
-		Network: d.settings.Network, DiskDriver: d.settings.DiskDriver,
+		Defaults: spec.Defaults{Network: d.settings.Network, DiskDriver: d.settings.DiskDriver},
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/rpc/rpcserver"
 	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vm/spec"
 	"github.com/banger-vm/banger/internal/vmm"
 )
 
@@ -61,8 +62,8 @@ func begun(r operation.Record, err error) (any, error) {
 	return operationFrom(r), nil
 }
 
-func specFrom(s api.VMSpec) vm.Spec {
-	return vm.Spec{
+func specFrom(s api.VMSpec) spec.VM {
+	return spec.VM{
 		Name: s.Name, Image: s.Image, CPUs: s.CPUs, MemoryBytes: s.MemoryBytes, DiskBytes: s.DiskBytes,
 		DiskDriver: s.DiskDriver, Network: s.Network, VMM: s.VMM, Accel: vmm.Accel(s.Accel),
 		Labels: s.Labels, AutoRemove: s.AutoRemove,

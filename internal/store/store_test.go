@@ -21,6 +21,7 @@ import (
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vm/spec"
 )
 
 func openTest(t testing.TB, path string) *Store {
@@ -42,7 +43,7 @@ func newStore(t testing.TB) *Store { return openTest(t, filepath.Join(t.TempDir(
 func record(i int) vm.Record {
 	return vm.Record{
 		ID:        fmt.Sprintf("%016x", i*7919),
-		Spec:      vm.Spec{Name: fmt.Sprintf("vm-%04d", i), Image: "debian", CPUs: 2, MemoryBytes: 1 << 30, Labels: map[string]string{"n": fmt.Sprint(i)}},
+		Spec:      spec.VM{Name: fmt.Sprintf("vm-%04d", i), Image: "debian", CPUs: 2, MemoryBytes: 1 << 30, Labels: map[string]string{"n": fmt.Sprint(i)}},
 		ImageID:   "0123456789abcdef",
 		CreatedAt: time.Unix(1_800_000_000, 0).UTC(),
 		Made:      true,

@@ -7,6 +7,7 @@ import (
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/vm/spec"
 	"github.com/banger-vm/banger/internal/vmm/choose"
 )
 
@@ -19,7 +20,7 @@ type VMMs interface {
 }
 
 // want is what a VM asks of its VMM; name is as asked for.
-func want(s Spec, name string) choose.Want {
+func want(s spec.VM, name string) choose.Want {
 	return choose.Want{VMM: name, Accel: s.Accel, Network: s.Network}
 }
 
@@ -84,7 +85,7 @@ func (m *Manager) changeVMM(ctx context.Context, p startParams, report operation
 
 // UsualVMM is the choice for a VM that asks for nothing.
 func (m *Manager) UsualVMM(ctx context.Context, g choose.Guest) (choose.Choice, error) {
-	w := want(m.cfg.withDefaults(Spec{}), "")
+	w := want(spec.VM{}.Or(m.cfg.Defaults), "")
 	w.Guest = g
 	return m.VMMs.Choose(ctx, w)
 }

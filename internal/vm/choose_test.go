@@ -10,6 +10,7 @@ import (
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vm/spec"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/choose"
 )
@@ -31,7 +32,7 @@ func (r *rig) boot(name, vmm string) (operation.Record, error) {
 // first start what can be expected, then what is true.
 func TestChoiceIsKept(t *testing.T) {
 	r := newRig(t)
-	r.ok(r.create(vm.Spec{Name: "dev"}, false))
+	r.ok(r.create(spec.VM{Name: "dev"}, false))
 	v := r.view("dev")
 	if v.Spec.VMM != "fake" || v.Choice.Why != "chosen: it is a fake" || v.Isolation != "fake/tcg (no security promise)" {
 		t.Errorf("made: %+v, %q", v.Choice, v.Isolation)
@@ -56,7 +57,7 @@ func TestChoiceIsKept(t *testing.T) {
 func TestChoiceThatFailsLeavesNothing(t *testing.T) {
 	r := newRig(t)
 	r.vmms.broken = true
-	rec := r.done(r.create(vm.Spec{Name: "dev", VMM: "other"}, true))
+	rec := r.done(r.create(spec.VM{Name: "dev", VMM: "other"}, true))
 	if rec.State != operation.Failed || rec.Error.Kind != fault.Precondition || rec.Error.Message != "other runs no guest with /k1" {
 		t.Fatalf("%s %v", rec.State, rec.Error)
 	}
@@ -66,7 +67,7 @@ func TestChoiceThatFailsLeavesNothing(t *testing.T) {
 // A VM moves to another VMM only where it is told to, and stays there.
 func TestStartOnAnotherVMM(t *testing.T) {
 	r := newRig(t)
-	r.ok(r.create(vm.Spec{Name: "dev"}, false))
+	r.ok(r.create(spec.VM{Name: "dev"}, false))
 	if _, err := r.boot("dev", "xen"); fault.KindOf(err) != fault.Invalid {
 		t.Errorf("an unknown VMM: %v", err)
 	}
@@ -97,7 +98,7 @@ func TestStartOnAnotherVMM(t *testing.T) {
 
 func TestStartThatFailsStaysOnItsVMM(t *testing.T) {
 	r := newRig(t)
-	r.ok(r.create(vm.Spec{Name: "dev"}, false))
+	r.ok(r.create(spec.VM{Name: "dev"}, false))
 	before := r.view("dev")
 	r.host.LaunchHook = func(_ context.Context, l machine.Launch) error {
 		if l.Driver != "other" {
@@ -121,7 +122,7 @@ func TestStartThatFailsStaysOnItsVMM(t *testing.T) {
 // not care.
 func TestStartWithoutItsVMM(t *testing.T) {
 	r := newRig(t)
-	r.ok(r.create(vm.Spec{Name: "dev", VMM: "other"}, true))
+	r.ok(r.create(spec.VM{Name: "dev", VMM: "other"}, true))
 	r.vmms.missing = true
 	r.ok(r.boot("dev", ""))
 	r.ok(r.vms.Kill(t.Context(), "dev", ""))
@@ -135,9 +136,9 @@ func TestStartWithoutItsVMM(t *testing.T) {
 
 func TestVMMUsers(t *testing.T) {
 	r := newRig(t)
-	r.ok(r.create(vm.Spec{Name: "a", VMM: "other"}, false))
-	r.ok(r.create(vm.Spec{Name: "b", VMM: "other"}, true))
-	r.ok(r.create(vm.Spec{Name: "c"}, true))
+	r.ok(r.create(spec.VM{Name: "a", VMM: "other"}, false))
+	r.ok(r.create(spec.VM{Name: "b", VMM: "other"}, true))
+	r.ok(r.create(spec.VM{Name: "c"}, true))
 	running, stopped, err := r.vms.VMMUsers(t.Context(), "other")
 	if err != nil || !slices.Equal(running, []string{"b"}) || !slices.Equal(stopped, []string{"a"}) {
 		t.Errorf("VMMUsers = %v, %v, %v", running, stopped, err)

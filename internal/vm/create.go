@@ -14,38 +14,39 @@ import (
 	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/vm/spec"
 )
 
 // createParams are all that a create needs, chosen before it begins.
 type createParams struct {
-	ID        string `json:"id"`
-	MachineID string `json:"machine_id"`
-	Spec      Spec   `json:"spec"`
-	Start     bool   `json:"start"`
-	BootID    string `json:"boot_id"`
+	ID        string  `json:"id"`
+	MachineID string  `json:"machine_id"`
+	Spec      spec.VM `json:"spec"`
+	Start     bool    `json:"start"`
+	BootID    string  `json:"boot_id"`
 }
 
 // Create begins the creation of a VM, and its first start if asked.
-func (m *Manager) Create(ctx context.Context, spec Spec, start bool, key string) (operation.Record, error) {
-	spec = m.cfg.withDefaults(spec)
-	if spec.Name == "" {
-		spec.Name = madeUpName()
+func (m *Manager) Create(ctx context.Context, asked spec.VM, start bool, key string) (operation.Record, error) {
+	s := asked.Or(m.cfg.Defaults)
+	if s.Name == "" {
+		s.Name = spec.MadeUpName()
 	}
-	if err := spec.check(); err != nil {
+	if err := s.Check(); err != nil {
 		return operation.Record{}, err
 	}
-	if _, err := m.diskDriver(spec.DiskDriver); err != nil {
+	if _, err := m.diskDriver(s.DiskDriver); err != nil {
 		return operation.Record{}, err
 	}
-	if _, err := m.networkDriver(spec.Network); err != nil {
+	if _, err := m.networkDriver(s.Network); err != nil {
 		return operation.Record{}, err
 	}
-	if err := m.VMMs.Check(ctx, want(spec, spec.VMM)); err != nil {
+	if err := m.VMMs.Check(ctx, want(s, s.VMM)); err != nil {
 		return operation.Record{}, err
 	}
-	p := createParams{ID: newID(6), MachineID: newID(16), Spec: spec, Start: start, BootID: newID(8)}
+	p := createParams{ID: newID(6), MachineID: newID(16), Spec: s, Start: start, BootID: newID(8)}
 	return m.ops.Begin(ctx, operation.Request{
-		Kind: KindCreate, Target: target(p.ID), Name: spec.Name, Key: key, Params: p,
+		Kind: KindCreate, Target: target(p.ID), Name: s.Name, Key: key, Params: p,
 	})
 }
 

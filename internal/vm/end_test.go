@@ -8,13 +8,14 @@ import (
 
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vm/spec"
 )
 
 // A stop that cannot be asked for, because the monitor is silent, say, is asked
 // for again: a kill would lose what the guest has not written yet.
 func TestFailingStopIsNoReasonToKill(t *testing.T) {
 	r := newRig(t)
-	r.ok(r.create(vm.Spec{Name: "dev"}, true))
+	r.ok(r.create(spec.VM{Name: "dev"}, true))
 	var asked atomic.Int32
 	r.host.StopHook = func(context.Context) error {
 		if asked.Add(1) < 3 {
@@ -31,7 +32,7 @@ func TestFailingStopIsNoReasonToKill(t *testing.T) {
 
 func TestStopThatAlwaysFailsEndsInAKill(t *testing.T) {
 	r := newRig(t)
-	r.ok(r.create(vm.Spec{Name: "dev"}, true))
+	r.ok(r.create(spec.VM{Name: "dev"}, true))
 	r.host.StopHook = func(context.Context) error { return fault.New(fault.Unavailable, "", "no space left") }
 	begin := time.Now()
 	r.ok(r.vms.Stop(t.Context(), "dev", 250*time.Millisecond, ""))

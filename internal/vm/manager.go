@@ -20,6 +20,7 @@ import (
 	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/vm/live"
+	"github.com/banger-vm/banger/internal/vm/spec"
 )
 
 // Operations is what a Manager needs of the operation registry.
@@ -80,8 +81,7 @@ type Config struct {
 	BootTimeout time.Duration
 	StopTimeout time.Duration
 	Now         func() time.Time
-	// Network and DiskDriver are those of a VM that asks for none: user and guestcow.
-	Network, DiskDriver string
+	Defaults    spec.Defaults // of a VM that asks for less
 }
 
 // Parts are what a Manager is made of.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vm/spec"
 )
 
 // What is new is told once: not again by the next daemon, and what happened
@@ -12,7 +13,7 @@ import (
 func TestNews(t *testing.T) {
 	r := newRig(t)
 	r.host.Mute = true
-	rec, err := r.create(vm.Spec{Name: "dev"}, true)
+	rec, err := r.create(spec.VM{Name: "dev"}, true)
 	if err != nil {
 		t.Fatal(err)
 	}

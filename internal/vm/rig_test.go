@@ -21,6 +21,7 @@ import (
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/store"
 	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vm/spec"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/choose"
 )
@@ -113,8 +114,8 @@ func (r *rig) ok(rec operation.Record, err error) {
 	}
 }
 
-func (r *rig) create(spec vm.Spec, start bool) (operation.Record, error) {
-	return r.vms.Create(r.t.Context(), spec, start, "")
+func (r *rig) create(s spec.VM, start bool) (operation.Record, error) {
+	return r.vms.Create(r.t.Context(), s, start, "")
 }
 
 func (r *rig) state(name string) (vm.State, string) {

@@ -8,12 +8,13 @@ import (
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vm/spec"
 )
 
 // startOnEnding begins a start of a VM whose guest shuts down by itself.
 func (r *rig) startOnEnding() operation.Record {
 	r.t.Helper()
-	r.ok(r.create(vm.Spec{Name: "dev"}, true))
+	r.ok(r.create(spec.VM{Name: "dev"}, true))
 	r.host.Change(r.vmDir("dev"), func(s *machine.Status) { s.Phase = machine.PhaseStopping })
 	rec, err := r.vms.Boot(r.t.Context(), "dev", "", "")
 	if err != nil {

@@ -11,29 +11,14 @@ import (
 	"time"
 
 	"github.com/banger-vm/banger/internal/machine"
-	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vm/spec"
 	"github.com/banger-vm/banger/internal/vmm/choose"
 )
-
-// Spec is what a VM is asked to be, all defaults filled in.
-type Spec struct {
-	Name        string            `json:"name"`
-	Image       string            `json:"image"` // as asked for
-	CPUs        int               `json:"cpus"`
-	MemoryBytes int64             `json:"memory"`
-	DiskBytes   int64             `json:"disk"` // of the work disk
-	DiskDriver  string            `json:"disk_driver"`
-	Network     string            `json:"network"`
-	VMM         string            `json:"vmm"` // as asked for until Record.Choice is made, then that
-	Accel       vmm.Accel         `json:"accel"`
-	Labels      map[string]string `json:"labels,omitempty"`
-	AutoRemove  bool              `json:"auto_remove,omitempty"`
-}
 
 // Record is a VM as the store keeps it.
 type Record struct {
 	ID        string    `json:"id"`
-	Spec      Spec      `json:"spec"`
+	Spec      spec.VM   `json:"spec"`
 	ImageID   string    `json:"image_id"`  // empty until the image is there
 	KernelID  string    `json:"kernel_id"` // empty until the kernel is there
 	User      string    `json:"user"`      // the image's login user

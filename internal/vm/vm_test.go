@@ -14,11 +14,12 @@ import (
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vm/spec"
 )
 
 func TestLife(t *testing.T) {
 	r := newRig(t)
-	r.ok(r.create(vm.Spec{Name: "dev"}, false))
+	r.ok(r.create(spec.VM{Name: "dev"}, false))
 	if s, _ := r.state("dev"); s != vm.Stopped {
 		t.Fatalf("made: %s", s)
 	}
@@ -55,7 +56,7 @@ func TestLife(t *testing.T) {
 
 func TestBadInputIsRefused(t *testing.T) {
 	r := newRig(t)
-	for name, spec := range map[string]vm.Spec{
+	for name, s := range map[string]spec.VM{
 		"path": {Name: "../x"}, "space": {Name: "a b"}, "long": {Name: strings.Repeat("x", 64)}, "dash": {Name: "-x"},
 		"upper": {Name: "Dev"},
 		"ID":    {Name: "0123456789ab"}, "image ID": {Name: "0123456789abcdef"}, "negative cpus": {Name: "a", CPUs: -1}, "500 cpus": {Name: "a", CPUs: 500},
@@ -64,7 +65,7 @@ func TestBadInputIsRefused(t *testing.T) {
 		"disk driver": {Name: "a", DiskDriver: "zfs"}, "vmm": {Name: "a", VMM: "xen"}, "accel": {Name: "a", Accel: "magic"},
 		"label": {Name: "a", Labels: map[string]string{"": "x"}},
 	} {
-		_, err := r.create(spec, false)
+		_, err := r.create(s, false)
 		var f *fault.Error
 		if !errors.As(err, &f) || f.Kind != fault.Invalid {
 			t.Errorf("%s: %v", name, err)
@@ -77,8 +78,8 @@ func TestBadInputIsRefused(t *testing.T) {
 
 func TestTakenName(t *testing.T) {
 	r := newRig(t)
-	r.ok(r.create(vm.Spec{Name: "dev"}, false))
-	rec := r.done(r.create(vm.Spec{Name: "dev"}, false))
+	r.ok(r.create(spec.VM{Name: "dev"}, false))
+	rec := r.done(r.create(spec.VM{Name: "dev"}, false))
 	if rec.State != operation.Failed || rec.Error.Kind != fault.Exists {
 		t.Fatalf("a second VM of the name: %s %v", rec.State, rec.Error)
 	}
@@ -90,7 +91,7 @@ func TestTakenName(t *testing.T) {
 func TestFailedCreateLeavesNothing(t *testing.T) {
 	r := newRig(t)
 	r.parts.failWork = fault.New(fault.Unavailable, "Make room.", "no space left")
-	rec := r.done(r.create(vm.Spec{Name: "dev"}, true))
+	rec := r.done(r.create(spec.VM{Name: "dev"}, true))
 	if rec.State != operation.Failed || rec.Error.Hint != "Make room." {
 		t.Fatalf("%s %v", rec.State, rec.Error)
 	}
@@ -100,7 +101,7 @@ func TestFailedCreateLeavesNothing(t *testing.T) {
 func TestCancelledCreateLeavesNothing(t *testing.T) {
 	r := newRig(t)
 	r.parts.block = make(chan struct{})
-	rec, err := r.create(vm.Spec{Name: "dev"}, true)
+	rec, err := r.create(spec.VM{Name: "dev"}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +138,7 @@ func TestGuestEndsByItself(t *testing.T) {
 		machine.ExitPoweroff: vm.Stopped, machine.ExitCrashed: vm.Stopped, machine.ExitPanic: vm.Failed,
 	} {
 		name := "vm-" + reason
-		r.ok(r.create(vm.Spec{Name: name}, true))
+		r.ok(r.create(spec.VM{Name: name}, true))
 		r.host.End(r.vmDir(name), reason)
 		r.await("the end to be seen", func() bool { s, why := r.state(name); return s == want && why != "" })
 	}
@@ -145,7 +146,7 @@ func TestGuestEndsByItself(t *testing.T) {
 
 func TestAutoRemove(t *testing.T) {
 	r := newRig(t)
-	r.ok(r.create(vm.Spec{Name: "tmp", AutoRemove: true}, true))
+	r.ok(r.create(spec.VM{Name: "tmp", AutoRemove: true}, true))
 	r.host.End(r.vmDir("tmp"), machine.ExitPoweroff)
 	r.await("the VM to be gone", func() bool {
 		_, err := r.vms.Inspect(t.Context(), "tmp")
@@ -156,7 +157,7 @@ func TestAutoRemove(t *testing.T) {
 
 func TestDeafGuestIsKilledAfterTheTimeout(t *testing.T) {
 	r := newRig(t)
-	r.ok(r.create(vm.Spec{Name: "dev"}, true))
+	r.ok(r.create(spec.VM{Name: "dev"}, true))
 	r.host.Deaf = true
 	r.ok(r.vms.Stop(t.Context(), "dev", 20*time.Millisecond, ""))
 	if s, why := r.state("dev"); s != vm.Stopped || why != "it was killed" {
@@ -167,7 +168,7 @@ func TestDeafGuestIsKilledAfterTheTimeout(t *testing.T) {
 // A VM whose driver hangs delays nobody else, and can be killed.
 func TestHangingStartDelaysNobody(t *testing.T) {
 	r := newRig(t)
-	r.ok(r.create(vm.Spec{Name: "other"}, false))
+	r.ok(r.create(spec.VM{Name: "other"}, false))
 	r.host.LaunchHook = func(ctx context.Context, l machine.Launch) error {
 		if l.Spec.Name != "stuck" {
 			return nil
@@ -175,7 +176,7 @@ func TestHangingStartDelaysNobody(t *testing.T) {
 		<-ctx.Done()
 		return context.Cause(ctx)
 	}
-	stuck, err := r.create(vm.Spec{Name: "stuck"}, true)
+	stuck, err := r.create(spec.VM{Name: "stuck"}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +200,7 @@ func TestHangingStartDelaysNobody(t *testing.T) {
 func TestDaemonRestart(t *testing.T) {
 	r := newRig(t)
 	for _, name := range []string{"runs", "died", "off"} {
-		r.ok(r.create(vm.Spec{Name: name}, name != "off"))
+		r.ok(r.create(spec.VM{Name: name}, name != "off"))
 	}
 	died := r.vmDir("died")
 	r.close()
@@ -219,7 +220,7 @@ func TestDaemonRestart(t *testing.T) {
 // had in a moment: nothing tells its client to give up.
 func TestRunningButNotJoined(t *testing.T) {
 	r := newRig(t)
-	r.ok(r.create(vm.Spec{Name: "dev"}, true))
+	r.ok(r.create(spec.VM{Name: "dev"}, true))
 	r.close()
 	var silent atomic.Bool
 	silent.Store(true)
@@ -255,7 +256,7 @@ func (r reduced) Reduced() []string { return r }
 func TestUnitsReduceTheirVMs(t *testing.T) {
 	r := newRig(t)
 	r.vms.Units = reduced{"it ends with the moon"}
-	r.ok(r.create(vm.Spec{Name: "dev"}, true))
+	r.ok(r.create(spec.VM{Name: "dev"}, true))
 	says := func() bool {
 		v, err := r.vms.Inspect(t.Context(), "dev")
 		return err == nil && slices.Contains(v.Reduced, "it ends with the moon")
@@ -270,7 +271,7 @@ func TestUnitsReduceTheirVMs(t *testing.T) {
 func TestDaemonRestartInACreate(t *testing.T) {
 	r := newRig(t)
 	r.parts.block = make(chan struct{})
-	rec, err := r.create(vm.Spec{Name: "dev"}, true)
+	rec, err := r.create(spec.VM{Name: "dev"}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,8 +289,8 @@ func TestDaemonRestartInACreate(t *testing.T) {
 
 func TestIdempotencyKey(t *testing.T) {
 	r := newRig(t)
-	a := r.done(r.vms.Create(t.Context(), vm.Spec{Name: "dev"}, false, "key"))
-	b := r.done(r.vms.Create(t.Context(), vm.Spec{Name: "dev"}, false, "key"))
+	a := r.done(r.vms.Create(t.Context(), spec.VM{Name: "dev"}, false, "key"))
+	b := r.done(r.vms.Create(t.Context(), spec.VM{Name: "dev"}, false, "key"))
 	if a.ID != b.ID || b.State != operation.Succeeded {
 		t.Errorf("the same key made %s and %s (%s)", a.ID, b.ID, b.State)
 	}
@@ -305,7 +306,7 @@ func TestRepeatedRequestAfterTheVMIsGone(t *testing.T) {
 		"kill":   func(key string) (operation.Record, error) { return r.vms.Kill(t.Context(), "dev", key) },
 		"delete": func(key string) (operation.Record, error) { return r.vms.Delete(t.Context(), "dev", true, key) },
 	} {
-		r.ok(r.create(vm.Spec{Name: "dev"}, false))
+		r.ok(r.create(spec.VM{Name: "dev"}, false))
 		first := r.done(ask("key"))
 		if name != "delete" {
 			r.ok(r.vms.Delete(t.Context(), "dev", true, ""))
@@ -327,7 +328,7 @@ func TestRepeatedRequestAfterTheVMIsGone(t *testing.T) {
 func TestFailedFirstStartKeepsTheVM(t *testing.T) {
 	r := newRig(t)
 	r.host.LaunchHook = func(context.Context, machine.Launch) error { return errors.New("QEMU fell over") }
-	rec := r.done(r.create(vm.Spec{Name: "dev"}, true))
+	rec := r.done(r.create(spec.VM{Name: "dev"}, true))
 	if rec.State != operation.Failed || !strings.Contains(rec.Error.Message, "QEMU fell over") {
 		t.Fatalf("%s %v", rec.State, rec.Error)
 	}
@@ -349,7 +350,7 @@ func TestAutoRemoveAfterAFailedStart(t *testing.T) {
 		return fault.KindOf(err) == fault.NotFound
 	}
 	r.host.LaunchHook = func(context.Context, machine.Launch) error { return errors.New("QEMU fell over") }
-	if rec := r.done(r.create(vm.Spec{Name: "tmp", AutoRemove: true}, true)); rec.State != operation.Failed {
+	if rec := r.done(r.create(spec.VM{Name: "tmp", AutoRemove: true}, true)); rec.State != operation.Failed {
 		t.Fatal(rec.State)
 	}
 	r.await("the VM that did not start to be gone", gone)
@@ -360,7 +361,7 @@ func TestAutoRemoveAfterAFailedStart(t *testing.T) {
 		<-ctx.Done()
 		return context.Cause(ctx)
 	}
-	rec, err := r.create(vm.Spec{Name: "tmp", AutoRemove: true}, true)
+	rec, err := r.create(spec.VM{Name: "tmp", AutoRemove: true}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -381,7 +382,7 @@ func TestAutoRemoveAfterADaemonRestart(t *testing.T) {
 	for name, silent := range map[string]int32{"seen at once": 0, "seen late": 2} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			r.ok(r.create(vm.Spec{Name: "tmp", AutoRemove: true}, true))
+			r.ok(r.create(spec.VM{Name: "tmp", AutoRemove: true}, true))
 			dir := r.vmDir("tmp")
 			r.close()
 			r.host.End(dir, machine.ExitPoweroff)
@@ -405,7 +406,7 @@ func TestAutoRemoveAfterADaemonRestart(t *testing.T) {
 // So does one whose end the last daemon saw, but which it did not come to remove.
 func TestAutoRemoveThatWasMissed(t *testing.T) {
 	r := newRig(t)
-	r.ok(r.create(vm.Spec{Name: "tmp"}, true))
+	r.ok(r.create(spec.VM{Name: "tmp"}, true))
 	r.ok(r.vms.Kill(t.Context(), "tmp", ""))
 	v, err := r.vms.Inspect(t.Context(), "tmp")
 	if err != nil {
@@ -427,12 +428,12 @@ func TestAutoRemoveThatWasMissed(t *testing.T) {
 // not take its place.
 func TestNameLikeAnID(t *testing.T) {
 	r := newRig(t)
-	r.ok(r.create(vm.Spec{Name: "dev"}, true))
+	r.ok(r.create(spec.VM{Name: "dev"}, true))
 	v, err := r.vms.Inspect(t.Context(), "dev")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.store.InsertVM(t.Context(), vm.Record{ID: "0123456789ab", Spec: vm.Spec{Name: v.ID}}); err != nil {
+	if err := r.store.InsertVM(t.Context(), vm.Record{ID: "0123456789ab", Spec: spec.VM{Name: v.ID}}); err != nil {
 		t.Fatal(err)
 	}
 	r.ok(r.vms.Kill(t.Context(), "dev", ""))

@@ -9,6 +9,7 @@ import (
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vm/spec"
 )
 
 // hooked is a store whose user can be told of, and put into, the gap between a
@@ -47,7 +48,7 @@ func (h hooked) ChangeVM(ctx context.Context, id string, change func(*vm.Record)
 // A watcher that comes late does not write its boot over the next one.
 func TestLateWatcherChangesNoOtherBoot(t *testing.T) {
 	r := newRig(t)
-	r.ok(r.create(vm.Spec{Name: "dev"}, true))
+	r.ok(r.create(spec.VM{Name: "dev"}, true))
 	dir := r.vmDir("dev")
 	r.close()
 	looked, changed := make(chan struct{}), make(chan struct{})
@@ -94,8 +95,8 @@ func (r *rig) flaky() (n *atomic.Int32) {
 
 func TestEndIsStoredOnceItCanBe(t *testing.T) {
 	r := newRig(t)
-	r.ok(r.create(vm.Spec{Name: "dev"}, true))
-	r.ok(r.create(vm.Spec{Name: "tmp", AutoRemove: true}, true))
+	r.ok(r.create(spec.VM{Name: "dev"}, true))
+	r.ok(r.create(spec.VM{Name: "tmp", AutoRemove: true}, true))
 	fail := r.flaky()
 	fail.Store(2)
 	r.host.End(r.vmDir("dev"), machine.ExitPoweroff)
@@ -111,7 +112,7 @@ func TestEndIsStoredOnceItCanBe(t *testing.T) {
 // The next boot does not take the place of one whose end is not stored yet.
 func TestEndIsStoredBeforeTheNextBoot(t *testing.T) {
 	r := newRig(t)
-	r.ok(r.create(vm.Spec{Name: "dev"}, true))
+	r.ok(r.create(spec.VM{Name: "dev"}, true))
 	fail := r.flaky()
 	fail.Store(1)
 	r.host.End(r.vmDir("dev"), machine.ExitPoweroff)

@@ -10,7 +10,7 @@ import (
 // files makes the command's stdin, stdout and stderr, as bare descriptors that
 // the poller never learns of, and the process with our ends of them.
 func (p *plan) files() (theirs []uintptr, proc *process, err error) {
-	uid := int(p.user.uid)
+	uid := int(p.user.UID)
 	if p.spec.TTY {
 		master, slave, err := openTerminal(p.spec.Rows, p.spec.Cols, uid)
 		if err != nil {
@@ -60,7 +60,7 @@ func (p *process) abort() {
 	}
 	closeAll(files)
 	if p.cgroup != nil {
-		_ = p.cgroup.remove() // it is empty
+		_ = p.cgroup.Remove() // it is empty
 	}
 }
 

@@ -3,7 +3,6 @@ package execs
 import (
 	"bytes"
 	"errors"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -25,34 +24,6 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("the ID %q was taken", req.ID)
 		}
 	})
-}
-
-func FuzzUsers(f *testing.F) {
-	f.Add([]byte("root:x:0:0:root:/root:/bin/bash\ndev:x:1000:1000::/home/dev:\n"), []byte("sudo:x:27:dev\n"))
-	f.Add([]byte(":::::::\nx:x:-1:99999999999:::\n"), []byte(":::,,,\n"))
-	dir := f.TempDir()
-	f.Fuzz(func(t *testing.T, passwd, group []byte) {
-		u := newUsers(dir)
-		u.passwd = &cachedFile{path: write(t, dir, "passwd", passwd)}
-		u.group = &cachedFile{path: write(t, dir, "group", group)}
-		for _, who := range []string{"root", "dev", "0", ""} {
-			found, fail := u.lookup(who)
-			if (found == nil) == (fail == nil) {
-				t.Fatalf("%q: %v and %v", who, found, fail)
-			}
-			if found != nil && (found.home == "" || found.shell == "" || len(found.groups) == 0) {
-				t.Errorf("%q is %+v", who, found)
-			}
-		}
-	})
-}
-
-func write(t *testing.T, dir, name string, data []byte) string {
-	path := filepath.Join(dir, name)
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 // A log returns the bytes that were written, or says that they are gone.

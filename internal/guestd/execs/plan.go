@@ -11,6 +11,8 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/guestd/cgroup"
+	"github.com/banger-vm/banger/internal/guestd/login"
 )
 
 // The exit codes of a command that could not be run, as shells have them.
@@ -24,7 +26,7 @@ const (
 // plan is a command with all looked up that it needs.
 type plan struct {
 	spec *api.ExecSpec
-	user *user
+	user *login.User
 	env  []string
 }
 
@@ -35,11 +37,11 @@ func (s *Server) plan(spec *api.ExecSpec) (*plan, *wire.ExecFail) {
 			who = "root"
 		}
 	}
-	u, fail := s.users.lookup(who)
-	if fail != nil {
-		return nil, fail
+	u, found := s.users.Lookup(who)
+	if !found {
+		return nil, invalid("take another with -u, for instance -u root", "there is no user %.64q in this guest", who)
 	}
-	return &plan{spec: spec, user: u, env: s.env.login(u, spec)}, nil
+	return &plan{spec: spec, user: u, env: s.env.Of(u, spec.TTY, spec.Env)}, nil
 }
 
 // run starts the command. An error comes with the exit code that stands for it.
@@ -59,13 +61,13 @@ func (s *Server) run(p *plan) (*process, int, error) {
 	defer closeFDs(theirs) // the command has its own
 	attr := &syscall.ProcAttr{Dir: cwd, Env: p.env, Files: theirs}
 	for again := true; ; again = false {
-		proc.cgroup = s.cgroups.take()
+		proc.cgroup = s.cgroups.Take()
 		attr.Sys = p.attributes(proc.cgroup)
 		proc.child, err = s.forker.start(path, argv, attr)
 		if proc.cgroup == nil || !errors.Is(err, syscall.ENODEV) || !again {
 			break
 		}
-		_ = proc.cgroup.remove() // it was removed under us
+		_ = proc.cgroup.Remove() // it was removed under us
 	}
 	if err != nil {
 		proc.abort()
@@ -75,13 +77,13 @@ func (s *Server) run(p *plan) (*process, int, error) {
 	return proc, 0, nil
 }
 
-func (p *plan) attributes(group *cgroup) *syscall.SysProcAttr {
+func (p *plan) attributes(group *cgroup.Group) *syscall.SysProcAttr {
 	sys := &syscall.SysProcAttr{Setsid: true, Setctty: p.spec.TTY}
 	if group != nil {
-		sys.UseCgroupFD, sys.CgroupFD = true, int(group.fd.Fd())
+		sys.UseCgroupFD, sys.CgroupFD = true, group.FD()
 	}
-	if euid := os.Geteuid(); int(p.user.uid) != euid || euid == 0 {
-		sys.Credential = &syscall.Credential{Uid: p.user.uid, Gid: p.user.gid, Groups: p.user.groups}
+	if euid := os.Geteuid(); int(p.user.UID) != euid || euid == 0 {
+		sys.Credential = &syscall.Credential{Uid: p.user.UID, Gid: p.user.GID, Groups: p.user.Groups}
 	}
 	return sys
 }
@@ -89,14 +91,14 @@ func (p *plan) attributes(group *cgroup) *syscall.SysProcAttr {
 // cwd is where the command starts; a home that is not there is no reason not to.
 func (p *plan) cwd() (string, error) {
 	if p.spec.Cwd == "" {
-		if isDir(p.user.home) {
-			return p.user.home, nil
+		if info, err := os.Stat(p.user.Home); err == nil && info.IsDir() {
+			return p.user.Home, nil
 		}
 		return "/", nil
 	}
 	cwd := p.spec.Cwd
 	if !filepath.IsAbs(cwd) {
-		cwd = filepath.Join(p.user.home, cwd)
+		cwd = filepath.Join(p.user.Home, cwd)
 	}
 	info, err := os.Stat(cwd)
 	if err != nil {
@@ -112,7 +114,7 @@ func (p *plan) cwd() (string, error) {
 func (p *plan) command(cwd string) (path string, argv []string, code int, err error) {
 	argv = p.spec.Argv
 	if len(argv) == 0 {
-		return p.user.shell, []string{"-" + filepath.Base(p.user.shell)}, 0, nil
+		return p.user.Shell, []string{"-" + filepath.Base(p.user.Shell)}, 0, nil
 	}
 	name := argv[0]
 	if strings.Contains(name, "/") {
@@ -148,7 +150,7 @@ func (p *plan) path() string {
 			return path
 		}
 	}
-	return defaultPath
+	return login.DefaultPath
 }
 
 // startError tells what exec's error means.

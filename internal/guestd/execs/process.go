@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/guestd/cgroup"
 )
 
 // hangUpGrace is how long a command may take to end at SIGHUP.
@@ -19,10 +20,10 @@ const hangUpGrace = 2 * time.Second
 // process is a command that runs, with our ends of its pipes or terminal.
 type process struct {
 	child          *child
-	cgroup         *cgroup  // nil: there are none
-	tty            *os.File // the terminal's master side, or nil
-	stdin          *os.File // tty, or a pipe
-	stdout, stderr *output  // stderr is nil on a terminal
+	cgroup         *cgroup.Group // nil: there are none
+	tty            *os.File      // the terminal's master side, or nil
+	stdin          *os.File      // tty, or a pipe
+	stdout, stderr *output       // stderr is nil on a terminal
 
 	mu   sync.Mutex
 	gone bool // the process was waited for
@@ -100,7 +101,7 @@ func (p *process) endInput(eof bool) {
 
 // killAll ends all that the command has started and that can be found.
 func (p *process) killAll() {
-	if p.cgroup != nil && p.cgroup.kill() {
+	if p.cgroup != nil && p.cgroup.Kill() {
 		return
 	}
 	_ = syscall.Kill(-p.child.pid, syscall.SIGKILL) // ESRCH: nothing is left
@@ -126,14 +127,14 @@ func (p *process) endOutputs(grace time.Duration) {
 }
 
 // release frees what the command used.
-func (p *process) release(groups *cgroups, log *slog.Logger) {
+func (p *process) release(groups *cgroup.Pool, log *slog.Logger) {
 	for _, f := range []io.Closer{p.stdin, p.stdout.file} {
 		_ = f.Close() // closed before, mostly
 	}
 	if p.cgroup == nil {
 		return
 	}
-	if err := groups.put(p.cgroup); err != nil {
+	if err := groups.Put(p.cgroup); err != nil {
 		log.Debug("a command's cgroup stays: what it started still runs", "err", err)
 	}
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/guestd/cgroup"
+	"github.com/banger-vm/banger/internal/guestd/login"
 )
 
 // Config is what may differ. Zero values take the defaults.
@@ -53,9 +55,9 @@ func orDefault[T comparable](v *T, def T) {
 type Server struct {
 	log     *slog.Logger
 	cfg     Config
-	users   *users
-	env     *defaultEnv
-	cgroups *cgroups
+	users   *login.Users
+	env     *login.Env
+	cgroups *cgroup.Pool
 	forker  *forker
 
 	mu    sync.Mutex
@@ -67,9 +69,9 @@ func New(log *slog.Logger, cfg Config) *Server {
 	cfg = cfg.withDefaults()
 	return &Server{
 		log: log, cfg: cfg,
-		users:   newUsers(cfg.Etc),
-		env:     newDefaultEnv(cfg.Etc),
-		cgroups: &cgroups{root: cfg.CgroupRoot},
+		users:   login.NewUsers(cfg.Etc),
+		env:     login.NewEnv(cfg.Etc),
+		cgroups: cgroup.New(cfg.CgroupRoot),
 		forker:  newForker(),
 		execs:   map[string]*execution{},
 	}
@@ -91,7 +93,7 @@ func (s *Server) Close() {
 	for _, x := range s.all() {
 		x.hangUp()
 	}
-	if err := s.cgroups.close(); err != nil {
+	if err := s.cgroups.Close(); err != nil {
 		s.log.Debug("a cgroup stays", "err", err)
 	}
 }

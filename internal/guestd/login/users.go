@@ -1,4 +1,6 @@
-package execs
+// Package login is who a command in the guest runs as, and with what
+// environment, by the guest's own files; their bytes are not trusted.
+package login
 
 import (
 	"bufio"
@@ -10,37 +12,37 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/banger-vm/banger/internal/guest/wire"
 )
 
 // maxFile bounds the guest's own files that are read here.
 const maxFile = 4 << 20
 
-// user is who a command runs as.
-type user struct {
-	name     string
-	uid, gid uint32
-	groups   []uint32
-	home     string
-	shell    string
+// User is who a command runs as. Home and Shell are never empty.
+type User struct {
+	Name     string
+	UID, GID uint32
+	Groups   []uint32 // GID first
+	Home     string
+	Shell    string
 }
 
-// users looks users up in passwd and group, which are read again only when they
+// Users looks users up in passwd and group, which are read again only when they
 // have changed.
-type users struct {
+type Users struct {
 	passwd, group *cachedFile
 }
 
-func newUsers(etc string) *users {
-	return &users{
+// NewUsers reads passwd and group in etc.
+func NewUsers(etc string) *Users {
+	return &Users{
 		passwd: &cachedFile{path: filepath.Join(etc, "passwd")},
 		group:  &cachedFile{path: filepath.Join(etc, "group")},
 	}
 }
 
-// lookup finds a user by name or uid. Root, and a uid of nobody, need no entry.
-func (u *users) lookup(who string) (*user, *wire.ExecFail) {
+// Lookup finds a user by name or uid; false for an unknown name. Root, and a
+// uid of nobody, need no entry.
+func (u *Users) Lookup(who string) (*User, bool) {
 	uid, uidErr := strconv.ParseUint(who, 10, 32)
 	found := u.find(func(name, id string) bool { return name == who })
 	if found == nil && uidErr == nil {
@@ -49,18 +51,18 @@ func (u *users) lookup(who string) (*user, *wire.ExecFail) {
 	switch {
 	case found != nil:
 	case who == "root" || who == "0":
-		found = &user{name: "root", home: "/root", shell: "/bin/sh"}
+		found = &User{Name: "root", Home: "/root", Shell: "/bin/sh"}
 	case uidErr == nil:
-		found = &user{name: who, uid: uint32(uid), gid: uint32(uid), home: "/", shell: "/bin/sh"}
+		found = &User{Name: who, UID: uint32(uid), GID: uint32(uid), Home: "/", Shell: "/bin/sh"}
 	default:
-		return nil, invalid("take another with -u, for instance -u root", "there is no user %.64q in this guest", who)
+		return nil, false
 	}
-	found.groups = u.groupsOf(found.name, found.gid)
-	return found, nil
+	found.Groups = u.groupsOf(found.Name, found.GID)
+	return found, true
 }
 
 // find returns the first passwd entry that matches.
-func (u *users) find(match func(name, uid string) bool) *user {
+func (u *Users) find(match func(name, uid string) bool) *User {
 	for line := range bytes.Lines(u.passwd.read()) {
 		f := strings.Split(strings.TrimRight(string(line), "\n"), ":")
 		if len(f) < 7 || !match(f[0], f[2]) {
@@ -71,12 +73,12 @@ func (u *users) find(match func(name, uid string) bool) *user {
 		if err1 != nil || err2 != nil {
 			continue
 		}
-		found := &user{name: f[0], uid: uint32(uid), gid: uint32(gid), home: f[5], shell: f[6]}
-		if found.home == "" {
-			found.home = "/"
+		found := &User{Name: f[0], UID: uint32(uid), GID: uint32(gid), Home: f[5], Shell: f[6]}
+		if found.Home == "" {
+			found.Home = "/"
 		}
-		if found.shell == "" {
-			found.shell = "/bin/sh"
+		if found.Shell == "" {
+			found.Shell = "/bin/sh"
 		}
 		return found
 	}
@@ -84,7 +86,7 @@ func (u *users) find(match func(name, uid string) bool) *user {
 }
 
 // groupsOf lists a user's groups, its own first.
-func (u *users) groupsOf(name string, own uint32) []uint32 {
+func (u *Users) groupsOf(name string, own uint32) []uint32 {
 	groups := []uint32{own}
 	for line := range bytes.Lines(u.group.read()) {
 		f := strings.Split(strings.TrimSpace(string(line)), ":")

@@ -1,4 +1,6 @@
-package execs
+// Package cgroup gives each command in the guest a cgroup of its own, so that
+// all it started can be found and ended.
+package cgroup
 
 import (
 	"bytes"
@@ -16,29 +18,33 @@ import (
 // maxIdle is how many cgroups wait for the next commands.
 const maxIdle = 8
 
-// cgroups gives each command a cgroup, where cgroup v2 is mounted. Early in a
-// boot it is not yet, so that is looked up each time until it is. Making and
-// removing one costs as much as a fork, so those that ended empty serve again.
-type cgroups struct {
+// Pool makes cgroups where cgroup v2 is mounted. Early in a boot it is not yet,
+// so that is looked up each time until it is. Making and removing one costs as
+// much as a fork, so those that ended empty serve again.
+type Pool struct {
 	root string
 
 	mu   sync.Mutex
 	base string // where ours are, "" until made
 	made int
-	idle []*cgroup
+	idle []*Group
 	over bool // none is kept any more
 }
 
-// cgroup is one command's.
-type cgroup struct {
+// New makes a pool over root, where cgroup v2 is or will be mounted.
+func New(root string) *Pool { return &Pool{root: root} }
+
+// Group is one command's cgroup. One caller at a time uses it.
+type Group struct {
 	dir    string
 	fd     *os.File // the directory
 	events *os.File // its cgroup.events
 	killed bool
 }
 
-// take returns an empty cgroup; nil where there can be none.
-func (c *cgroups) take() *cgroup {
+// Take returns an empty cgroup, which is given back by Put or removed by
+// Remove; nil where there can be none.
+func (c *Pool) Take() *Group {
 	c.mu.Lock()
 	if n := len(c.idle); n > 0 {
 		g := c.idle[n-1]
@@ -50,7 +56,7 @@ func (c *cgroups) take() *cgroup {
 	return c.make()
 }
 
-func (c *cgroups) make() *cgroup {
+func (c *Pool) make() *Group {
 	base := c.ready()
 	if base == "" {
 		return nil
@@ -72,7 +78,7 @@ func (c *cgroups) make() *cgroup {
 		_ = fd.Close() // opened for reading only
 		return nil
 	}
-	return &cgroup{dir: dir, fd: fd, events: events}
+	return &Group{dir: dir, fd: fd, events: events}
 }
 
 // openRaw opens for reading a file that is not to be polled.
@@ -84,8 +90,8 @@ func openRaw(path string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// put takes a command's cgroup back: to serve again if nothing is left in it.
-func (c *cgroups) put(g *cgroup) error {
+// Put takes a command's cgroup back: to serve again if nothing is left in it.
+func (c *Pool) Put(g *Group) error {
 	if !g.killed && g.childless() && g.empty() {
 		c.mu.Lock()
 		keep := len(c.idle) < maxIdle && !c.over
@@ -97,36 +103,39 @@ func (c *cgroups) put(g *cgroup) error {
 			return nil
 		}
 	}
-	return g.remove()
+	return g.Remove()
 }
 
-// close removes the cgroups that wait; those in use are removed by put.
-func (c *cgroups) close() error {
+// Close removes the cgroups that wait; those in use are removed by Put.
+func (c *Pool) Close() error {
 	c.mu.Lock()
 	idle := c.idle
 	c.idle, c.over = nil, true
 	c.mu.Unlock()
 	var err error
 	for _, g := range idle {
-		err = errors.Join(err, g.remove())
+		err = errors.Join(err, g.Remove())
 	}
 	return err
 }
 
+// FD is the cgroup's directory, for clone3; it stays the cgroup's.
+func (g *Group) FD() int { return int(g.fd.Fd()) }
+
 // empty reports whether no process is in the cgroup or below it.
-func (g *cgroup) empty() bool {
+func (g *Group) empty() bool {
 	var buf [256]byte
 	n, err := g.events.ReadAt(buf[:], 0)
 	return (err == nil || errors.Is(err, io.EOF)) && bytes.Contains(buf[:n], []byte("populated 0\n"))
 }
 
 // childless reports whether no cgroup was made in it.
-func (g *cgroup) childless() bool {
+func (g *Group) childless() bool {
 	var st syscall.Stat_t
 	return syscall.Fstat(int(g.fd.Fd()), &st) == nil && st.Nlink == 2
 }
 
-func (c *cgroups) ready() string {
+func (c *Pool) ready() string {
 	c.mu.Lock()
 	base := c.base
 	c.mu.Unlock()
@@ -148,14 +157,14 @@ func (c *cgroups) ready() string {
 
 // forget makes the next command look again: another hierarchy may have been
 // mounted over the one we knew.
-func (c *cgroups) forget() {
+func (c *Pool) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.base = ""
 }
 
-// kill ends all processes in the cgroup; false where that cannot be done.
-func (g *cgroup) kill() bool {
+// Kill ends all processes in the cgroup; false where that cannot be done.
+func (g *Group) Kill() bool {
 	if g.empty() { // the usual case
 		return true
 	}
@@ -170,9 +179,9 @@ func (g *cgroup) kill() bool {
 	return g.killed
 }
 
-// remove removes the cgroup and those that the command has made in it; what
+// Remove removes the cgroup and those that the command has made in it; what
 // was killed needs a moment to be gone.
-func (g *cgroup) remove() error {
+func (g *Group) Remove() error {
 	_, _ = g.fd.Close(), g.events.Close() // opened for reading only
 	err := removeTree(g.dir)
 	for wait := time.Millisecond; g.killed && errors.Is(err, syscall.EBUSY) && wait < time.Second; wait *= 2 {

@@ -1,4 +1,4 @@
-package vm
+package spec
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"github.com/banger-vm/banger/internal/vmm"
 )
 
-// Bounds and defaults of a Spec.
+// Bounds and defaults of a VM.
 const (
 	MaxCPUs       = 64
 	MinMemory     = 128 << 20
@@ -46,34 +46,6 @@ func CheckName(name string) error {
 		"%q cannot be a VM's name", shown)
 }
 
-// withDefaults fills in what was not asked for.
-func (c Config) withDefaults(s Spec) Spec {
-	def := func(v *string, d string) {
-		if *v == "" {
-			*v = d
-		}
-	}
-	def(&s.Image, "debian")
-	def(&s.DiskDriver, c.DiskDriver)
-	def(&s.DiskDriver, "guestcow")
-	def(&s.Network, c.Network)
-	def(&s.Network, "user")
-	if s.Accel == "" {
-		s.Accel = vmm.AccelAuto
-	}
-	if s.CPUs == 0 {
-		s.CPUs = 1
-	}
-	if s.MemoryBytes == 0 {
-		s.MemoryBytes = defaultMemory
-	}
-	s.MemoryBytes = (s.MemoryBytes + 1<<20 - 1) &^ (1<<20 - 1) // VMMs count whole MiB
-	if s.DiskBytes == 0 {
-		s.DiskBytes = defaultDisk
-	}
-	return s
-}
-
 // size writes bytes as a person would give them to a flag.
 func size(bytes int64) string {
 	units := [...]string{"", "K", "M", "G", "T", "P"}
@@ -84,8 +56,9 @@ func size(bytes int64) string {
 	return fmt.Sprintf("%d%s", bytes, units[i])
 }
 
-// check refuses what no host could run; drivers check what this one cannot.
-func (s Spec) check() error {
+// Check refuses what no host could run, with a fault.Invalid; drivers check
+// what this one cannot.
+func (s VM) Check() error {
 	if err := CheckName(s.Name); err != nil {
 		return err
 	}

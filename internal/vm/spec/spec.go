@@ -1,0 +1,42 @@
+// Package spec is what a VM is asked to be: its fields, their defaults and
+// what no host could run.
+package spec
+
+import (
+	"cmp"
+
+	"github.com/banger-vm/banger/internal/vmm"
+)
+
+// VM is what a VM is asked to be. Sizes are in bytes.
+type VM struct {
+	Name        string            `json:"name"`
+	Image       string            `json:"image"` // as asked for
+	CPUs        int               `json:"cpus"`
+	MemoryBytes int64             `json:"memory"`
+	DiskBytes   int64             `json:"disk"` // of the work disk
+	DiskDriver  string            `json:"disk_driver"`
+	Network     string            `json:"network"`
+	VMM         string            `json:"vmm"` // as asked for until one is chosen, then that
+	Accel       vmm.Accel         `json:"accel"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	AutoRemove  bool              `json:"auto_remove,omitempty"`
+}
+
+// Defaults are a host's own, of which an empty one is banger's.
+type Defaults struct {
+	DiskDriver, Network string
+}
+
+// Or fills in what was not asked for, but no name.
+func (s VM) Or(d Defaults) VM {
+	s.Image = cmp.Or(s.Image, "debian")
+	s.DiskDriver = cmp.Or(s.DiskDriver, d.DiskDriver, "guestcow")
+	s.Network = cmp.Or(s.Network, d.Network, "user")
+	s.Accel = cmp.Or(s.Accel, vmm.AccelAuto)
+	s.CPUs = cmp.Or(s.CPUs, 1)
+	s.MemoryBytes = cmp.Or(s.MemoryBytes, defaultMemory)
+	s.MemoryBytes = (s.MemoryBytes + 1<<20 - 1) &^ (1<<20 - 1) // VMMs count whole MiB
+	s.DiskBytes = cmp.Or(s.DiskBytes, defaultDisk)
+	return s
+}
