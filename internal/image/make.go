@@ -32,7 +32,7 @@ func (r *Registry) Planners() map[string]operation.Planner {
 
 // BootstrapRequest asks for an image of this name to be made.
 func (r *Registry) BootstrapRequest(ctx context.Context, name, key string) (operation.Request, error) {
-	if err := CheckName(name); err != nil {
+	if err := names.Check(name); err != nil {
 		return operation.Request{}, err
 	}
 	return operation.Request{

@@ -6,28 +6,13 @@ import (
 	"regexp"
 
 	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/naming"
 )
 
-var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$`)
-
-// idForm is how the IDs of images and of other things look.
-var idForm = regexp.MustCompile(`^([0-9a-f]{12}|[0-9a-f]{16})$`)
-
-// CheckName refuses what can be no image's name, or would be taken for an ID.
-func CheckName(name string) error {
-	if idForm.MatchString(name) {
-		return fault.New(fault.Invalid, "use a name that is not just 12 or 16 hexadecimal digits",
-			"%q cannot be an image's name: it looks like an ID", name)
-	}
-	if nameForm.MatchString(name) {
-		return nil
-	}
-	if len(name) > 70 {
-		name = name[:70] + "…"
-	}
-	return fault.New(fault.Invalid,
-		"use 1 to 63 lower-case letters, digits, dots, hyphens and underscores, for instance debian",
-		"%q cannot be an image's name", name)
+var names = naming.Rule{
+	Owner: "an image's",
+	Form:  regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$`),
+	Hint:  "Use 1 to 63 lower-case letters, digits, dots, hyphens and underscores, for instance debian.",
 }
 
 const idBytes = 8

@@ -85,7 +85,7 @@ func (m *Manager) changeVMM(ctx context.Context, p startParams, report operation
 
 // UsualVMM is the choice for a VM that asks for nothing.
 func (m *Manager) UsualVMM(ctx context.Context, g choose.Guest) (choose.Choice, error) {
-	w := want(spec.VM{}.Or(m.cfg.Defaults), "")
+	w := want(spec.VM{}.WithDefaults(m.cfg.Defaults), "")
 	w.Guest = g
 	return m.VMMs.Choose(ctx, w)
 }

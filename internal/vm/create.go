@@ -28,7 +28,7 @@ type createParams struct {
 
 // Create begins the creation of a VM, and its first start if asked.
 func (m *Manager) Create(ctx context.Context, asked spec.VM, start bool, key string) (operation.Record, error) {
-	s := asked.Or(m.cfg.Defaults)
+	s := asked.WithDefaults(m.cfg.Defaults)
 	if s.Name == "" {
 		s.Name = spec.MadeUpName()
 	}

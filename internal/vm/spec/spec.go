@@ -28,15 +28,17 @@ type Defaults struct {
 	DiskDriver, Network string
 }
 
-// Or fills in what was not asked for, but no name.
-func (s VM) Or(d Defaults) VM {
+// WithDefaults fills in what was not asked for, but no name.
+func (s VM) WithDefaults(d Defaults) VM {
 	s.Image = cmp.Or(s.Image, "debian")
 	s.DiskDriver = cmp.Or(s.DiskDriver, d.DiskDriver, "guestcow")
 	s.Network = cmp.Or(s.Network, d.Network, "user")
 	s.Accel = cmp.Or(s.Accel, vmm.AccelAuto)
 	s.CPUs = cmp.Or(s.CPUs, 1)
 	s.MemoryBytes = cmp.Or(s.MemoryBytes, defaultMemory)
-	s.MemoryBytes = (s.MemoryBytes + 1<<20 - 1) &^ (1<<20 - 1) // VMMs count whole MiB
+	if s.MemoryBytes <= maxMemory { // what Check refuses is shown as it was asked for
+		s.MemoryBytes = (s.MemoryBytes + 1<<20 - 1) &^ (1<<20 - 1) // VMMs count whole MiB
+	}
 	s.DiskBytes = cmp.Or(s.DiskBytes, defaultDisk)
 	return s
 }
