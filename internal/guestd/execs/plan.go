@@ -37,11 +37,11 @@ func (s *Server) plan(spec *api.ExecSpec) (*plan, *wire.ExecFail) {
 			who = "root"
 		}
 	}
-	u, found := s.users.Lookup(who)
+	u, found := s.logins.Lookup(who)
 	if !found {
 		return nil, invalid("take another with -u, for instance -u root", "there is no user %.64q in this guest", who)
 	}
-	return &plan{spec: spec, user: u, env: s.env.Of(u, spec.TTY, spec.Env)}, nil
+	return &plan{spec: spec, user: u, env: s.logins.Env(u, spec.TTY, spec.Env)}, nil
 }
 
 // run starts the command. An error comes with the exit code that stands for it.

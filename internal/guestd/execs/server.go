@@ -55,8 +55,7 @@ func orDefault[T comparable](v *T, def T) {
 type Server struct {
 	log     *slog.Logger
 	cfg     Config
-	users   *login.Users
-	env     *login.Env
+	logins  *login.Files
 	cgroups *cgroup.Pool
 	forker  *forker
 
@@ -69,8 +68,7 @@ func New(log *slog.Logger, cfg Config) *Server {
 	cfg = cfg.withDefaults()
 	return &Server{
 		log: log, cfg: cfg,
-		users:   login.NewUsers(cfg.Etc),
-		env:     login.NewEnv(cfg.Etc),
+		logins:  login.New(cfg.Etc),
 		cgroups: cgroup.New(cfg.CgroupRoot),
 		forker:  newForker(),
 		execs:   map[string]*execution{},

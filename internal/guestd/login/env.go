@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -12,25 +11,12 @@ import (
 // DefaultPath is PATH where the guest's files do not set it.
 const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// Env is what the guest's files say that every login has.
-type Env struct {
-	environment, locale *cachedFile
-}
-
-// NewEnv reads environment and default/locale in etc.
-func NewEnv(etc string) *Env {
-	return &Env{
-		environment: &cachedFile{path: filepath.Join(etc, "environment")},
-		locale:      &cachedFile{path: filepath.Join(etc, "default/locale")},
-	}
-}
-
-// Of is the environment of a login of u, on a terminal or not, with own
+// Env is the environment of a login of u, on a terminal or not, with own
 // variables, as NAME=VALUE, over it; sorted by name.
-func (e *Env) Of(u *User, tty bool, own []string) []string {
+func (f *Files) Env(u *User, tty bool, own []string) []string {
 	env := map[string]string{"PATH": DefaultPath, "LANG": "C.UTF-8"}
-	maps.Copy(env, e.environment.settings())
-	maps.Copy(env, e.locale.settings())
+	maps.Copy(env, f.environment.settings())
+	maps.Copy(env, f.locale.settings())
 	maps.Copy(env, map[string]string{"HOME": u.Home, "USER": u.Name, "LOGNAME": u.Name, "SHELL": u.Shell})
 	if tty {
 		env["TERM"] = "xterm-256color"

@@ -26,27 +26,25 @@ type User struct {
 	Shell    string
 }
 
-// Users looks users up in passwd and group, which are read again only when they
-// have changed.
-type Users struct {
-	passwd, group *cachedFile
+// Files are the guest's own that say it, read again only when they have
+// changed.
+type Files struct {
+	passwd, group, environment, locale *cachedFile
 }
 
-// NewUsers reads passwd and group in etc.
-func NewUsers(etc string) *Users {
-	return &Users{
-		passwd: &cachedFile{path: filepath.Join(etc, "passwd")},
-		group:  &cachedFile{path: filepath.Join(etc, "group")},
-	}
+// New reads them in etc, when they are needed.
+func New(etc string) *Files {
+	file := func(name string) *cachedFile { return &cachedFile{path: filepath.Join(etc, name)} }
+	return &Files{passwd: file("passwd"), group: file("group"), environment: file("environment"), locale: file("default/locale")}
 }
 
 // Lookup finds a user by name or uid; false for an unknown name. Root, and a
 // uid of nobody, need no entry.
-func (u *Users) Lookup(who string) (*User, bool) {
+func (f *Files) Lookup(who string) (*User, bool) {
 	uid, uidErr := strconv.ParseUint(who, 10, 32)
-	found := u.find(func(name, id string) bool { return name == who })
+	found := f.find(func(name, id string) bool { return name == who })
 	if found == nil && uidErr == nil {
-		found = u.find(func(_, id string) bool { return id == strconv.FormatUint(uid, 10) })
+		found = f.find(func(_, id string) bool { return id == strconv.FormatUint(uid, 10) })
 	}
 	switch {
 	case found != nil:
@@ -57,23 +55,23 @@ func (u *Users) Lookup(who string) (*User, bool) {
 	default:
 		return nil, false
 	}
-	found.Groups = u.groupsOf(found.Name, found.GID)
+	found.Groups = f.groupsOf(found.Name, found.GID)
 	return found, true
 }
 
 // find returns the first passwd entry that matches.
-func (u *Users) find(match func(name, uid string) bool) *User {
-	for line := range bytes.Lines(u.passwd.read()) {
-		f := strings.Split(strings.TrimRight(string(line), "\n"), ":")
-		if len(f) < 7 || !match(f[0], f[2]) {
+func (f *Files) find(match func(name, uid string) bool) *User {
+	for line := range bytes.Lines(f.passwd.read()) {
+		col := strings.Split(strings.TrimRight(string(line), "\n"), ":")
+		if len(col) < 7 || !match(col[0], col[2]) {
 			continue
 		}
-		uid, err1 := strconv.ParseUint(f[2], 10, 32)
-		gid, err2 := strconv.ParseUint(f[3], 10, 32)
+		uid, err1 := strconv.ParseUint(col[2], 10, 32)
+		gid, err2 := strconv.ParseUint(col[3], 10, 32)
 		if err1 != nil || err2 != nil {
 			continue
 		}
-		found := &User{Name: f[0], UID: uint32(uid), GID: uint32(gid), Home: f[5], Shell: f[6]}
+		found := &User{Name: col[0], UID: uint32(uid), GID: uint32(gid), Home: col[5], Shell: col[6]}
 		if found.Home == "" {
 			found.Home = "/"
 		}
@@ -86,18 +84,18 @@ func (u *Users) find(match func(name, uid string) bool) *User {
 }
 
 // groupsOf lists a user's groups, its own first.
-func (u *Users) groupsOf(name string, own uint32) []uint32 {
+func (f *Files) groupsOf(name string, own uint32) []uint32 {
 	groups := []uint32{own}
-	for line := range bytes.Lines(u.group.read()) {
-		f := strings.Split(strings.TrimSpace(string(line)), ":")
-		if len(f) < 4 {
+	for line := range bytes.Lines(f.group.read()) {
+		col := strings.Split(strings.TrimSpace(string(line)), ":")
+		if len(col) < 4 {
 			continue
 		}
-		gid, err := strconv.ParseUint(f[2], 10, 32)
+		gid, err := strconv.ParseUint(col[2], 10, 32)
 		if err != nil || uint32(gid) == own {
 			continue
 		}
-		for member := range strings.SplitSeq(f[3], ",") {
+		for member := range strings.SplitSeq(col[3], ",") {
 			if member == name {
 				groups = append(groups, uint32(gid))
 				break

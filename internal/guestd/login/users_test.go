@@ -11,7 +11,7 @@ func FuzzUsers(f *testing.F) {
 	f.Add([]byte(":::::::\nx:x:-1:99999999999:::\n"), []byte(":::,,,\n"))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, passwd, group []byte) {
-		u := NewUsers(dir)
+		u := New(dir)
 		u.passwd = &cachedFile{path: write(t, dir, "passwd", passwd)}
 		u.group = &cachedFile{path: write(t, dir, "group", group)}
 		for _, who := range []string{"root", "dev", "0", ""} {
