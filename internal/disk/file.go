@@ -20,14 +20,14 @@ func WriteFile(path string, fill func(*os.File) error) (err error) {
 	}
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
-		return Space(path, err)
+		return err
 	}
 	err = errors.Join(fill(f), f.Close())
 	if err == nil {
 		err = os.Rename(tmp, path)
 	}
 	if err != nil {
-		return Space(path, errors.Join(err, os.Remove(tmp)))
+		return errors.Join(err, os.Remove(tmp))
 	}
 	return nil
 }

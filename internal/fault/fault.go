@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // Kind classifies a fault; the values are those of the wire.
@@ -46,7 +47,8 @@ func New(kind Kind, hint, format string, args ...any) *Error {
 }
 
 // KindOf returns the kind of the first fault in err's chain; context errors
-// are Canceled and Deadline, any other error is Internal, nil is "".
+// are Canceled and Deadline, a full disk is Unavailable, any other error is
+// Internal, nil is "".
 func KindOf(err error) Kind {
 	var e *Error
 	switch {
@@ -58,12 +60,19 @@ func KindOf(err error) Kind {
 		return Canceled
 	case errors.Is(err, context.DeadlineExceeded):
 		return Deadline
+	case noSpace(err):
+		return Unavailable
 	}
 	return Internal
 }
 
+// noSpace reports whether err is a full disk, or a quota that is used up.
+func noSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
 // From returns the first fault in err's chain with err's whole message, or a
-// new one of KindOf(err); nil for nil.
+// new one of KindOf(err), with a hint where the disk is full; nil for nil.
 func From(err error) *Error {
 	if err == nil {
 		return nil
@@ -72,5 +81,9 @@ func From(err error) *Error {
 	if errors.As(err, &e) {
 		return &Error{Kind: e.Kind, Message: err.Error(), Hint: e.Hint, Operation: e.Operation, Err: err}
 	}
-	return &Error{Kind: KindOf(err), Message: err.Error(), Err: err}
+	e = &Error{Kind: KindOf(err), Message: err.Error(), Err: err}
+	if noSpace(err) {
+		e.Hint = "Free some space there (banger image ls and banger ls show what banger keeps), then try again."
+	}
+	return e
 }

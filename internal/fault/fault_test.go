@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 	"testing"
 )
 
@@ -21,6 +22,8 @@ func TestKindOf(t *testing.T) {
 		{errors.Join(errors.New("x"), busy), Busy},
 		{fmt.Errorf("x: %w", context.Canceled), Canceled},
 		{context.DeadlineExceeded, Deadline},
+		{&fs.PathError{Op: "write", Path: "a", Err: syscall.ENOSPC}, Unavailable},
+		{fmt.Errorf("x: %w", syscall.EDQUOT), Unavailable},
 		{New(Invalid, "", "stopped: %w", context.Canceled), Invalid}, // the fault speaks first
 	} {
 		if got := KindOf(c.err); got != c.want {
@@ -49,5 +52,17 @@ func TestFrom(t *testing.T) {
 	}
 	if From(nil) != nil {
 		t.Fatal("a fault out of nothing")
+	}
+}
+
+// Whoever meets a full disk, the user learns what to do.
+func TestFullDisk(t *testing.T) {
+	err := From(fmt.Errorf("copying: %w", &fs.PathError{Op: "write", Path: "a", Err: syscall.ENOSPC}))
+	if err.Kind != Unavailable || err.Hint == "" || err.Message != "copying: write a: no space left on device" {
+		t.Errorf("%+v", err)
+	}
+	own := New(Precondition, "Make room.", "the image is too large: %w", syscall.ENOSPC)
+	if err := From(own); err.Kind != Precondition || err.Hint != "Make room." {
+		t.Errorf("a fault of its own: %+v", err)
 	}
 }

@@ -115,8 +115,7 @@ func TestNoSpace(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = New().Create(t.Context(), dir, base)
-	var f2 *fault.Error
-	if !errors.As(err, &f2) || f2.Kind != fault.Unavailable || f2.Hint == "" {
+	if f := fault.From(err); f == nil || f.Kind != fault.Unavailable || f.Hint == "" {
 		t.Fatal(err)
 	}
 	left, err := os.ReadDir(dir)

@@ -95,12 +95,7 @@ func (m maker) tool(ctx context.Context, stdin, name string, args ...string) (st
 	case errors.Is(err, hostexec.ErrNotInstalled):
 		return nil, fault.New(fault.Precondition, "Install the package e2fsprogs.", "%w", err)
 	case err != nil && bytes.Contains(res.Stderr, []byte("No space left on device")):
-		return nil, noSpace{err}
+		return nil, fmt.Errorf("%w: %w", err, syscall.ENOSPC)
 	}
 	return res.Stderr, err
 }
-
-// noSpace is a tool's error that is a full disk.
-type noSpace struct{ error }
-
-func (noSpace) Is(target error) bool { return target == syscall.ENOSPC }
