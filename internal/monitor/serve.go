@@ -3,7 +3,6 @@ package monitor
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/banger-vm/banger/api"
@@ -84,9 +83,5 @@ func (m *Monitor) openExec(ctx context.Context, raw json.RawMessage, early []byt
 	if s.Phase == machine.PhaseExited {
 		return nil, nil, fault.New(fault.Precondition, "See why with: banger inspect.", "the VM has ended")
 	}
-	stream, reply, err := m.agent.Exec(ctx, raw, early)
-	if err != nil {
-		return nil, nil, fmt.Errorf("reaching the guest's agent: %w", err)
-	}
-	return stream, reply, nil
+	return m.agent.Exec(ctx, raw, early)
 }
