@@ -88,7 +88,7 @@ func inUse(name string, users []string) error {
 	if len(shown) > 10 {
 		shown = append(slices.Clone(users[:10]), "…")
 	}
-	return fault.New(fault.Precondition, "remove them first: banger rm "+strings.Join(shown, " "),
+	return fault.New(fault.Precondition, "Remove them first: banger rm "+strings.Join(shown, " "),
 		"the image %s is in use by %s", name, strings.Join(shown, ", "))
 }
 

@@ -63,7 +63,7 @@ func follow(ctx context.Context, ops Operations, id string, report operation.Rep
 		switch {
 		case !op.State.Final():
 		case op.State == operation.Canceled:
-			return fault.New(fault.Canceled, "run the command again to make it", "the making of the image was cancelled (operation %s)", id)
+			return fault.New(fault.Canceled, "Run the command again to make it.", "the making of the image was cancelled (operation %s)", id)
 		case op.Kind == KindBootstrap && op.Error != nil:
 			return op.Error
 		default:

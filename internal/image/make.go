@@ -88,7 +88,7 @@ func (r *Registry) checkFree(ctx context.Context, p params) error {
 	case err != nil:
 		return err
 	}
-	return fault.New(fault.Exists, "remove it first: banger image rm "+p.Name, "there is an image %s already", p.Name)
+	return fault.New(fault.Exists, "Remove it first: banger image rm "+p.Name, "there is an image %s already", p.Name)
 }
 
 const descriptionFile = "image.json"

@@ -46,7 +46,7 @@ func NewRegistry(store Store, maker Maker, log *slog.Logger, cfg Config) *Regist
 // Find returns an image by name, ID or unique ID prefix.
 func (r *Registry) Find(ctx context.Context, ref string) (Image, error) {
 	if ref == "" {
-		return Image{}, fault.New(fault.Invalid, "banger image ls lists the images", "an image needs a name")
+		return Image{}, fault.New(fault.Invalid, "See which there are with: banger image ls", "an image needs a name")
 	}
 	img, err := r.store.Image(ctx, ref)
 	if err != nil {

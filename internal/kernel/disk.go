@@ -74,7 +74,7 @@ func (l *Library) makeDisk(ctx context.Context, tree, path, digest string, size 
 		path, strconv.FormatInt(size.diskBytes()/1024, 10) + "k",
 	}})
 	if errors.Is(err, hostexec.ErrNotInstalled) {
-		return fault.New(fault.Precondition, "sudo apt-get install e2fsprogs", "making the modules disk needs mke2fs: %w", err)
+		return fault.New(fault.Precondition, "Install it with: sudo apt-get install e2fsprogs", "making the modules disk needs mke2fs: %w", err)
 	}
 	if err != nil {
 		return fmt.Errorf("making the modules disk: %w", err)

@@ -30,7 +30,7 @@ const unusedFor = 60 * 24 * time.Hour
 func (l *Library) Initramfs(ctx context.Context, k Kernel, guestBinary string) (string, error) {
 	guest, err := l.fileDigest(guestBinary)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fault.New(fault.Precondition, "run make build, or install banger whole", "the guest program %s is missing", guestBinary)
+		return "", fault.New(fault.Precondition, "Run make build, or install banger whole.", "the guest program %s is missing", guestBinary)
 	}
 	if err != nil {
 		return "", fmt.Errorf("reading the guest program: %w", err)

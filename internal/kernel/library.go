@@ -111,7 +111,7 @@ func (l *Library) Get(id string) (Kernel, error) {
 	}
 	k, err := load(filepath.Join(l.cfg.Dir, id))
 	if errors.Is(err, fs.ErrNotExist) {
-		return Kernel{}, fault.New(fault.NotFound, "the next banger run makes the default kernel again", "there is no kernel %s", id)
+		return Kernel{}, fault.New(fault.NotFound, "The next banger run makes the default kernel again.", "there is no kernel %s", id)
 	}
 	return k, err
 }

@@ -128,7 +128,7 @@ func (l *Library) indexModules(ctx context.Context, base, release string) error 
 	}
 	_, err := l.run.Run(ctx, hostexec.Cmd{Name: "depmod", Args: []string{"-b", base, release}})
 	if errors.Is(err, hostexec.ErrNotInstalled) {
-		return fault.New(fault.Precondition, "sudo apt-get install kmod", "indexing the kernel's modules needs depmod: %w", err)
+		return fault.New(fault.Precondition, "Install it with: sudo apt-get install kmod", "indexing the kernel's modules needs depmod: %w", err)
 	}
 	if err != nil {
 		return fmt.Errorf("indexing the kernel's modules: %w", err)

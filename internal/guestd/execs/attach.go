@@ -62,7 +62,7 @@ func (x *execution) leave(a *attachment) {
 func (x *execution) serve(c *conn, req api.ExecAttachRequest) error {
 	ok, err := x.offsets(req)
 	if err != nil {
-		fail := invalid("start a new command", "the client has more output than the command has made")
+		fail := invalid("Start a new command.", "the client has more output than the command has made")
 		return errors.Join(err, c.reply(wire.ExecReply{Error: fail}))
 	}
 	var pumps sync.WaitGroup

@@ -39,7 +39,7 @@ func (s *Server) plan(spec *api.ExecSpec) (*plan, *wire.ExecFail) {
 	}
 	u, found := s.logins.Lookup(who)
 	if !found {
-		return nil, invalid("take another with -u, for instance -u root", "there is no user %.64q in this guest", who)
+		return nil, invalid("Take another with -u, for instance -u root.", "there is no user %.64q in this guest", who)
 	}
 	return &plan{spec: spec, user: u, env: s.logins.Env(u, spec.TTY, spec.Env)}, nil
 }

@@ -31,11 +31,11 @@ func decode(line []byte) (req api.ExecAttachRequest, fail *wire.ExecFail) {
 		return req, invalid("", "more than %d arguments or variables", maxArgs)
 	}
 	if len(s.Argv) > 0 && s.Argv[0] == "" {
-		return req, invalid("name a command, or none for a login shell", "the command's name is empty")
+		return req, invalid("Name a command, or none for a login shell.", "the command's name is empty")
 	}
 	for _, kv := range s.Env {
 		if name, _, ok := strings.Cut(kv, "="); !ok || name == "" {
-			return req, invalid("write it as NAME=VALUE", "%.40q is no environment variable", kv)
+			return req, invalid("Write it as NAME=VALUE.", "%.40q is no environment variable", kv)
 		}
 	}
 	for _, text := range append(append([]string{s.Cwd, s.User}, s.Argv...), s.Env...) {

@@ -139,7 +139,7 @@ func (s *Server) find(line []byte) (*execution, api.ExecAttachRequest, *wire.Exe
 		return nil, req, &wire.ExecFail{
 			Kind:    string(api.KindNotFound),
 			Message: "there is no command " + req.ID + " in this guest",
-			Hint:    "it ended long ago, or the guest was restarted since",
+			Hint:    "It ended long ago, or the guest was restarted since; start it anew.",
 		}
 	}
 	plan, fail := s.plan(req.Start)
@@ -172,7 +172,7 @@ func (s *Server) add(id string, spec api.ExecSpec) (x *execution, isNew bool, fa
 	if len(s.execs) >= s.cfg.MaxExecs {
 		return nil, false, &wire.ExecFail{
 			Kind: string(api.KindBusy), Message: "too many commands run in this guest",
-			Hint: "end some of them first",
+			Hint: "End some of them first.",
 		}
 	}
 	x = newExecution(s, id, spec)

@@ -150,15 +150,15 @@ func (b *Builder) install(ctx context.Context, r recipe, scratch, tree string, r
 	}
 	said := string(res.Stderr)
 	if strings.Contains(said, "unshare: failed to execute mmdebstrap") {
-		return fault.New(fault.Precondition, "sudo apt-get install mmdebstrap", "making an image needs mmdebstrap, which is not installed")
+		return fault.New(fault.Precondition, "Install it with: sudo apt-get install mmdebstrap", "making an image needs mmdebstrap, which is not installed")
 	}
 	if strings.Contains(said, "unshare: unshare failed") {
-		return fault.New(fault.Precondition, "run banger where it may make namespaces (a container needs CAP_SYS_ADMIN)", "making an image needs a mount namespace, which this system refuses")
+		return fault.New(fault.Precondition, "Run banger where it may make namespaces (a container needs CAP_SYS_ADMIN).", "making an image needs a mount namespace, which this system refuses")
 	}
 	if strings.Contains(said, "No space left on device") {
-		return fault.New(fault.Precondition, "make room and try again: an image takes about 1 GB while it is made", "the disk is full: the packages of the image could not be installed")
+		return fault.New(fault.Precondition, "Make room and try again: an image takes about 1 GB while it is made.", "the disk is full: the packages of the image could not be installed")
 	}
-	return fault.New(fault.Unavailable, "check the network and apt's sources (sudo apt-get update), then try again",
+	return fault.New(fault.Unavailable, "Check the network and apt's sources (sudo apt-get update), then try again.",
 		"the packages of the image could not be installed: %s", cause(said, exit))
 }
 

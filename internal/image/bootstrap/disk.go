@@ -33,7 +33,7 @@ func (b *Builder) makeDisk(ctx context.Context, tree, path string) error {
 	} {
 		_, err := b.run.Run(ctx, cmd)
 		if errors.Is(err, hostexec.ErrNotInstalled) {
-			return fault.New(fault.Precondition, "sudo apt-get install e2fsprogs", "making the image's disk needs %s: %w", cmd.Name, err)
+			return fault.New(fault.Precondition, "Install it with: sudo apt-get install e2fsprogs", "making the image's disk needs %s: %w", cmd.Name, err)
 		}
 		if err != nil {
 			return fmt.Errorf("making the image's disk: %w", err)

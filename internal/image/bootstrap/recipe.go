@@ -138,7 +138,7 @@ func (b *Builder) hostAptConf(ctx context.Context) (string, error) {
 
 func aptError(err error) error {
 	if errors.Is(err, hostexec.ErrNotInstalled) {
-		return fault.New(fault.Precondition, "run banger on Debian", "the image is made of Debian's packages: %w", err)
+		return fault.New(fault.Precondition, "Run banger on Debian.", "the image is made of Debian's packages: %w", err)
 	}
 	return fmt.Errorf("asking apt for its settings: %w", err)
 }

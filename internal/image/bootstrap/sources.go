@@ -39,7 +39,7 @@ func (s source) public() source {
 func hostSuite(osRelease string) (string, error) {
 	f, err := os.Open(osRelease)
 	if err != nil {
-		return "", fault.New(fault.Precondition, "run banger on Debian", "this host cannot be identified: %w", err)
+		return "", fault.New(fault.Precondition, "Run banger on Debian.", "this host cannot be identified: %w", err)
 	}
 	defer f.Close()
 	fields := map[string]string{}
@@ -49,7 +49,7 @@ func hostSuite(osRelease string) (string, error) {
 		}
 	}
 	if fields["ID"] != "debian" || fields["VERSION_CODENAME"] == "" {
-		return "", fault.New(fault.Precondition, "run banger on Debian",
+		return "", fault.New(fault.Precondition, "Run banger on Debian.",
 			"the image is made of the host's Debian packages, but this host is %s", orUnknown(fields["PRETTY_NAME"]))
 	}
 	return fields["VERSION_CODENAME"], nil
@@ -68,7 +68,7 @@ const indexFormat = "$(ORIGIN)|$(CODENAME)|$(COMPONENT)|$(REPO_URI)|$(ARCHITECTU
 // findSources asks apt for its Debian repositories of the suite.
 func (b *Builder) findSources(ctx context.Context, suite string) ([]source, error) {
 	if _, err := os.Stat(b.cfg.Keyring); err != nil {
-		return nil, fault.New(fault.Precondition, "sudo apt-get install debian-archive-keyring", "the keys of Debian's archive are missing: %w", err)
+		return nil, fault.New(fault.Precondition, "Install it with: sudo apt-get install debian-archive-keyring", "the keys of Debian's archive are missing: %w", err)
 	}
 	res, err := b.run.Run(ctx, hostexec.Cmd{
 		Name: "apt-get", Args: []string{"indextargets", "--format", indexFormat, "Created-By: Packages"},
@@ -78,7 +78,7 @@ func (b *Builder) findSources(ctx context.Context, suite string) ([]source, erro
 	}
 	sources := parseSources(string(res.Stdout), suite)
 	if !slices.ContainsFunc(sources, func(s source) bool { return s.suite == suite && slices.Contains(s.components, "main") }) {
-		return nil, fault.New(fault.Precondition, "check /etc/apt/sources.list(.d), then sudo apt-get update",
+		return nil, fault.New(fault.Precondition, "Check /etc/apt/sources.list(.d), then sudo apt-get update.",
 			"apt knows no Debian repository for %s, which the image is made of", suite)
 	}
 	return sources, nil

@@ -115,9 +115,9 @@ func (s *Source) show(ctx context.Context, what string) (map[string]string, erro
 	var exit *hostexec.ExitError
 	switch {
 	case errors.Is(err, hostexec.ErrNotInstalled):
-		return nil, fault.New(fault.Precondition, "run banger on Debian", "the default kernel comes from Debian's packages: %w", err)
+		return nil, fault.New(fault.Precondition, "Run banger on Debian.", "the default kernel comes from Debian's packages: %w", err)
 	case errors.As(err, &exit) || err == nil && len(res.Stdout) == 0:
-		return nil, fault.New(fault.Precondition, "sudo apt-get update, and check that a Debian repository is among apt's sources",
+		return nil, fault.New(fault.Precondition, "Run sudo apt-get update, and check that a Debian repository is among apt's sources.",
 			"apt knows no package %s, which the default kernel comes from", what)
 	case err != nil:
 		return nil, err

@@ -175,10 +175,10 @@ func TestFetchFails(t *testing.T) {
 		kind       fault.Kind
 		spoil      func(*fakeHost)
 	}{
-		{"no apt", "run banger on Debian", fault.Precondition, fails("apt-cache", hostexec.ErrNotInstalled)},
+		{"no apt", "Run banger on Debian.", fault.Precondition, fails("apt-cache", hostexec.ErrNotInstalled)},
 		{"no lists", "sudo apt-get update", fault.Precondition, fails("apt-cache", exit)},
 		{"empty answer", "sudo apt-get update", fault.Precondition, fails("apt-cache", nil)},
-		{"no network", "check the network", fault.Unavailable, fails("apt-get", exit)},
+		{"no network", "Check the network", fault.Unavailable, fails("apt-get", exit)},
 		{"nothing fetched", "left 0 packages", fault.Internal, fails("apt-get", nil)},
 		{"wrong package", "checksum", fault.Internal, func(h *fakeHost) { h.deb = []byte("another one") }},
 		{"dpkg-deb fails", "x failed", fault.Internal, fails("dpkg-deb", exit)},

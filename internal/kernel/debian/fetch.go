@@ -67,11 +67,11 @@ func (s *Source) download(ctx context.Context, d deb, dir string, report kernel.
 		Stdout: &statusWriter{size: d.size, report: report},
 	})
 	if errors.Is(err, hostexec.ErrNotInstalled) {
-		return fault.New(fault.Precondition, "run banger on Debian", "the default kernel comes from Debian's packages: %w", err)
+		return fault.New(fault.Precondition, "Run banger on Debian.", "the default kernel comes from Debian's packages: %w", err)
 	}
 	var exit *hostexec.ExitError
 	if errors.As(err, &exit) {
-		return fault.New(fault.Unavailable, "check the network; where the package is gone from the mirror: sudo apt-get update",
+		return fault.New(fault.Unavailable, "Check the network; where the package is gone from the mirror: sudo apt-get update",
 			"%s %s could not be fetched: %w", d.name, d.version, err)
 	}
 	return err

@@ -35,7 +35,7 @@ func memory(spec vmm.Spec) error {
 	}
 	total := (host.Totalram + host.Totalswap) * uint64(host.Unit)
 	if uint64(spec.MemoryBytes) > total {
-		return fault.New(fault.Precondition, "give the VM less memory",
+		return fault.New(fault.Precondition, "Give the VM less memory.",
 			"the VM's memory of %d MiB is more than this host's %d MiB, swap included", spec.MemoryBytes>>20, total>>20)
 	}
 	return nil
@@ -53,7 +53,7 @@ func Kernel(path string) error {
 	defer f.Close()
 	var magic [4]byte
 	if _, err := io.ReadFull(f, magic[:]); err != nil || !bytes.Equal(magic[:], []byte("\x7fELF")) {
-		return fault.New(fault.Precondition, "extract vmlinux from it first", "the guest kernel %s is no ELF file", path)
+		return fault.New(fault.Precondition, "Extract vmlinux from it first.", "the guest kernel %s is no ELF file", path)
 	}
 	return nil
 }
@@ -112,7 +112,7 @@ func accel(a vmm.Accel) error {
 	case vmm.AccelAuto, vmm.AccelKVM, vmm.AccelTCG:
 		return nil
 	}
-	return fault.New(fault.Invalid, "use auto, kvm or tcg", "there is no accelerator %q", a)
+	return fault.New(fault.Invalid, "Use auto, kvm or tcg.", "there is no accelerator %q", a)
 }
 
 func dir(path string) error {
