@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -146,10 +147,12 @@ func (s *Source) unpack(ctx context.Context, deb, dir, release string) error {
 	done := make(chan error, 1)
 	go func() {
 		err := untar(r, root, release)
-		if err != nil {
-			err = fmt.Errorf("the package is damaged: %w", err)
-		} else { // what pads a tar's end
+		var host *fs.PathError
+		switch {
+		case err == nil: // what pads a tar's end
 			_, err = io.Copy(io.Discard, r)
+		case !errors.As(err, &host): // else it is ours, not the package's
+			err = fmt.Errorf("the package is damaged: %w", err)
 		}
 		r.CloseWithError(err) // ends dpkg-deb
 		done <- err

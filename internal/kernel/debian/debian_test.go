@@ -6,12 +6,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -198,6 +200,18 @@ func TestFetchFails(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What this host cannot write is not the package's fault.
+func TestUnwritable(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "boot/vmlinuz-"+release), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	_, err := New(Config{CacheDir: t.TempDir()}, newHost(t)).Fetch(t.Context(), dir, quiet)
+	if !errors.Is(err, syscall.EISDIR) || strings.Contains(err.Error(), "damaged") {
+		t.Error(err)
 	}
 }
 
