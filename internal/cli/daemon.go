@@ -98,14 +98,15 @@ func newDaemonStop(a *app.App) *cobra.Command {
 				return err
 			}
 			s, err := status(cmd.Context(), c, answerTime)
-			if err == nil {
-				err = c.DaemonStop(cmd.Context())
-			}
 			if api.KindOf(err) == api.KindUnavailable {
 				a.Say("no daemon runs")
 				return nil
 			}
 			if err != nil {
+				return err
+			}
+			// One that goes away while it is asked is gone as well.
+			if err := c.DaemonStop(cmd.Context()); err != nil && api.KindOf(err) != api.KindUnavailable {
 				return err
 			}
 			return gone(cmd.Context(), s)

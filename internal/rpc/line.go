@@ -102,7 +102,10 @@ func (c *LineConn) WriteLine(msg []byte) error {
 	if _, err := c.Conn.Write(line); err != nil {
 		return err
 	}
-	return c.SetWriteDeadline(time.Time{})
+	// It fails where the connection has been closed since: the line is written
+	// all the same, and may have been answered.
+	_ = c.SetWriteDeadline(time.Time{})
+	return nil
 }
 
 // Read reads raw bytes, those already buffered first: what follows the lines

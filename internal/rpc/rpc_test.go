@@ -190,3 +190,16 @@ func FuzzParseReply(f *testing.F) {
 		}
 	})
 }
+
+// hastyConn's peer answers a line and hangs up before its writer goes on.
+type hastyConn struct{ net.Conn }
+
+func (c hastyConn) Write(p []byte) (int, error) { return len(p), c.Close() }
+
+func TestLineThatEndsItsConnectionIsWritten(t *testing.T) {
+	here, there := net.Pipe()
+	defer there.Close()
+	if err := NewLineConn(hastyConn{here}, 100).WriteLine([]byte("stop")); err != nil {
+		t.Errorf("WriteLine = %v", err)
+	}
+}
