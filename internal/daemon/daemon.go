@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/banger-vm/banger/api"
@@ -90,6 +91,7 @@ func (d *Daemon) serve(ctx context.Context) (err error) {
 	}
 	d.log.Info("the daemon serves", "version", version.Version, "socket", d.places.Socket, "state", d.places.StateDir)
 	server := rpcserver.New(d.log, rpcserver.Config{
+		Rest: debug.FreeOSMemory, // a kernel that was unpacked leaves tens of megabytes
 		Methods: service.Methods(service.Parts{
 			Daemon: d, VMs: d.parts.vms, Images: d.parts.images, Operations: d.parts.ops,
 			Events: d.parts.events, VMMs: d.parts.vmms, Installs: d.parts.installs, MonitorSocket: d.parts.monitorSocket,

@@ -45,13 +45,13 @@ func (m *Monitor) runningPhase(s machine.Status) machine.Phase {
 func (m *Monitor) paused(ctx context.Context, mach vmm.Machine, reason string) {
 	text := "a disk of the VM failed; look at the host's kernel log, then stop or kill it"
 	switch reason {
-	case "no_space":
+	case vmm.PauseNoSpace:
 		text = "the host's disk is full; make room and the VM goes on by itself, with nothing lost"
 	case vmm.PauseAsked:
 		text = "it was paused on request"
 	}
 	m.board.update(func(s *machine.Status) { s.Phase, s.Reason = machine.PhasePaused, text })
-	if reason == "no_space" && !m.resuming.Swap(true) {
+	if reason == vmm.PauseNoSpace && !m.resuming.Swap(true) {
 		go func() {
 			defer m.resuming.Store(false)
 			m.resumeWithRoom(ctx, mach)

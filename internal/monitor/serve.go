@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"encoding/json"
+	"runtime/debug"
 	"time"
 
 	"github.com/banger-vm/banger/api"
@@ -25,6 +26,7 @@ func (m *Monitor) server() *rpcserver.Server {
 			control.MethodKill:   rpcserver.Bind(m.handleKill),
 		},
 		Streams: map[string]rpcserver.Stream{api.MethodExecAttach: m.handleExec},
+		Rest:    debug.FreeOSMemory,
 	})
 }
 

@@ -181,14 +181,20 @@ type EventType string
 
 // The events of a VMM.
 const (
-	EventPaused   EventType = "paused" // Reason says why ("no_space", "io_error", PauseAsked)
+	EventPaused   EventType = "paused" // Reason says why
 	EventResumed  EventType = "resumed"
 	EventPoweroff EventType = "poweroff" // the guest powered off
 	EventReset    EventType = "reset"    // the guest asked for a reset (reboot, panic, triple fault)
 )
 
-// PauseAsked is the reason of an EventPaused that somebody asked for.
-const PauseAsked = "asked"
+// The reasons of an EventPaused.
+const (
+	// PauseNoSpace: the host's disk is full, or about to be. Nothing that the
+	// guest wrote is lost; whoever owns the machine resumes it when there is room.
+	PauseNoSpace = "no_space"
+	PauseIOError = "io_error" // a drive's file failed
+	PauseAsked   = "asked"    // somebody asked for it
+)
 
 // Event is something a VMM reports.
 type Event struct {

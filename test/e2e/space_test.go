@@ -80,9 +80,9 @@ func TestNoSpaceWhileCreating(t *testing.T) {
 func TestNoSpaceWhileRunning(t *testing.T) {
 	e := cramped(t, "1200")
 	e.vm(t, "full")
-	filler := e.fill(t, 100)
+	filler := e.fill(t, 40)
 	e.ok(t, "exec", "-d", "full", "--", "sh", "-c",
-		"head -c 200M /dev/urandom | tee ~/big | sha256sum >~/sum; sync; echo done >~/done; sync")
+		"head -c 80M /dev/urandom | tee ~/big | sha256sum >~/sum; sync; echo done >~/done; sync")
 	await(t, "the VM to be paused", func() bool { return e.inspect(t, "full").State == api.StatePaused })
 	if v := e.inspect(t, "full"); !strings.Contains(v.Reason, "disk is full") {
 		t.Errorf("the reason is %q", v.Reason)

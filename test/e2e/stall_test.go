@@ -25,7 +25,7 @@ func (e *env) stall(t *testing.T, vm string, n int) {
 		wg.Go(func() {
 			gate <- struct{}{}
 			defer func() { <-gate }()
-			spec := api.ExecSpec{Argv: []string{"sh", "-c", "yes"}}
+			spec := api.ExecSpec{Argv: []string{"yes"}}
 			cfg := client.ExecConfig{Stdout: blocked{stop}, Stderr: io.Discard}
 			if i%2 == 0 {
 				spec.Argv = []string{"sleep", "600"}

@@ -121,6 +121,7 @@ func (c *conn) Recv() ([]byte, error) {
 // Send implements channel.Channel.
 func (c *conn) Send(msg []byte) error {
 	defer c.count(-1)
+	defer c.s.answered()
 	err := c.line.WriteLine(msg)
 	if err != nil {
 		c.line.Close() // half a line may be out

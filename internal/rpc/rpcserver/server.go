@@ -41,6 +41,10 @@ type Config struct {
 	// Grace is how long calls and streams under way have to end once the
 	// server stops, default 2 s; their contexts are cancelled at once.
 	Grace time.Duration
+	// Rest is called when nothing has been answered for RestAfter, default 3 s;
+	// nil: not.
+	Rest      func()
+	RestAfter time.Duration
 }
 
 // Server serves connections.
@@ -48,6 +52,8 @@ type Server struct {
 	log *slog.Logger
 	cfg Config
 	own uint32 // this process's uid
+
+	rest *time.Timer // nil without a Rest
 
 	mu    sync.Mutex // leaf: guards conns
 	conns map[*conn]struct{}
@@ -64,7 +70,21 @@ func New(log *slog.Logger, cfg Config) *Server {
 	if cfg.Grace == 0 {
 		cfg.Grace = 2 * time.Second
 	}
-	return &Server{log: log, cfg: cfg, own: uint32(os.Geteuid()), conns: make(map[*conn]struct{})}
+	if cfg.RestAfter == 0 {
+		cfg.RestAfter = 3 * time.Second
+	}
+	s := &Server{log: log, cfg: cfg, own: uint32(os.Geteuid()), conns: make(map[*conn]struct{})}
+	if cfg.Rest != nil {
+		s.rest = time.AfterFunc(cfg.RestAfter, cfg.Rest)
+	}
+	return s
+}
+
+// answered puts the next rest off.
+func (s *Server) answered() {
+	if s.rest != nil {
+		s.rest.Reset(s.cfg.RestAfter)
+	}
 }
 
 // Serve serves the connections that l accepts, until ctx ends; then it closes
@@ -127,6 +147,7 @@ func (s *Server) add(nc net.Conn) *conn {
 
 func (s *Server) remove(c *conn) {
 	c.line.Close()
+	s.answered()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)

@@ -309,3 +309,20 @@ func TestStream(t *testing.T) {
 	c.Call(t.Context(), "echo", nil, nil)
 	wantKind(t, c.Call(t.Context(), "upper", nil, nil), api.KindInvalid, "must be the first call")
 }
+
+func TestRest(t *testing.T) {
+	rests := make(chan struct{}, 100)
+	socket, _ := serve(t, rpcserver.Config{
+		Methods: methods(), RestAfter: 5 * time.Millisecond, Rest: func() { rests <- struct{}{} },
+	})
+	c := dial(t, socket)
+	for range 3 { // a rest after each burst of calls
+		for len(rests) > 0 {
+			<-rests
+		}
+		if err := c.Call(t.Context(), "echo", echoParams{"a"}, nil); err != nil {
+			t.Fatal(err)
+		}
+		<-rests
+	}
+}

@@ -32,7 +32,7 @@ func TestConformance(t *testing.T) {
 					disk.SlotWork: {Writes: 1, WrittenBytes: script.WriteSize},
 				}})
 				if g.Spec().Name == "full" {
-					<-g.Pause("no_space")
+					<-g.Pause(vmm.PauseNoSpace)
 				}
 			},
 		})

@@ -44,13 +44,16 @@ func (m *machine) attach(ctx context.Context, files *inherited) error {
 	}
 	switch state {
 	case fcapi.StateNotStarted:
-		return m.begin(ctx)
+		if err := m.begin(ctx); err != nil {
+			return err
+		}
 	case fcapi.StatePaused:
 		m.mu.Lock()
 		m.paused, m.facts.Paused = true, true
 		m.mu.Unlock()
-		m.emit(vmm.Event{Type: vmm.EventPaused, Reason: vmm.PauseAsked})
+		m.emit(vmm.Event{Type: vmm.EventPaused, Reason: m.whyPaused()})
 	}
+	go m.keepRoom()
 	return nil
 }
 

@@ -53,6 +53,7 @@ type Driver struct {
 	log    *slog.Logger
 	kvm    *kvmprobe.Prober
 	device func() string // why KVM cannot be opened, "" if it can
+	free   func(path string) (bytes int64, err error)
 
 	mu      sync.Mutex
 	version map[string]fcapi.Version   // by binary identity
@@ -72,7 +73,7 @@ func New(runner hostexec.Runner, log *slog.Logger, cfg Config) *Driver {
 		cfg.Binary = "firecracker"
 	}
 	d := &Driver{
-		cfg: cfg, runner: runner, log: log, device: kvmprobe.OpenDevice,
+		cfg: cfg, runner: runner, log: log, device: kvmprobe.OpenDevice, free: freeSpace,
 		version: map[string]fcapi.Version{}, warden: map[string]*enclose.Warden{},
 	}
 	d.kvm = kvmprobe.New(DriverName, cfg.CacheDir, log, d.bootProbe)

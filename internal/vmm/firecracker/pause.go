@@ -9,26 +9,29 @@ import (
 )
 
 // Pause stops the vCPUs, where this version's guests survive that.
-func (m *machine) Pause(ctx context.Context) error {
+func (m *machine) Pause(ctx context.Context) error { return m.pause(ctx, vmm.PauseAsked) }
+
+func (m *machine) pause(ctx context.Context, reason string) error {
 	m.mu.Lock()
 	version := m.version
 	m.mu.Unlock()
 	if q, ok := findQuirk(version, quirkBarePause); ok {
 		return fmt.Errorf("this Firecracker, %s, cannot just be paused: %s: %w", version, q.effect, vmm.ErrUnsupported)
 	}
-	return m.setPaused(ctx, true)
+	return m.setPaused(ctx, true, reason)
 }
 
 // Resume lets the guest go on.
-func (m *machine) Resume(ctx context.Context) error { return m.setPaused(ctx, false) }
+func (m *machine) Resume(ctx context.Context) error { return m.setPaused(ctx, false, "") }
 
-func (m *machine) setPaused(ctx context.Context, paused bool) error {
+func (m *machine) setPaused(ctx context.Context, paused bool, reason string) error {
 	if m.gone() {
 		return fmt.Errorf("%s: %w", m.spec.Name, vmm.ErrNotRunning)
 	}
 	set, event := m.api.Resume, vmm.Event{Type: vmm.EventResumed}
 	if paused {
-		set, event = m.api.Pause, vmm.Event{Type: vmm.EventPaused, Reason: vmm.PauseAsked}
+		set, event = m.api.Pause, vmm.Event{Type: vmm.EventPaused, Reason: reason}
+		m.note(func(r *record) { r.Paused = reason }) // before, so that who finds it paused knows why
 	}
 	if err := set(ctx); err != nil {
 		return err
@@ -41,6 +44,17 @@ func (m *machine) setPaused(ctx context.Context, paused bool) error {
 		m.emit(event)
 	}
 	return nil
+}
+
+// whyPaused is why a guest that was found paused is.
+func (m *machine) whyPaused() string {
+	m.mu.Lock()
+	reason := m.rec.Paused
+	m.mu.Unlock()
+	if reason == "" {
+		return vmm.PauseAsked
+	}
+	return reason
 }
 
 // API is the client of a running machine's VMM, for what is no machine's of

@@ -42,6 +42,10 @@ var quirks = []quirk{
 		way: "the agent's connection is pinged (internal/guest)", tested: "TestSnapshotRounds",
 	},
 	{
+		name: "a full disk of the host's is a failed write to the guest", effect: "its root, if it has a COW layer, is lost",
+		way: "paused before", tested: "TestPausedBeforeTheDiskIsFull",
+	},
+	{
 		name: "the log has no rate limit", fixed: fcapi.Version{Major: 1, Minor: 16}, effect: "a guest fills the host's disk",
 		way: "a pipe, and a capped file", tested: "TestLogIsCapped",
 	},

@@ -63,12 +63,16 @@ func needGuests(t *testing.T) {
 func TestRealConformance(t *testing.T) {
 	cfg := realConfig(t)
 	needGuests(t)
-	vmmtest.Run(t, vmmtest.Harness{
+	h := vmmtest.Harness{
 		Driver:      func(t *testing.T) vmm.Driver { return newReal(t, cfg) },
 		Spec:        func(t *testing.T) vmm.Spec { return lab.Spec(t, lab.LongDir(t)) },
 		KillOutside: lab.KillOutside,
 		Drives:      lab.Drives,
-	})
+	}
+	if os.Getuid() == 0 {
+		h.Full = func(t *testing.T) (vmm.Spec, func()) { return lab.FullHost(t, spaceReserve) }
+	}
+	vmmtest.Run(t, h)
 }
 
 // Whatever KVM does on this machine, the verdict must be right, and is kept.

@@ -25,6 +25,8 @@ type record struct {
 	Reduced   []string      `json:"reduced,omitempty"`
 	// Ended is why we ended it, written before we do.
 	Ended string `json:"ended,omitempty"`
+	// Paused is why it was paused last.
+	Paused string `json:"paused,omitempty"`
 	// Said: the guest's kernel has said its last words.
 	Said bool `json:"said,omitempty"`
 }

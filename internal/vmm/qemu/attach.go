@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/qemu/qmp"
 	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
@@ -86,9 +87,9 @@ func (m *machine) consoleConnected(ctx context.Context) (bool, error) {
 
 // foundPaused finds out why the guest was stopped before we came.
 func (m *machine) foundPaused(ctx context.Context, status string) error {
-	reason := pauseAsked
+	reason := vmm.PauseAsked
 	if status == "io-error" {
-		reason = pauseIOError
+		reason = vmm.PauseIOError
 		var drives []struct {
 			IOStatus string `json:"io-status"`
 		}
@@ -97,7 +98,7 @@ func (m *machine) foundPaused(ctx context.Context, status string) error {
 		}
 		for _, d := range drives {
 			if d.IOStatus == "nospace" {
-				reason = pauseNoSpace
+				reason = vmm.PauseNoSpace
 			}
 		}
 	}

@@ -37,7 +37,7 @@ func TestRealConformance(t *testing.T) {
 	}
 	if os.Getuid() == 0 {
 		h.Full = func(t *testing.T) (vmm.Spec, func()) {
-			spec, free := lab.FullHost(t)
+			spec, free := lab.FullHost(t, 0)
 			return completed(spec), free
 		}
 	}

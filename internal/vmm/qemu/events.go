@@ -14,13 +14,6 @@ const (
 	causeSignal   = "host-signal"
 )
 
-// The reasons of EventPaused.
-const (
-	pauseNoSpace = "no_space"
-	pauseIOError = "io_error"
-	pauseAsked   = vmm.PauseAsked // somebody told QEMU to
-)
-
 // heard takes an event from QEMU; it never blocks.
 func (m *machine) heard(e qmp.Event) {
 	switch e.Name {
@@ -33,7 +26,7 @@ func (m *machine) heard(e qmp.Event) {
 		reason := m.pause
 		m.mu.Unlock()
 		if reason == "" {
-			reason = pauseAsked
+			reason = vmm.PauseAsked
 		}
 		m.setPaused(reason)
 	case "RESUME":
@@ -81,9 +74,9 @@ func (m *machine) heardIOError(e qmp.Event) {
 		return
 	}
 	m.log.Warn("a drive's file failed; the guest is stopped", "name", m.name, "drive", data.Node, "reason", data.Reason)
-	reason := pauseIOError
+	reason := vmm.PauseIOError
 	if data.NoSpace {
-		reason = pauseNoSpace
+		reason = vmm.PauseNoSpace
 	}
 	m.mu.Lock()
 	m.pause = reason

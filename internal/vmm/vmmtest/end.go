@@ -118,7 +118,7 @@ func testFullHost(t *testing.T, h Harness) {
 	m := start(t, h, spec)
 	agent := up(t, m)
 	agent.send(script.Write)
-	if e := awaitEvent(t, m, vmm.EventPaused); e.Reason != "no_space" {
+	if e := awaitEvent(t, m, vmm.EventPaused); e.Reason != vmm.PauseNoSpace {
 		t.Errorf("the guest is paused because of %q", e.Reason)
 	}
 	closeMachine(t, m)
@@ -127,15 +127,15 @@ func testFullHost(t *testing.T, h Harness) {
 	if !m.Facts().Paused {
 		t.Error("Facts do not say that the guest is paused")
 	}
-	if e := awaitEvent(t, m, vmm.EventPaused); e.Reason != "no_space" {
+	if e := awaitEvent(t, m, vmm.EventPaused); e.Reason != vmm.PauseNoSpace {
 		t.Errorf("the guest was found paused because of %q", e.Reason)
 	}
-	late := openLine(t, m.Agent)
 	free()
 	if err := m.Resume(within(t)); err != nil {
 		t.Fatalf("Resume: %v", err)
 	}
 	awaitEvent(t, m, vmm.EventResumed)
+	late := openLine(t, m.Agent)
 	// The guest answers commands one by one, and ends if its write fails.
 	late.send("\nwritten?")
 	late.await(script.Echo + "written?")

@@ -140,12 +140,12 @@ func LongDir(t *testing.T) string {
 	return dir
 }
 
-// FullHost is a machine on a file system that is full but for 2 MiB; it needs
-// root.
-func FullHost(t *testing.T) (vmm.Spec, func()) {
+// FullHost is a machine on a file system that is full but for 2 MiB and what
+// the driver never lets a guest have; it needs root.
+func FullHost(t *testing.T, reserve int64) (vmm.Spec, func()) {
 	t.Helper()
 	dir := t.TempDir()
-	if err := syscall.Mount("banger-test", dir, "tmpfs", 0, "size=24m"); err != nil {
+	if err := syscall.Mount("banger-test", dir, "tmpfs", 0, fmt.Sprintf("size=%d", 24<<20+reserve)); err != nil {
 		t.Skipf("no file system can be mounted here: %v", err)
 	}
 	t.Cleanup(func() {
