@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/banger-vm/banger/api"
@@ -39,9 +40,8 @@ func newExecution(s *Server, id string, spec api.ExecSpec) *execution {
 	return x
 }
 
-// start runs the command; what fails is the exit.
+// start runs the command and sees to it until its end; what fails is the exit.
 func (x *execution) start(p *plan) {
-	defer close(x.ready)
 	err := x.openLogs()
 	exit := api.ExecExit{Code: 125}
 	if err == nil {
@@ -54,20 +54,26 @@ func (x *execution) start(p *plan) {
 			x.closeOutput(id)
 		}
 		x.finish(exit)
+		close(x.ready)
 		return
 	}
 	go x.feed()
-	var outputs sync.WaitGroup
-	for id, f := range x.outputs() {
-		if f == nil {
-			x.closeOutput(id)
-			continue
-		}
-		outputs.Go(func() { x.drain(id, f) })
-	}
 	drained := make(chan struct{})
-	go func() { outputs.Wait(); close(drained) }()
-	go x.supervise(drained)
+	var open atomic.Int32
+	open.Store(int32(len(x.outputs())))
+	for id, f := range x.outputs() {
+		go func() {
+			if f != nil {
+				x.drain(id, f)
+			}
+			x.closeOutput(id)
+			if open.Add(-1) == 0 {
+				close(drained)
+			}
+		}()
+	}
+	close(x.ready)
+	x.supervise(drained) // here, where a stack has grown: each new one costs
 }
 
 func (x *execution) openLogs() error {
@@ -132,7 +138,6 @@ func (x *execution) drain(id stream.ID, from *output) {
 	if x.proc.tty == nil || err != nil {
 		from.close()
 	}
-	x.closeOutput(id)
 }
 
 // supervise waits for the command's end and for the last of its output.

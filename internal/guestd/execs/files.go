@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // files makes the command's stdin, stdout and stderr, as bare descriptors that
@@ -42,7 +44,7 @@ func pipe(reads bool, uid int) (our *os.File, their int, err error) {
 	if reads {
 		ourFD, their = their, ourFD
 	}
-	err = syscall.SetNonblock(ourFD, true)
+	err = nonblocking(ourFD, !reads)
 	if err == nil && uid != os.Geteuid() { // so that it can open /dev/stdout and the like
 		err = syscall.Fchown(their, uid, -1)
 	}
@@ -50,6 +52,16 @@ func pipe(reads bool, uid int) (our *os.File, their int, err error) {
 		return nil, 0, errors.Join(err, syscall.Close(ourFD), syscall.Close(their))
 	}
 	return os.NewFile(uintptr(ourFD), "pipe"), their, nil
+}
+
+// nonblocking makes an end of a new pipe so, whose only flags are known.
+func nonblocking(fd int, reading bool) error {
+	flags := syscall.O_NONBLOCK
+	if !reading {
+		flags |= syscall.O_WRONLY
+	}
+	_, err := unix.FcntlInt(uintptr(fd), syscall.F_SETFL, flags)
+	return err
 }
 
 // abort gives up what was made for a command that did not start.

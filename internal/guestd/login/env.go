@@ -15,8 +15,8 @@ const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 // variables, as NAME=VALUE, over it; sorted by name.
 func (f *Files) Env(u *User, tty bool, own []string) []string {
 	env := map[string]string{"PATH": DefaultPath, "LANG": "C.UTF-8"}
-	maps.Copy(env, f.environment.settings())
-	maps.Copy(env, f.locale.settings())
+	maps.Copy(env, f.environment.read())
+	maps.Copy(env, f.locale.read())
 	maps.Copy(env, map[string]string{"HOME": u.Home, "USER": u.Name, "LOGNAME": u.Name, "SHELL": u.Shell})
 	if tty {
 		env["TERM"] = "xterm-256color"

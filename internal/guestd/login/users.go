@@ -3,11 +3,9 @@
 package login
 
 import (
-	"bufio"
-	"bytes"
-	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,22 +27,28 @@ type User struct {
 // Files are the guest's own that say it, read again only when they have
 // changed.
 type Files struct {
-	passwd, group, environment, locale *cachedFile
+	passwd              *cachedFile[[]User]
+	group               *cachedFile[map[string][]uint32] // by member
+	environment, locale *cachedFile[map[string]string]
 }
 
 // New reads them in etc, when they are needed.
 func New(etc string) *Files {
-	file := func(name string) *cachedFile { return &cachedFile{path: filepath.Join(etc, name)} }
-	return &Files{passwd: file("passwd"), group: file("group"), environment: file("environment"), locale: file("default/locale")}
+	return &Files{
+		passwd:      &cachedFile[[]User]{path: filepath.Join(etc, "passwd"), parse: parsePasswd},
+		group:       &cachedFile[map[string][]uint32]{path: filepath.Join(etc, "group"), parse: parseGroup},
+		environment: &cachedFile[map[string]string]{path: filepath.Join(etc, "environment"), parse: parseSettings},
+		locale:      &cachedFile[map[string]string]{path: filepath.Join(etc, "default/locale"), parse: parseSettings},
+	}
 }
 
 // Lookup finds a user by name or uid; false for an unknown name. Root, and a
 // uid of nobody, need no entry.
 func (f *Files) Lookup(who string) (*User, bool) {
 	uid, uidErr := strconv.ParseUint(who, 10, 32)
-	found := f.find(func(name, id string) bool { return name == who })
+	found := f.find(func(u *User) bool { return u.Name == who })
 	if found == nil && uidErr == nil {
-		found = f.find(func(_, id string) bool { return id == strconv.FormatUint(uid, 10) })
+		found = f.find(func(u *User) bool { return u.UID == uint32(uid) })
 	}
 	switch {
 	case found != nil:
@@ -55,15 +59,32 @@ func (f *Files) Lookup(who string) (*User, bool) {
 	default:
 		return nil, false
 	}
-	found.Groups = f.groupsOf(found.Name, found.GID)
+	found.Groups = []uint32{found.GID}
+	for _, gid := range f.group.read()[found.Name] {
+		if gid != found.GID {
+			found.Groups = append(found.Groups, gid)
+		}
+	}
 	return found, true
 }
 
-// find returns the first passwd entry that matches.
-func (f *Files) find(match func(name, uid string) bool) *User {
-	for line := range bytes.Lines(f.passwd.read()) {
-		col := strings.Split(strings.TrimRight(string(line), "\n"), ":")
-		if len(col) < 7 || !match(col[0], col[2]) {
+// find returns a copy of the first passwd entry that matches.
+func (f *Files) find(match func(*User) bool) *User {
+	all := f.passwd.read()
+	for i := range all {
+		if match(&all[i]) {
+			u := all[i]
+			return &u
+		}
+	}
+	return nil
+}
+
+// parsePasswd reads the users, without their groups.
+func parsePasswd(text []byte) (users []User) {
+	for line := range strings.Lines(string(text)) {
+		col := strings.Split(strings.TrimRight(line, "\n"), ":")
+		if len(col) < 7 {
 			continue
 		}
 		uid, err1 := strconv.ParseUint(col[2], 10, 32)
@@ -71,84 +92,89 @@ func (f *Files) find(match func(name, uid string) bool) *User {
 		if err1 != nil || err2 != nil {
 			continue
 		}
-		found := &User{Name: col[0], UID: uint32(uid), GID: uint32(gid), Home: col[5], Shell: col[6]}
-		if found.Home == "" {
-			found.Home = "/"
+		u := User{Name: col[0], UID: uint32(uid), GID: uint32(gid), Home: col[5], Shell: col[6]}
+		if u.Home == "" {
+			u.Home = "/"
 		}
-		if found.Shell == "" {
-			found.Shell = "/bin/sh"
+		if u.Shell == "" {
+			u.Shell = "/bin/sh"
 		}
-		return found
+		users = append(users, u)
 	}
-	return nil
+	return users
 }
 
-// groupsOf lists a user's groups, its own first.
-func (f *Files) groupsOf(name string, own uint32) []uint32 {
-	groups := []uint32{own}
-	for line := range bytes.Lines(f.group.read()) {
-		col := strings.Split(strings.TrimSpace(string(line)), ":")
+// parseGroup reads the groups that each user is a member of.
+func parseGroup(text []byte) map[string][]uint32 {
+	groups := map[string][]uint32{}
+	for line := range strings.Lines(string(text)) {
+		col := strings.Split(strings.TrimSpace(line), ":")
 		if len(col) < 4 {
 			continue
 		}
 		gid, err := strconv.ParseUint(col[2], 10, 32)
-		if err != nil || uint32(gid) == own {
+		if err != nil {
 			continue
 		}
 		for member := range strings.SplitSeq(col[3], ",") {
-			if member == name {
-				groups = append(groups, uint32(gid))
-				break
+			if in := groups[member]; !slices.Contains(in, uint32(gid)) {
+				groups[member] = append(in, uint32(gid))
 			}
 		}
 	}
 	return groups
 }
 
-// cachedFile is a small file that seldom changes. One that is not there, or
-// cannot be read, is empty.
-type cachedFile struct {
-	path string
-
-	mu    sync.Mutex
-	stamp string
-	data  []byte
-}
-
-func (c *cachedFile) read() []byte {
-	info, err := os.Stat(c.path)
-	if err != nil || info.Size() > maxFile || !info.Mode().IsRegular() {
-		return nil
-	}
-	stamp := fmt.Sprint(info.Size(), info.ModTime().UnixNano())
-	c.mu.Lock()
-	data, fresh := c.data, stamp == c.stamp
-	c.mu.Unlock()
-	if fresh {
-		return data
-	}
-	if data, err = os.ReadFile(c.path); err != nil {
-		return nil
-	}
-	if time.Since(info.ModTime()) < 2*time.Second {
-		stamp = "" // it may change again within the clock's grain
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.stamp, c.data = stamp, data
-	return data
-}
-
-// settings are the NAME=VALUE lines of a file in the way of /etc/environment.
-func (c *cachedFile) settings() map[string]string {
+// parseSettings reads the NAME=VALUE lines of a file in the way of
+// /etc/environment.
+func parseSettings(text []byte) map[string]string {
 	set := map[string]string{}
-	sc := bufio.NewScanner(bytes.NewReader(c.read()))
-	for sc.Scan() {
-		line := strings.TrimPrefix(strings.TrimSpace(sc.Text()), "export ")
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimPrefix(strings.TrimSpace(line), "export ")
 		name, value, ok := strings.Cut(line, "=")
 		if ok && name != "" && !strings.ContainsAny(name, "# \t") {
 			set[name] = strings.Trim(value, `"'`)
 		}
 	}
 	return set
+}
+
+// cachedFile is what a small file that seldom changes says. One that is not
+// there, or cannot be read, says nothing.
+type cachedFile[T any] struct {
+	path  string
+	parse func([]byte) T
+
+	mu    sync.Mutex
+	stamp stamp
+	said  T // nobody changes it
+}
+
+// stamp tells one state of a file from another.
+type stamp struct{ size, modified int64 }
+
+func (c *cachedFile[T]) read() T {
+	var nothing T
+	info, err := os.Stat(c.path)
+	if err != nil || info.Size() > maxFile || !info.Mode().IsRegular() {
+		return nothing
+	}
+	now := stamp{info.Size(), info.ModTime().UnixNano()}
+	c.mu.Lock()
+	said, fresh := c.said, now == c.stamp
+	c.mu.Unlock()
+	if fresh {
+		return said
+	}
+	text, err := os.ReadFile(c.path)
+	if err != nil {
+		return nothing
+	}
+	if said = c.parse(text); time.Since(info.ModTime()) < 2*time.Second {
+		now = stamp{} // it may change again within the clock's grain
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stamp, c.said = now, said
+	return said
 }
