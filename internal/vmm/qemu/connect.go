@@ -77,17 +77,28 @@ func find(dir string) (record, *hostexec.Process, error) {
 	return rec, proc, nil
 }
 
+// execLimit bounds the time from a fork to when the new program's arguments can
+// be read.
+const execLimit = time.Second
+
 // reconstruct makes the record that was never written, from the process.
 func reconstruct(id hostexec.ID) (record, error) {
 	rec := record{Process: id}
-	cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", id.PID))
-	if err != nil {
-		return rec, fmt.Errorf("looking at process %d: %w", id.PID, err)
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", id.PID))
+		if err != nil {
+			return rec, fmt.Errorf("looking at process %d: %w", id.PID, err)
+		}
+		args := strings.Split(string(cmdline), "\x00")
+		if i := slices.Index(args, "-accel"); i >= 0 && i+1 < len(args) {
+			rec.Accel = vmm.Accel(args[i+1])
+			break
+		}
+		if time.Since(began) > execLimit {
+			return rec, fmt.Errorf("process %d, which holds the lock of a VMM, is no QEMU of ours", id.PID)
+		}
 	}
-	args := strings.Split(string(cmdline), "\x00")
-	if i := slices.Index(args, "-accel"); i >= 0 && i+1 < len(args) {
-		rec.Accel = vmm.Accel(args[i+1])
-	}
+	var err error
 	rec.Started, err = rundir.StartedAt(id)
 	return rec, err
 }
