@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"context"
-	"syscall"
 	"time"
 
 	"github.com/banger-vm/banger/internal/machine"
@@ -68,8 +67,7 @@ func (m *Monitor) resumeWithRoom(ctx context.Context, mach vmm.Machine) {
 			return
 		case <-tick.C:
 		}
-		var fs syscall.Statfs_t
-		if err := syscall.Statfs(m.launch.Spec.Dir, &fs); err != nil || int64(fs.Bavail)*fs.Bsize < resumeRoom {
+		if free, err := vmm.Room(m.launch.Spec.Dir); err != nil || free < resumeRoom {
 			continue
 		}
 		if err := mach.Resume(ctx); err != nil {

@@ -5,7 +5,6 @@ package login
 import (
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -117,7 +116,8 @@ func parseGroup(text []byte) map[string][]uint32 {
 			continue
 		}
 		for member := range strings.SplitSeq(col[3], ",") {
-			if in := groups[member]; !slices.Contains(in, uint32(gid)) {
+			// A line may name a member twice, and a hostile file may be long.
+			if in := groups[member]; len(in) == 0 || in[len(in)-1] != uint32(gid) {
 				groups[member] = append(in, uint32(gid))
 			}
 		}

@@ -73,7 +73,7 @@ func New(runner hostexec.Runner, log *slog.Logger, cfg Config) *Driver {
 		cfg.Binary = "firecracker"
 	}
 	d := &Driver{
-		cfg: cfg, runner: runner, log: log, device: kvmprobe.OpenDevice, free: freeSpace,
+		cfg: cfg, runner: runner, log: log, device: kvmprobe.OpenDevice, free: vmm.Room,
 		version: map[string]fcapi.Version{}, warden: map[string]*enclose.Warden{},
 	}
 	d.kvm = kvmprobe.New(DriverName, cfg.CacheDir, log, d.bootProbe)

@@ -2,10 +2,7 @@ package firecracker
 
 import (
 	"context"
-	"fmt"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/precheck"
@@ -22,15 +19,6 @@ const (
 	// How long until the room is looked at again.
 	spaceSoonest, spaceLatest = 20 * time.Millisecond, 2 * time.Second
 )
-
-// freeSpace is the room on the file system with path, in bytes.
-func freeSpace(path string) (int64, error) {
-	var fs unix.Statfs_t
-	if err := unix.Statfs(path, &fs); err != nil {
-		return 0, fmt.Errorf("asking for the room on the disk of %s: %w", path, err)
-	}
-	return int64(min(fs.Bavail, 1<<40)) * fs.Bsize, nil
-}
 
 // room is the least that any drive that the guest writes to has left.
 func (m *machine) room() (int64, error) {
