@@ -24,6 +24,9 @@ func (m *machine) attach(ctx context.Context, files *inherited) error {
 		return err
 	}
 	go m.keepLog(logEnd)
+	if files == nil && caughtSignal(complaint(m.spec.Dir)) != "" { // read by a monitor that is gone
+		m.doomed.Do(func() { go m.mustEnd() })
+	}
 	if files != nil {
 		// Only now, as the VMM has its own copies: its end must end the pipes.
 		defer files.close()

@@ -6,8 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm"
@@ -28,6 +32,27 @@ var exitCodes = map[int]string{
 	155: "it caught SIGPIPE",
 	156: "it caught SIGHUP",
 	157: "it caught SIGILL",
+}
+
+// caught is how Firecracker's log tells of a signal that it caught. What its
+// handler does next, writing the metrics, takes locks that the thread which it
+// interrupted may hold: it can hang there for ever.
+const caught = ":ERROR] Shutting down VM after intercepting signal "
+
+// lastBreath is how long Firecracker may take to end after that.
+const lastBreath = 2 * time.Second
+
+// mustEnd ends a Firecracker that has caught a signal and does not end.
+func (m *machine) mustEnd() {
+	select {
+	case <-m.ended:
+		return
+	case <-time.After(lastBreath):
+	}
+	m.log.Warn("the VMM hangs after a signal and is killed", "name", m.spec.Name)
+	if err := m.proc.Kill(); err != nil {
+		m.log.Warn("the VMM cannot be killed", "name", m.spec.Name, "err", err)
+	}
 }
 
 // ending says how a Firecracker that is gone ended, given its exit and why we
@@ -72,8 +97,9 @@ func classify(dir string, exit hostexec.Exit, end endCounts, asked string) vmm.E
 		out.Reason = asked
 	default:
 		out.Reason = vmm.ExitCrashed
-		out.Detail = "Firecracker ended by itself: " + describe(exit, end)
-		if last := complaint(dir); last != "" {
+		last := complaint(dir)
+		out.Detail = "Firecracker ended by itself: " + describe(exit, end, last)
+		if last != "" {
 			out.Detail += "; its last words: " + last
 		}
 	}
@@ -97,14 +123,30 @@ func complaint(dir string) string {
 	return last
 }
 
-func describe(exit hostexec.Exit, end endCounts) string {
+// describe tells from the exit, from the metrics and from the last complaint.
+func describe(exit hostexec.Exit, end endCounts, last string) string {
 	if said := end.fault(); said != "" {
 		return said
 	}
 	if name, ok := exitCodes[exit.Code]; ok && exit.Known {
 		return fmt.Sprintf("%s (exit code %d)", name, exit.Code)
 	}
+	if name := caughtSignal(last); name != "" {
+		return "it caught " + name
+	}
 	return exit.String()
+}
+
+// caughtSignal is the name of the signal that a line of the log tells of, "" if
+// it tells of none.
+func caughtSignal(line string) string {
+	_, rest, _ := strings.Cut(line, caught)
+	number, _, ok := strings.Cut(rest, ",")
+	n, err := strconv.Atoi(number)
+	if !ok || err != nil {
+		return ""
+	}
+	return unix.SignalName(unix.Signal(n))
 }
 
 // LastExit says from what Firecracker left how the last one ended.

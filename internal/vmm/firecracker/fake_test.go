@@ -229,6 +229,59 @@ func TestMuteFirecracker(t *testing.T) {
 	}
 }
 
+// A Firecracker that hangs in the handler of a signal is ended, and its end is
+// told, whoever reads of the signal: its starter, the next monitor with the line
+// still in the pipe, or one that finds the line in the log.
+func TestHangAfterASignal(t *testing.T) {
+	for _, closed := range []string{"never", "before", "after"} {
+		t.Run(closed, func(t *testing.T) {
+			t.Parallel()
+			d, spec := fakeDriver(t, fakeBinary(t, "-fake-signal-at", "PATCH /vm")), fakeSpec(t)
+			started, err := d.Start(t.Context(), spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := started.(*machine)
+			if closed == "before" {
+				if err := m.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ctx, cancel := within(t, 100*time.Millisecond)
+			defer cancel()
+			if err := m.api.Pause(ctx); err == nil || ctx.Err() == nil {
+				t.Fatalf("the call is answered: %v", err)
+			}
+			if closed == "after" {
+				for caughtSignal(complaint(spec.Dir)) == "" {
+					time.Sleep(5 * time.Millisecond)
+				}
+				if err := m.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if closed != "never" {
+				d = fakeDriver(t, d.cfg.Binary)
+				next, err := d.Connect(t.Context(), spec)
+				if err != nil {
+					t.Fatal(err)
+				}
+				m = next.(*machine)
+			}
+			exit, err := m.Wait(t.Context())
+			last, lastErr := d.LastExit(t.Context(), spec)
+			for _, e := range []vmm.Exit{exit, last} {
+				if e.Reason != vmm.ExitCrashed || !strings.Contains(e.Detail, "it caught SIGSEGV") {
+					t.Errorf("it ended with %+v", e)
+				}
+			}
+			if err := errors.Join(err, lastErr, m.Close()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestPauseRefusedWhereItKillsVsock(t *testing.T) {
 	for version, refused := range map[string]bool{"1.12.1": false, "1.15.0": false, "1.16.0": true, "1.16.1": true, "1.17.0": false} {
 		d, spec := fakeDriver(t, fakeBinary(t, "-fake-version", version)), fakeSpec(t)

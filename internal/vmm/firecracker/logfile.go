@@ -40,6 +40,9 @@ func (m *machine) keepLog(pipe *os.File) {
 			if err := appendLog(path, line); err != nil {
 				m.log.Debug("the VMM's log cannot be kept", "name", m.spec.Name, "err", err)
 			}
+			if bytes.Contains(line, []byte(caught)) {
+				m.doomed.Do(func() { go m.mustEnd() })
+			}
 			if bytes.Contains(line, []byte(":ERROR]")) || bytes.Contains(line, []byte(":WARN]")) {
 				m.log.Debug("the VMM complains", "name", m.spec.Name, "said", hostexec.LastLine(line))
 			}

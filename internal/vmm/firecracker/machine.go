@@ -30,6 +30,8 @@ type machine struct {
 	ended  chan struct{} // closed with exit set when Firecracker is gone
 	logged chan struct{} // closed when its log has been read to the end
 
+	doomed sync.Once // started, it ends a Firecracker that is about to end
+
 	recording sync.Mutex // held across writes of the record, which is the leaf here
 
 	mu      sync.Mutex

@@ -46,6 +46,10 @@ var quirks = []quirk{
 		way: "paused before", tested: "TestPausedBeforeTheDiskIsFull",
 	},
 	{
+		name: "the handler of a caught signal takes locks that its thread may hold", effect: "the VMM hangs instead of ending",
+		way: "killed some time after it has told of the signal", tested: "TestHangAfterASignal",
+	},
+	{
 		name: "the log has no rate limit", fixed: fcapi.Version{Major: 1, Minor: 16}, effect: "a guest fills the host's disk",
 		way: "a pipe, and a capped file", tested: "TestLogIsCapped",
 	},

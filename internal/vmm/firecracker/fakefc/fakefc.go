@@ -29,6 +29,7 @@ type Options struct {
 	Later    bool   // not before the start
 	LongAt   string // answer that call with more than anyone should read
 	MuteAt   string // never answer that call
+	SignalAt string // catch SIGSEGV at that call, and hang in its handler
 	Loud     bool   // complain in the log without an end
 }
 
@@ -54,6 +55,7 @@ func Main(args []string) int {
 	flags.BoolVar(&o.Later, "fake-exit-after-start", false, "")
 	flags.StringVar(&o.LongAt, "fake-long-at", "", "")
 	flags.StringVar(&o.MuteAt, "fake-mute-at", "", "")
+	flags.StringVar(&o.SignalAt, "fake-signal-at", "", "")
 	flags.BoolVar(&o.Loud, "fake-loud", false, "")
 	flags.StringVar(&sock, "api-sock", "", "")
 	flags.StringVar(&id, "id", "", "")
@@ -175,6 +177,9 @@ func (vm *instance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		fmt.Fprintln(os.Stderr, "Error: told to end at", call)
 		vm.exit(vm.o.ExitCode)
+	case vm.o.SignalAt:
+		vm.logf("ERROR", "Shutting down VM after intercepting signal 11, code 0.")
+		select {}
 	case vm.o.MuteAt:
 		<-r.Context().Done()
 		return
