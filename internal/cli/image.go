@@ -11,6 +11,7 @@ import (
 	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/cli/app"
 	"github.com/banger-vm/banger/internal/cli/show"
+	"github.com/banger-vm/banger/internal/size"
 )
 
 func newImage(a *app.App) *cobra.Command {
@@ -47,7 +48,7 @@ func newImageList(a *app.App) *cobra.Command {
 			}
 			t := show.NewTable("NAME", "ID", "OS", "SIZE", "USED", "CREATED", "VMS")
 			for _, i := range images {
-				t.Row(i.Name, show.Short(i.ID), i.OS, show.Size(i.SizeBytes), show.Size(i.UsedBytes),
+				t.Row(i.Name, show.Short(i.ID), i.OS, size.Format(i.SizeBytes), size.Format(i.UsedBytes),
 					show.Age(a.Now().Sub(i.CreatedAt))+" ago", strconv.Itoa(len(i.VMs)))
 			}
 			return t.Write(a.Out)
@@ -77,7 +78,7 @@ func newImageInspect(a *app.App) *cobra.Command {
 				return a.JSON(i)
 			}
 			return show.Fields(a.Out, "Name", i.Name, "ID", i.ID, "OS", i.OS, "User", i.User,
-				"Size", show.Size(i.SizeBytes), "Used", show.Size(i.UsedBytes),
+				"Size", size.Format(i.SizeBytes), "Used", size.Format(i.UsedBytes),
 				"Created", i.CreatedAt.Local().Format("2006-01-02 15:04:05"), "Recipe", i.Recipe, "VMs", strings.Join(i.VMs, ", "))
 		},
 	}

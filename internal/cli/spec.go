@@ -9,6 +9,7 @@ import (
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/cli/app"
 	"github.com/banger-vm/banger/internal/cli/show"
+	"github.com/banger-vm/banger/internal/size"
 )
 
 // specFlags are the flags that say what a VM is.
@@ -51,7 +52,7 @@ func (f *specFlags) resolve(cmd *cobra.Command) (api.VMSpec, error) {
 		if !given(s.flag) {
 			continue
 		}
-		n, err := show.ParseSize(s.text)
+		n, err := size.Parse(s.text)
 		if err != nil {
 			return f.spec, app.Usagef("--%s: %w", s.flag, err)
 		}

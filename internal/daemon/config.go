@@ -13,7 +13,9 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/places"
+	"github.com/banger-vm/banger/internal/size"
 	"github.com/banger-vm/banger/internal/vmm/install"
 )
 
@@ -24,6 +26,9 @@ type Settings struct {
 	// Network and DiskDriver are those of a VM that asks for none.
 	Network    string `toml:"network"`
 	DiskDriver string `toml:"disk_driver"`
+	// DiskBandwidth, in bytes, and DiskIOPS bound each disk of a VM, a second.
+	DiskBandwidth Size  `toml:"disk_bandwidth"`
+	DiskIOPS      int64 `toml:"disk_iops"`
 	// VMMBinary are the programs of VMMs, by name: absolute paths.
 	VMMBinary map[string]string `toml:"vmm_binary"`
 	Log       struct {
@@ -49,6 +54,16 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Size is a number of bytes written as "200M".
+type Size int64
+
+// UnmarshalText reads "200M".
+func (s *Size) UnmarshalText(text []byte) error {
+	n, err := size.Parse(string(text))
+	*s = Size(n)
+	return err
+}
+
 // ReadSettings reads the configuration file; a missing one is all defaults.
 func ReadSettings(path string) (Settings, error) {
 	var s Settings
@@ -66,6 +81,9 @@ func ReadSettings(path string) (Settings, error) {
 			return s, fmt.Errorf("%s has a key that banger does not know:\n%s", path, strict.String())
 		}
 		return s, fmt.Errorf("%s cannot be read: %w", path, err)
+	}
+	if err := s.driveLimit().Check(); err != nil {
+		return s, fmt.Errorf("%s cannot be used: %w", path, err)
 	}
 	return s, nil
 }
@@ -94,6 +112,11 @@ func (s Settings) givenBinaries(names []string) (map[string]install.Given, error
 		given[name] = g
 	}
 	return given, nil
+}
+
+// driveLimit is what each drive of a VM is held to.
+func (s Settings) driveLimit() disk.Limit {
+	return disk.Limit{BytesPerSecond: int64(s.DiskBandwidth), OpsPerSecond: s.DiskIOPS}
 }
 
 // logFile is where the log goes; a relative path is one in the state directory.

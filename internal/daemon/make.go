@@ -74,7 +74,8 @@ func (d *Daemon) newVMs(p *parts, runtime machine.Runtime, networks map[string]n
 	}, vm.Config{
 		Dir:         filepath.Join(d.places.StateDir, "vms"),
 		BootTimeout: time.Duration(d.settings.BootTimeout), StopTimeout: time.Duration(d.settings.StopTimeout),
-		Defaults: spec.Defaults{Network: d.settings.Network, DiskDriver: d.settings.DiskDriver},
+		Defaults:   spec.Defaults{Network: d.settings.Network, DiskDriver: d.settings.DiskDriver},
+		DriveLimit: d.settings.driveLimit(),
 	})
 }
 

@@ -5,6 +5,7 @@ package disk
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 )
 
@@ -29,6 +30,31 @@ type Drive struct {
 	Slot     Slot   `json:"slot"`
 	Path     string `json:"path"` // absolute, or relative to the VM's directory
 	ReadOnly bool   `json:"read_only,omitempty"`
+	Limit    Limit  `json:"limit,omitzero"`
+}
+
+// Limit bounds what a guest may do to a drive, reads and writes together; 0 is
+// no bound.
+type Limit struct {
+	BytesPerSecond int64 `json:"bytes_per_second,omitempty"`
+	OpsPerSecond   int64 `json:"ops_per_second,omitempty"`
+}
+
+// The least that a Limit may be: with less a guest does not come up.
+const (
+	MinBytesPerSecond = 1 << 20
+	MinOpsPerSecond   = 100
+)
+
+// Check refuses a limit that no guest could live with.
+func (l Limit) Check() error {
+	if l.BytesPerSecond != 0 && l.BytesPerSecond < MinBytesPerSecond {
+		return fmt.Errorf("a disk's limit of %d bytes a second is less than a guest can work with (%d)", l.BytesPerSecond, MinBytesPerSecond)
+	}
+	if l.OpsPerSecond != 0 && l.OpsPerSecond < MinOpsPerSecond {
+		return fmt.Errorf("a disk's limit of %d operations a second is less than a guest can work with (%d)", l.OpsPerSecond, MinOpsPerSecond)
+	}
+	return nil
 }
 
 // RootMode tells the guest what to do with the root drives.

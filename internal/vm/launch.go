@@ -86,6 +86,7 @@ func (m *Manager) drives(ctx context.Context, r Record, k Kernel) (disk.Root, []
 				return disk.Root{}, nil, err
 			}
 		}
+		d.Limit = m.cfg.DriveLimit
 		drives = append(drives, d)
 	}
 	return root, drives, nil

@@ -82,6 +82,7 @@ type Config struct {
 	StopTimeout time.Duration
 	Now         func() time.Time
 	Defaults    spec.Defaults // of a VM that asks for less
+	DriveLimit  disk.Limit    // of each drive, from a VM's next start on
 }
 
 // Parts are what a Manager is made of.

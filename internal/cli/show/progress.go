@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/size"
 )
 
 // Progress tells of an operation under way: on a terminal as one line that
@@ -89,9 +90,9 @@ func amount(g api.Progress) string {
 	case g.Done == 0 && g.Total == 0:
 		return ""
 	case g.Unit == "bytes" && g.Total > 0:
-		return fmt.Sprintf("%s of %s", Size(g.Done), Size(g.Total))
+		return fmt.Sprintf("%s of %s", size.Format(g.Done), size.Format(g.Total))
 	case g.Unit == "bytes":
-		return Size(g.Done)
+		return size.Format(g.Done)
 	case g.Total > 0:
 		return strings.TrimSpace(fmt.Sprintf("%d of %d %s", g.Done, g.Total, Safe(g.Unit)))
 	}

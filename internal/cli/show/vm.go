@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/size"
 )
 
 // VMs writes a table of VMs.
@@ -19,7 +20,7 @@ func VMs(w io.Writer, now time.Time, vms []api.VM) error {
 		if vm.Reason != "" {
 			state += " (" + clip(vm.Reason, 60) + ")"
 		}
-		t.Row(vm.Name, Short(vm.ID), vm.Spec.Image, strconv.Itoa(vm.Spec.CPUs), Size(vm.Spec.MemoryBytes),
+		t.Row(vm.Name, Short(vm.ID), vm.Spec.Image, strconv.Itoa(vm.Spec.CPUs), size.Format(vm.Spec.MemoryBytes),
 			Age(now.Sub(vm.CreatedAt))+" ago", vm.Isolation, state)
 	}
 	return t.Write(w)
@@ -40,14 +41,14 @@ func VM(w io.Writer, vm api.VM) error {
 		labels = append(labels, k+"="+v)
 	}
 	slices.Sort(labels)
-	disk := Size(vm.Spec.DiskBytes)
+	disk := size.Format(vm.Spec.DiskBytes)
 	if vm.Spec.DiskDriver != "" {
 		disk += " for work, root by " + vm.Spec.DiskDriver
 	}
 	fields := []string{
 		"Name", vm.Name, "ID", vm.ID, "State", string(vm.State), "Reason", vm.Reason, "Operation", vm.Operation,
 		"Image", strings.TrimSpace(vm.Spec.Image + " " + Short(vm.ImageID)), "Kernel", vm.KernelID, "User", vm.User,
-		"CPUs", strconv.Itoa(vm.Spec.CPUs), "Memory", Size(vm.Spec.MemoryBytes), "Disk", disk,
+		"CPUs", strconv.Itoa(vm.Spec.CPUs), "Memory", size.Format(vm.Spec.MemoryBytes), "Disk", disk,
 		"Network", vm.Spec.Network, "VMM", vmm(vm), "Isolation", vm.Isolation, "Labels", strings.Join(labels, ", "),
 		"Created", vm.CreatedAt.Local().Format("2006-01-02 15:04:05"), "Directory", vm.Dir,
 	}

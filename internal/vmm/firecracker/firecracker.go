@@ -42,8 +42,6 @@ type Config struct {
 	// ProbeKernel and ProbeInitramfs are booted by Info to find out whether
 	// KVM works; without them Info knows only that the device opens.
 	ProbeKernel, ProbeInitramfs string
-	// DriveBytes and DriveOps bound each drive, a second; 0 does not.
-	DriveBytes, DriveOps int64
 }
 
 // Driver runs machines with Firecracker.

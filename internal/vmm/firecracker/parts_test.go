@@ -64,12 +64,14 @@ func goldenSpec() vmm.Spec {
 
 func TestSettings(t *testing.T) {
 	for name, n := range map[string]names{"host": hostNames(goldenSpec()), "enclosed": innerNames()} {
-		d := New(hostexec.Host{}, slog.New(slog.DiscardHandler), Config{})
+		d, spec := New(hostexec.Host{}, slog.New(slog.DiscardHandler), Config{}), goldenSpec()
 		if name == "enclosed" {
-			d.cfg.DriveBytes, d.cfg.DriveOps = 100<<20, 5000
+			for i := range spec.Drives {
+				spec.Drives[i].Limit = disk.Limit{BytesPerSecond: 100 << 20, OpsPerSecond: 5000}
+			}
 		}
 		var got strings.Builder
-		for _, s := range d.settings(goldenSpec(), n) {
+		for _, s := range d.settings(spec, n) {
 			b, err := json.MarshalIndent(s.Body, "", "  ")
 			if err != nil {
 				t.Fatal(err)

@@ -55,7 +55,7 @@ var quirks = []quirk{
 	},
 	{
 		name: "a slow drive starves the other devices", fixed: fcapi.Version{Major: 1, Minor: 13}, effect: "vsock and console stall",
-		way: "rate limits, where configured", tested: untested,
+		way: "rate limits, where config.toml has them", tested: untested,
 	},
 	{
 		name: "a diff of more than 3 GiB of memory is corrupt", fixed: fcapi.Version{Major: 1, Minor: 15}, effect: "a saved state does not load",

@@ -20,7 +20,7 @@ func (d *Driver) settings(spec vmm.Spec, n names) []fcapi.Setting {
 	for _, drive := range spec.Drives { // the guest numbers them in this order
 		list = append(list, fcapi.Setting{Path: "/drives/" + string(drive.Slot), Body: fcapi.Drive{
 			ID: string(drive.Slot), Path: n.drive(drive), ReadOnly: drive.ReadOnly,
-			Cache: fcapi.CacheWriteback, Limit: fcapi.PerSecond(d.cfg.DriveBytes, d.cfg.DriveOps),
+			Cache: fcapi.CacheWriteback, Limit: fcapi.PerSecond(drive.Limit.BytesPerSecond, drive.Limit.OpsPerSecond),
 		}})
 	}
 	return append(list,

@@ -85,7 +85,7 @@ func driveArgs(drive disk.Drive, bus int) ([]string, error) {
 		"cache": object{"direct": false, "no-flush": false}, "read-only": drive.ReadOnly,
 	}
 	node := object{
-		"driver": "raw", "node-name": string(drive.Slot), "file": file,
+		"driver": "raw", "file": file,
 		"cache": object{"direct": false, "no-flush": false}, "read-only": drive.ReadOnly,
 	}
 	device := mmio("virtio-blk-device", bus) + ",drive=" + string(drive.Slot) + ",serial=" + string(drive.Slot)
@@ -94,11 +94,28 @@ func driveArgs(drive disk.Drive, bus int) ([]string, error) {
 		// A full host stops the guest instead of failing its writes.
 		device += ",write-cache=on,werror=stop,rerror=stop"
 	}
+	var args []string
+	if l := drive.Limit; l != (disk.Limit{}) {
+		group := "limit-" + string(drive.Slot)
+		limits, err := json.Marshal(object{
+			"qom-type": "throttle-group", "id": group,
+			"limits": object{"bps-total": l.BytesPerSecond, "iops-total": l.OpsPerSecond},
+		})
+		if err != nil {
+			return nil, fmt.Errorf("describing the limits of drive %s: %w", drive.Slot, err)
+		}
+		args = append(args, "-object", string(limits))
+		node = object{"driver": "throttle", "throttle-group": group, "file": node, "read-only": drive.ReadOnly}
+		if !drive.ReadOnly {
+			node["discard"] = "unmap"
+		}
+	}
+	node["node-name"] = string(drive.Slot)
 	out, err := json.Marshal(node)
 	if err != nil {
 		return nil, fmt.Errorf("describing drive %s: %w", drive.Slot, err)
 	}
-	return []string{"-blockdev", string(out), "-device", device}, nil
+	return append(args, "-blockdev", string(out), "-device", device), nil
 }
 
 // networkArgs are the arguments of the network card.

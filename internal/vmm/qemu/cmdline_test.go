@@ -36,6 +36,7 @@ func TestCommandLine(t *testing.T) {
 			spec := goldenSpec()
 			if accel == vmm.AccelKVM {
 				spec.Network = network.Attachment{Backend: network.BackendNone}
+				spec.Drives[1].Limit = disk.Limit{BytesPerSecond: 100 << 20, OpsPerSecond: 5000}
 			}
 			args, err := commandLine(spec, accel, kernelCmdline(spec, accel, 2596142))
 			if err != nil {

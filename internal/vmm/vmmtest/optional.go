@@ -77,3 +77,22 @@ func testStats(t *testing.T, h Harness) {
 		t.Errorf("Stats = %+v, then %+v", before, after)
 	}
 }
+
+// testDriveLimit is for guests that have drives.
+func testDriveLimit(t *testing.T, h Harness) {
+	if h.Drives == "" {
+		t.Skip("the guests of this driver have no drives")
+	}
+	spec := h.Spec(t)
+	for i := range spec.Drives {
+		spec.Drives[i].Limit = disk.Limit{BytesPerSecond: script.WriteSize / 2, OpsPerSecond: 100_000}
+	}
+	agent := up(t, start(t, h, spec))
+	began := time.Now()
+	agent.send(script.Write)
+	agent.await(script.Written)
+	// A second's worth may go at once.
+	if took := time.Since(began); took < 900*time.Millisecond {
+		t.Errorf("%d bytes were written in %v, in spite of a limit of %d a second", script.WriteSize, took, script.WriteSize/2)
+	}
+}

@@ -62,6 +62,7 @@ func Run(t *testing.T, h Harness) {
 		"FullHost":          testFullHost,
 		"Pause":             testPause,
 		"Stats":             testStats,
+		"DriveLimit":        testDriveLimit,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, h) })
 	}

@@ -144,7 +144,7 @@ func (vm *instance) addDrive(path string, d *fcapi.Drive) error {
 		return refusal("Drive config error: Unable to create the virtio block device: Virtio backend error: Error manipulating the backing file: No such file or directory (os error 2) " + d.Path)
 	}
 	if vm.config[path] == nil {
-		vm.order = append(vm.order, d.Path)
+		vm.order = append(vm.order, d)
 	}
 	return nil
 }

@@ -89,7 +89,7 @@ type instance struct {
 	mu     sync.Mutex
 	state  string
 	config map[string]any // by path
-	order  []string       // of drives
+	order  []*fcapi.Drive
 	vsock  net.Listener
 	guest  *guest
 	counts map[string]int64

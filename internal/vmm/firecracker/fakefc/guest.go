@@ -68,9 +68,14 @@ func (g *guest) reset() {
 	g.vm.exit(0)
 }
 
-// write writes to the work disk.
+// write writes to the work disk, no faster than it may.
 func (g *guest) write() {
-	f, err := os.OpenFile(g.vm.order[1], os.O_WRONLY, 0)
+	drive := g.vm.order[1]
+	if l := drive.Limit; l != nil && l.Bytes != nil && l.Bytes.Size < script.WriteSize {
+		rest := time.Duration(script.WriteSize-l.Bytes.Size) * time.Millisecond // the first bucket is full
+		time.Sleep(rest * time.Duration(l.Bytes.RefillMS) / time.Duration(l.Bytes.Size))
+	}
+	f, err := os.OpenFile(drive.Path, os.O_WRONLY, 0)
 	if err == nil {
 		_, err = f.Write(make([]byte, script.WriteSize))
 		err = errors.Join(err, f.Close())
@@ -86,8 +91,8 @@ func (g *guest) write() {
 
 func (g *guest) drives() string {
 	var sizes []string
-	for _, path := range g.vm.order {
-		info, err := os.Stat(path)
+	for _, drive := range g.vm.order {
+		info, err := os.Stat(drive.Path)
 		if err != nil {
 			return err.Error()
 		}
