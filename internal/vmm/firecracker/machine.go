@@ -32,6 +32,8 @@ type machine struct {
 
 	doomed sync.Once // started, it ends a Firecracker that is about to end
 
+	pausing chan struct{} // has room for who pauses or resumes
+
 	recording sync.Mutex // held across writes of the record, which is the leaf here
 
 	mu      sync.Mutex
@@ -61,7 +63,7 @@ func (d *Driver) newMachine(spec vmm.Spec, rec record, proc *hostexec.Process) *
 	return &machine{
 		spec: spec, log: d.log, proc: proc, warden: warden, driver: d, rec: rec, meter: newMeter(spec.Dir),
 		api:    fcapi.New(func(ctx context.Context) (net.Conn, error) { return rundir.Dial(ctx, run, fileAPI) }),
-		events: make(chan vmm.Event, 32), ended: make(chan struct{}), logged: make(chan struct{}),
+		events: make(chan vmm.Event, 32), ended: make(chan struct{}), logged: make(chan struct{}), pausing: make(chan struct{}, 1),
 		facts: vmm.Facts{
 			PID: rec.Process.PID, Accel: vmm.AccelKVM, Started: rec.Started,
 			Isolation: rec.Isolation, Reduced: rec.Reduced, Lingers: true,

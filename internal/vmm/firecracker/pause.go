@@ -25,8 +25,20 @@ func (m *machine) pause(ctx context.Context, reason string) error {
 func (m *machine) Resume(ctx context.Context) error { return m.setPaused(ctx, false, "") }
 
 func (m *machine) setPaused(ctx context.Context, paused bool, reason string) error {
+	select { // one after the other, or the reason told would be another's
+	case m.pausing <- struct{}{}:
+		defer func() { <-m.pausing }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	if m.gone() {
 		return fmt.Errorf("%s: %w", m.spec.Name, vmm.ErrNotRunning)
+	}
+	m.mu.Lock()
+	was := m.paused
+	m.mu.Unlock()
+	if was && paused {
+		return nil
 	}
 	set, event := m.api.Resume, vmm.Event{Type: vmm.EventResumed}
 	if paused {
@@ -37,7 +49,6 @@ func (m *machine) setPaused(ctx context.Context, paused bool, reason string) err
 		return err
 	}
 	m.mu.Lock()
-	was := m.paused
 	m.paused = paused
 	m.mu.Unlock()
 	if was != paused {
@@ -51,10 +62,13 @@ func (m *machine) whyPaused() string {
 	m.mu.Lock()
 	reason := m.rec.Paused
 	m.mu.Unlock()
-	if reason == "" {
-		return vmm.PauseAsked
+	if reason != "" {
+		return reason
 	}
-	return reason
+	if free, err := m.room(); err == nil && free < spaceReserve { // nor was there room for the record
+		return vmm.PauseNoSpace
+	}
+	return vmm.PauseAsked
 }
 
 // API is the client of a running machine's VMM, for what is no machine's of

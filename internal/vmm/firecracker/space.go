@@ -72,12 +72,6 @@ func nextLook(free int64) time.Duration {
 
 // pauseFull pauses a guest that runs.
 func (m *machine) pauseFull(ctx context.Context) error {
-	m.mu.Lock()
-	paused := m.paused
-	m.mu.Unlock()
-	if paused {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, bringUp)
 	defer cancel()
 	return m.pause(ctx, vmm.PauseNoSpace)

@@ -104,6 +104,54 @@ func TestPausedBeforeTheDiskIsFull(t *testing.T) {
 	}
 }
 
+// Who finds a guest paused without a record of why looks at the disk.
+func TestPausedWithoutARecord(t *testing.T) {
+	for free, want := range map[int64]string{spaceReserve - 1: vmm.PauseNoSpace, 1 << 40: vmm.PauseAsked} {
+		spec, room := fakeSpec(t), roomOf(1<<40)
+		m, err := fakeDriver(t, fakeBinary(t)).Start(t.Context(), spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(m.(*machine).api.Pause(t.Context()), m.Close()); err != nil {
+			t.Fatal(err)
+		}
+		room.bytes.Store(free)
+		d := fakeDriver(t, fakeBinary(t))
+		d.free = room.free
+		if m, err = d.Connect(t.Context(), spec); err != nil {
+			t.Fatal(err)
+		}
+		if e := nextEvent(t, m); e != (vmm.Event{Type: vmm.EventPaused, Reason: want}) {
+			t.Errorf("with %d bytes left it is %+v", free, e)
+		}
+		if err := errors.Join(m.Kill(t.Context()), m.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A pause of a paused guest changes nothing, its reason least of all.
+func TestPausedTwice(t *testing.T) {
+	spec := fakeSpec(t)
+	m, err := fakeDriver(t, fakeBinary(t)).Start(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fc := m.(*machine)
+	if err := errors.Join(fc.Pause(t.Context()), fc.pauseFull(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if e := nextEvent(t, m); e.Reason != vmm.PauseAsked || fc.whyPaused() != vmm.PauseAsked {
+		t.Errorf("it was asked for: %+v, %q", e, fc.whyPaused())
+	}
+	if err := errors.Join(m.Kill(t.Context()), m.Close()); err != nil {
+		t.Error(err)
+	}
+	for e := range m.Events() {
+		t.Errorf("an event: %+v", e)
+	}
+}
+
 // Where a pause would kill the guest's vsock, or nobody can tell the room, it
 // is said once and the guest runs.
 func TestDiskThatCannotBeGuarded(t *testing.T) {

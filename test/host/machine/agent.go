@@ -17,6 +17,10 @@ import (
 	"github.com/banger-vm/banger/test/host/call"
 )
 
+// silence is how long a host says nothing before it is asked whether it lives,
+// and how long it may take to say so: one that hangs is found soon.
+const silence = 45 * time.Second
+
 // arrive connects to the agent, as soon as it is there, and tells it the time.
 func (m *Machine) arrive(ctx context.Context, a call.Arrival) error {
 	raw, err := m.dial(ctx, agentSocket)
@@ -33,7 +37,10 @@ func (m *Machine) arrive(ctx context.Context, a call.Arrival) error {
 	transport := &http.Transport{
 		DialContext: func(context.Context, string, string) (net.Conn, error) { return channel, nil },
 		Protocols:   protocols, DisableCompression: true,
-		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerConnection: 3 << 20, MaxReceiveBufferPerStream: 1 << 20},
+		HTTP2: &http.HTTP2Config{
+			MaxReceiveBufferPerConnection: 3 << 20, MaxReceiveBufferPerStream: 1 << 20,
+			SendPingTimeout: silence, PingTimeout: silence,
+		},
 	}
 	if m.agent, err = transport.NewClientConn(ctx, "http", "host:80"); err != nil {
 		return err
@@ -114,12 +121,12 @@ func (m *Machine) Run(ctx context.Context, r call.Run, with IO) (call.Exit, erro
 	}
 	out, err := m.post(ctx, call.PathRun, body)
 	if err != nil {
-		return call.Exit{}, m.explain("the host is lost", errors.Join(err, context.Cause(ctx)))
+		return call.Exit{}, m.lost(errors.Join(err, context.Cause(ctx)))
 	}
 	defer out.Close()
 	exit, err := call.Read(out, with.Stdout, with.Stderr)
 	if err != nil {
-		return exit, m.explain("the host is lost", errors.Join(err, context.Cause(ctx)))
+		return exit, m.lost(errors.Join(err, context.Cause(ctx)))
 	}
 	return exit, nil
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -117,6 +118,29 @@ func (m *Machine) dial(ctx context.Context, socket string) (net.Conn, error) {
 // explain adds the end of the console to an error.
 func (m *Machine) explain(what string, err error) error {
 	return fmt.Errorf("%s: %w\n--- the end of the host's console:\n%s", what, err, m.console.tail())
+}
+
+// lost explains that the host is of no use any more: with what its processors
+// do, some times, too.
+func (m *Machine) lost(err error) error {
+	var all strings.Builder
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for range 3 {
+		var registers string
+		query := map[string]any{"command-line": "info registers -a"}
+		if qmpErr := m.qmp.Execute(ctx, "human-monitor-command", query, &registers); qmpErr != nil {
+			fmt.Fprintf(&all, "QEMU does not tell: %v\n", qmpErr)
+			break
+		}
+		for line := range strings.Lines(registers) {
+			if !strings.HasPrefix(line, "XMM") && !strings.HasPrefix(line, "YMM") && !strings.HasPrefix(line, "FPR") {
+				all.WriteString(strings.TrimRight(line, "\r\n") + "\n")
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return fmt.Errorf("%w\n--- the host's processors:\n%s", m.explain("the host is lost", err), all.String())
 }
 
 // Console is the end of what the host printed on its console.
