@@ -17,6 +17,9 @@ import (
 
 // serve answers calls for ever.
 func serve() error {
+	if err := keepVMs(); err != nil {
+		return err
+	}
 	p, err := openPort(call.PortName)
 	if err != nil {
 		return err
