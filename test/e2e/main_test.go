@@ -234,6 +234,21 @@ func TestCopyDisk(t *testing.T) {
 	}
 }
 
+// A kernel that changes its own scheduler, again and again, while all its
+// processors run it, goes on.
+func TestSeveralProcessors(t *testing.T) {
+	e := common(t)
+	e.vm(t, "several", "-c", "2")
+	out := e.ok(t, "exec", "several", "--", "sudo", "bash", "-c", `nproc
+(while sleep 0.0005; do :; done) & busy=$!
+for ((i = 1; i <= 400; i++)); do echo $((i % 2)) >/proc/sys/kernel/sched_schedstats; done
+kill $busy
+cat /proc/sys/kernel/sched_schedstats`)
+	if out != "2\n0\n" {
+		t.Errorf("the guest says %q", out)
+	}
+}
+
 func TestNoNetwork(t *testing.T) {
 	e := common(t)
 	e.vm(t, "lonely", "--network", "none")

@@ -344,7 +344,8 @@ func isSmall(t *testing.T, pid int) {
 	least := math.MaxInt
 	for end := time.Now().Add(15 * time.Second); least > maxMonitor; time.Sleep(500 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Errorf("a monitor that has nothing to do has %d kB, at most %d were wanted", least, maxMonitor)
+			of, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/smaps_rollup")
+			t.Errorf("a monitor that has nothing to do has %d kB, at most %d were wanted\n%s (%v)", least, maxMonitor, of, err)
 			return
 		}
 		text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")

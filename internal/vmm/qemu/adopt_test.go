@@ -40,6 +40,7 @@ func TestRealAdoptionOfAHalfStartedVMM(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	spec.CPUs = 2
 	accel := vmm.AccelTCG
 	if lab.InHost() {
 		accel = vmm.AccelKVM
@@ -65,7 +66,7 @@ func TestRealAdoptionOfAHalfStartedVMM(t *testing.T) {
 		t.Errorf("Facts = %+v, began %v", f, began)
 	}
 	var again record
-	if err := rundir.ReadRecord(spec.Dir, &again); err != nil || again.Process != rec.Process {
+	if err := rundir.ReadRecord(spec.Dir, &again); err != nil || again.Process != rec.Process || again.Turns != rec.Turns {
 		t.Errorf("the record that was made up for is %+v, %v", again, err)
 	}
 	console, err := m.Console(t.Context())

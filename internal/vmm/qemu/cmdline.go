@@ -33,16 +33,19 @@ const (
 )
 
 // commandLine is QEMU's arguments. It names the VM and its directory.
-func commandLine(spec vmm.Spec, accel vmm.Accel, kernelArgs string) ([]string, error) {
-	cpu := "max"
-	if accel == vmm.AccelKVM {
+func commandLine(spec vmm.Spec, rec record, kernelArgs string) ([]string, error) {
+	cpu, accel := "max", string(rec.Accel)
+	if rec.Accel == vmm.AccelKVM {
 		cpu = "host"
+	}
+	if rec.Turns {
+		accel += takeTurns
 	}
 	args := []string{
 		"-name", "guest=" + comma(spec.Name) + ",process=" + comma("banger:"+spec.Name),
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
 		"-M", "microvm,acpi=on,pit=on,pic=on,rtc=on,isa-serial=on,auto-kernel-cmdline=off",
-		"-accel", string(accel), "-cpu", cpu,
+		"-accel", accel, "-cpu", cpu,
 		"-smp", strconv.Itoa(spec.CPUs), "-m", strconv.FormatInt(spec.MemoryBytes>>20, 10) + "M",
 		"-kernel", spec.Kernel, "-initrd", spec.Initramfs, "-append", kernelArgs,
 		"-S", // until the console is connected

@@ -38,7 +38,7 @@ func TestCommandLine(t *testing.T) {
 				spec.Network = network.Attachment{Backend: network.BackendNone}
 				spec.Drives[1].Limit = disk.Limit{BytesPerSecond: 100 << 20, OpsPerSecond: 5000}
 			}
-			args, err := commandLine(spec, accel, kernelCmdline(spec, accel, 2596142))
+			args, err := commandLine(spec, record{Accel: accel, Turns: accel == vmm.AccelTCG}, kernelCmdline(spec, accel, 2596142))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -63,7 +63,7 @@ func TestCommandLine(t *testing.T) {
 func TestUnknownNetworkBackend(t *testing.T) {
 	spec := goldenSpec()
 	spec.Network.Backend = "tap"
-	if _, err := commandLine(spec, vmm.AccelTCG, ""); err == nil {
+	if _, err := commandLine(spec, record{Accel: vmm.AccelTCG}, ""); err == nil {
 		t.Error("an unknown network backend makes a command line")
 	}
 }

@@ -91,7 +91,8 @@ func reconstruct(id hostexec.ID) (record, error) {
 		}
 		args := strings.Split(string(cmdline), "\x00")
 		if i := slices.Index(args, "-accel"); i >= 0 && i+1 < len(args) {
-			rec.Accel = vmm.Accel(args[i+1])
+			accel, turns := strings.CutSuffix(args[i+1], takeTurns)
+			rec.Accel, rec.Turns = vmm.Accel(accel), turns
 			break
 		}
 		if time.Since(began) > execLimit {

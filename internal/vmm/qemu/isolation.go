@@ -11,10 +11,13 @@ func isolation(accel vmm.Accel) vmm.Isolation {
 	return vmm.IsolationSandbox
 }
 
-// reduced says what is weaker with this accelerator.
-func reduced(accel vmm.Accel) []string {
-	if accel == vmm.AccelTCG {
-		return []string{"The guest runs under QEMU's TCG: slower than KVM, and QEMU makes no security promise for it."}
+// reduced says what is weaker here.
+func reduced(rec record) (what []string) {
+	if rec.Accel == vmm.AccelTCG {
+		what = append(what, "The guest runs under QEMU's TCG: slower than KVM, and QEMU makes no security promise for it.")
 	}
-	return nil
+	if rec.Turns {
+		what = append(what, "Its processors take turns on one of the host's: on several, a QEMU before 8.1 can hang.")
+	}
+	return what
 }

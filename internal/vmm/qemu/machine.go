@@ -51,7 +51,7 @@ func newMachine(log *slog.Logger, spec vmm.Spec, rec record, proc *hostexec.Proc
 		events: make(chan vmm.Event, 32), ended: make(chan struct{}),
 		facts: vmm.Facts{
 			PID: rec.Process.PID, Accel: rec.Accel, Started: rec.Started,
-			Isolation: isolation(rec.Accel), Reduced: reduced(rec.Accel),
+			Isolation: isolation(rec.Accel), Reduced: reduced(rec),
 		},
 	}
 }

@@ -94,3 +94,13 @@ func TestSignalIsNoReset(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoTakesTurns(t *testing.T) {
+	for version, want := range map[string]bool{
+		"6.2.0": true, "7.2.22": true, "8.0.5": true, "8.1.0": false, "9.0": false, "10.0.2": false, "": true, "new": true,
+	} {
+		if got := missesCode(version); got != want {
+			t.Errorf("QEMU %q misses changed code: %v", version, got)
+		}
+	}
+}

@@ -12,4 +12,6 @@ type record struct {
 	Process hostexec.ID `json:"process"`
 	Accel   vmm.Accel   `json:"accel"`
 	Started time.Time   `json:"started"`
+	// Turns: the guest's processors take turns on one of the host's.
+	Turns bool `json:"turns,omitempty"`
 }

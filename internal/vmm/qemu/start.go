@@ -94,8 +94,11 @@ func (d *Driver) spawn(ctx context.Context, spec vmm.Spec, accel vmm.Accel, file
 		if khz, err = d.tsc.kHz(ctx); err != nil {
 			return rec, nil, err
 		}
+		if rec.Turns, err = d.takesTurns(ctx, spec); err != nil {
+			return rec, nil, err
+		}
 	}
-	args, err := commandLine(spec, accel, kernelCmdline(spec, accel, khz))
+	args, err := commandLine(spec, rec, kernelCmdline(spec, accel, khz))
 	if err != nil {
 		return rec, nil, err
 	}
