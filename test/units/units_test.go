@@ -24,8 +24,8 @@ import (
 // stopDelay is longer than logind keeps the manager of a user who is gone.
 const stopDelay = 12 * time.Second
 
-// maxMonitor bounds a monitor's memory, in kB. It may have 15 MB on any host;
-// where huge pages are given unasked, a part of one comes on top.
+// maxMonitor bounds a monitor's memory, in kB: the benchmark's 15 MB for one that
+// was never asked anything, and a margin for one that has just taken over.
 const maxMonitor = 16 << 10
 
 // setUp installs banger and seeds the user's state.

@@ -333,7 +333,7 @@ func (r *Runtime) exec(ctx context.Context, dir string, l machine.Launch, adopt 
 	if adopt {
 		args = append(args, "--adopt")
 	}
-	d := hostexec.Daemon{Name: r.cfg.Program, Args: args, Dir: dir, Stdin: socket, Stderr: logFile}
+	d := hostexec.Daemon{Name: r.cfg.Program, Args: args, Dir: dir, Env: environment(), Stdin: socket, Stderr: logFile}
 	if done, err := r.startService(ctx, l, d, adopt); done || err != nil {
 		return err
 	}
@@ -342,4 +342,15 @@ func (r *Runtime) exec(ctx context.Context, dir string, l machine.Launch, adopt 
 		return fmt.Errorf("starting the VM's monitor: %w", err)
 	}
 	return p.Close()
+}
+
+// environment is ours, and keeps a monitor's heap off huge pages: where the
+// host gives them unasked, so small a process would have megabytes for nothing.
+func environment() []string {
+	const small = "disablethp=1"
+	godebug := "GODEBUG=" + small
+	if ours := os.Getenv("GODEBUG"); ours != "" {
+		godebug = "GODEBUG=" + ours + "," + small
+	}
+	return append(os.Environ(), godebug)
 }
