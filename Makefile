@@ -52,7 +52,7 @@ test-unit:
 test-vm: test-deps build
 	@scripts/test-vm
 
-test-host: build ## the tests that need a whole host, in one that is emulated; RUN=REGEXP picks
+test-host: build ## the tests that need a whole host, in one that is emulated; RUN=. runs the long ones too
 	@scripts/deps $(RUN_PACKAGES) $(TEST_PACKAGES) $(HOST_PACKAGES)
 	@scripts/test-host $(if $(RUN),'$(RUN)')
 

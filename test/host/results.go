@@ -18,10 +18,9 @@ import (
 const maxOutput = 64 << 20
 
 // results turns what a test program prints into events, as go test -json does,
-// in a file of its own and in that of all tests.
+// in a file of its own.
 type results struct {
 	pkg       string
-	out       io.Writer
 	in        *io.PipeWriter
 	left      int64
 	converted chan error
@@ -30,19 +29,19 @@ type results struct {
 
 // newResults begins the results of a line; its name tells them from those of
 // the same tests in another line.
-func (r *rig) newResults(ctx context.Context, t Test, all *os.File) (*results, error) {
+func (r *rig) newResults(ctx context.Context, t Test) (*results, error) {
 	file, err := os.Create(r.result("host-" + t.Name + ".json"))
 	if err != nil {
 		return nil, err
 	}
 	pipe, in := io.Pipe()
 	res := &results{
-		pkg: module + t.Package + "@" + t.Name, out: io.MultiWriter(file, all),
-		in: in, left: maxOutput, converted: make(chan error, 1), file: file,
+		pkg: module + t.Package + "@" + t.Name,
+		in:  in, left: maxOutput, converted: make(chan error, 1), file: file,
 	}
 	go func() {
 		_, err := r.run.Run(ctx, hostexec.Cmd{
-			Name: "go", Args: []string{"tool", "test2json", "-t", "-p", res.pkg}, Dir: r.source, Stdin: pipe, Stdout: res.out,
+			Name: "go", Args: []string{"tool", "test2json", "-t", "-p", res.pkg}, Dir: r.source, Stdin: pipe, Stdout: res.file,
 		})
 		_ = pipe.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // never fails
 		res.converted <- err
@@ -77,7 +76,7 @@ func (r *results) fail(why string) error {
 		Time                    time.Time
 		Action, Package, Output string `json:",omitempty"`
 	}
-	enc := json.NewEncoder(r.out)
+	enc := json.NewEncoder(r.file)
 	now := time.Now()
 	return errors.Join(
 		enc.Encode(event{Time: now, Action: "output", Package: r.pkg, Output: why + "\n"}),

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/banger-vm/banger/internal/hostexec"
@@ -15,6 +17,10 @@ import (
 	"github.com/banger-vm/banger/test/host/machine"
 	"github.com/banger-vm/banger/test/host/payload"
 )
+
+// hosts is how many there are at most at a time: each has one processor, and
+// 4 GB of memory.
+const hosts = 2
 
 const module = "github.com/banger-vm/banger/"
 
@@ -30,7 +36,7 @@ func runSuite(ctx context.Context, args []string) error {
 	var where place
 	f := flag.NewFlagSet("run", flag.ContinueOnError)
 	where.flags(f)
-	pattern := f.String("run", "", "only the lines of the table whose name matches this `regexp`")
+	pattern := f.String("run", "", "the lines of the table whose name matches this `regexp` (default: all that do not take long)")
 	list := f.Bool("list", false, "print the table and run nothing")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -41,7 +47,7 @@ func runSuite(ctx context.Context, args []string) error {
 	}
 	var tests []Test
 	for _, t := range suite {
-		if re.MatchString(t.Name) {
+		if re.MatchString(t.Name) && !(t.Long && *pattern == "") {
 			tests = append(tests, t)
 		}
 	}
@@ -75,19 +81,56 @@ func (r *rig) runTests(ctx context.Context, tests []Test) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, discard()) }()
+	if err := r.inLanes(ctx, tests, disk); err != nil {
+		return err
+	}
+	return r.gather(tests)
+}
+
+// inLanes runs the lines of the table in some hosts at a time.
+func (r *rig) inLanes(ctx context.Context, tests []Test, disk string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	next := make(chan Test, len(tests))
+	for _, t := range tests {
+		next <- t
+	}
+	close(next)
+	var lanes sync.WaitGroup
+	for range min(hosts, runtime.NumCPU()) {
+		lanes.Go(func() {
+			for t := range next {
+				began := time.Now()
+				if err := r.runTest(ctx, t, disk); err != nil {
+					cancel(fmt.Errorf("running %s: %w", t.Name, err))
+				}
+				if ctx.Err() != nil {
+					return
+				}
+				r.log.Info("tests ended", "name", t.Name, "took", time.Since(began).Round(100*time.Millisecond))
+			}
+		})
+	}
+	lanes.Wait()
+	return context.Cause(ctx)
+}
+
+// gather puts the results of all lines into one file.
+func (r *rig) gather(tests []Test) error {
 	all, err := os.Create(r.result("host.json"))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.Close()) }()
 	for _, t := range tests {
-		began := time.Now()
-		if err := r.runTest(ctx, t, disk, all); err != nil {
-			return fmt.Errorf("running %s: %w", t.Name, err)
+		events, err := os.ReadFile(r.result("host-" + t.Name + ".json"))
+		if err == nil {
+			_, err = all.Write(events)
 		}
-		r.log.Info("tests ended", "name", t.Name, "took", time.Since(began).Round(100*time.Millisecond))
+		if err != nil {
+			return errors.Join(err, all.Close())
+		}
 	}
-	return nil
+	return all.Close()
 }
 
 // result is the path of a file of results.
@@ -170,7 +213,7 @@ func (t Test) command() call.Run {
 }
 
 // runTest runs a line of the table in a host of its own.
-func (r *rig) runTest(ctx context.Context, t Test, disk string, all *os.File) (err error) {
+func (r *rig) runTest(ctx context.Context, t Test, disk string) (err error) {
 	m, err := r.lab.Start(ctx, disk)
 	if err != nil {
 		return err
@@ -179,7 +222,7 @@ func (r *rig) runTest(ctx context.Context, t Test, disk string, all *os.File) (e
 	if err := m.SetUp(ctx, coverDir, resultsDir); err != nil {
 		return err
 	}
-	res, err := r.newResults(ctx, t, all)
+	res, err := r.newResults(ctx, t)
 	if err != nil {
 		return err
 	}

@@ -104,12 +104,7 @@ func TestResults(t *testing.T) {
 			if err := os.MkdirAll(r.result(""), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			all, err := os.Create(r.result("host.json"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer all.Close()
-			res, err := r.newResults(t.Context(), Test{Name: "name", Package: "internal/x"}, all)
+			res, err := r.newResults(t.Context(), Test{Name: "name", Package: "internal/x"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,6 +123,9 @@ func checkEvents(t *testing.T, r *rig, want map[string]string, says string) {
 	t.Helper()
 	one, err := os.ReadFile(r.result("host-name.json"))
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.gather([]Test{{Name: "name"}}); err != nil {
 		t.Fatal(err)
 	}
 	if all, err := os.ReadFile(r.result("host.json")); err != nil || string(all) != string(one) {

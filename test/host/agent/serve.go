@@ -17,9 +17,6 @@ import (
 
 // serve answers calls for ever.
 func serve() error {
-	if err := keepVMs(); err != nil {
-		return err
-	}
 	p, err := openPort(call.PortName)
 	if err != nil {
 		return err

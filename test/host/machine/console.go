@@ -11,7 +11,7 @@ import (
 // at most; tailLines is what is shown.
 const (
 	consoleKept = 256 << 10
-	tailLines   = 60
+	tailLines   = 400
 )
 
 // console keeps the end of what a host prints.

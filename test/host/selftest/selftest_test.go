@@ -56,8 +56,8 @@ func TestRealAnyKVM(t *testing.T) {
 	}
 }
 
-// Machines that come and go while others are scheduled do not hang the host:
-// the agent keeps some, so that the kernel need not rewrite itself.
+// The kernel changes its own scheduler when the first machine comes and when
+// the last one goes, which must not hang the host.
 func TestRealAnyMachinesComeAndGo(t *testing.T) {
 	inHost(t)
 	kvm, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
