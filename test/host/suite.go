@@ -21,19 +21,19 @@ type Test struct {
 
 // Tests that boot guests take several times as long here as on a real host.
 var suite = []Test{
-	{Name: "self-root", Package: "test/host/selftest", Run: "^TestReal(Root|Any)", Timeout: 6 * time.Minute},
-	{Name: "self-user", Package: "test/host/selftest", Run: "^TestReal(User|Any)", User: debian.User, Timeout: 6 * time.Minute},
+	{Name: "self-root", Package: "test/host/selftest", Run: "^TestReal(Root|Any)", Timeout: 10 * time.Minute},
+	{Name: "self-user", Package: "test/host/selftest", Run: "^TestReal(User|Any)", User: debian.User, Timeout: 10 * time.Minute},
 	{Name: "qemu-root", Package: "internal/vmm/qemu", Run: "^TestReal", Skip: "OfAHangingGuest$", Timeout: 12 * time.Minute, Long: true},
 	{Name: "unit-root", Package: "internal/unit", Run: "^TestReal", Timeout: 3 * time.Minute, Long: true},
-	{Name: "unit-user", Package: "internal/unit", Run: "^TestReal", User: debian.User, Timeout: 6 * time.Minute},
+	{Name: "unit-user", Package: "internal/unit", Run: "^TestReal", User: debian.User, Timeout: 10 * time.Minute},
 	{Name: "units", Package: "test/units", Run: "^TestReal", Timeout: 12 * time.Minute, Long: true},
-	{Name: "firecracker-root", Package: "internal/vmm/firecracker", Run: "^TestReal", Timeout: 12 * time.Minute},
-	{Name: "firecracker-user", Package: "internal/vmm/firecracker", Run: "^TestReal", User: debian.User, Timeout: 12 * time.Minute, Long: true},
+	{Name: "firecracker-root", Package: "internal/vmm/firecracker", Run: "^TestReal", Timeout: 20 * time.Minute},
+	{Name: "firecracker-user", Package: "internal/vmm/firecracker", Run: "^TestReal", User: debian.User, Timeout: 20 * time.Minute, Long: true},
 	{
 		Name: "snapshots-user", Package: "test/e2e", Run: "^TestSnapshotRounds$", User: debian.User, Timeout: 20 * time.Minute,
 		Env: []string{"BANGER_TEST_STREAM_MB=20"},
 	},
-	{Name: "choose-user", Package: "test/e2e", Run: "^TestReal(Install|Choosing)$", User: debian.User, Timeout: 10 * time.Minute},
+	{Name: "choose-user", Package: "test/e2e", Run: "^TestReal(Install|Choosing)$", User: debian.User, Timeout: 15 * time.Minute},
 	{Name: "e2e-firecracker-user", Package: "test/e2e", Run: onFirecracker, User: debian.User, Timeout: 15 * time.Minute, Env: []string{firecrackerConfig}, Long: true},
 	{Name: "e2e-firecracker-root", Package: "test/e2e", Run: "^Test(Run|Life|CopyDisk)$", Timeout: 10 * time.Minute, Env: []string{firecrackerConfig}, Long: true},
 	{Name: "e2e-root", Package: "test/e2e", Run: "^Test(Run|Life|Identity|NoNetwork|DaemonStopLeavesVMs|VMMKilledFromOutside)$", Timeout: 12 * time.Minute, Long: true},
