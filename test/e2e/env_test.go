@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/banger-vm/banger/api"
+	matrix "github.com/banger-vm/banger/test/matrix/result"
 )
 
 // deadline bounds every single command of a test.
@@ -44,12 +45,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer shared.shutdown()
-		code := m.Run()
-		if err := writeVariant(os.Getenv("BANGER_TEST_VARIANT")); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		return code
+		return m.Run()
 	}()
 	os.Exit(code)
 }
@@ -230,7 +226,9 @@ func (e *env) inspect(t *testing.T, name string) api.VM {
 	if err := json.Unmarshal([]byte(r.stdout), &v); err != nil {
 		t.Fatalf("inspect --json: %v\n%s", err, r.stdout)
 	}
-	saw(v)
+	if v.Boot != nil && v.Boot.VMM != "" {
+		matrix.Tell(t, v.Boot.VMM+"/"+v.Boot.Accel, v.Spec.DiskDriver, v.Reduced...)
+	}
 	return v
 }
 

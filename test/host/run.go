@@ -197,8 +197,7 @@ func (t Test) command() call.Run {
 		// Sooner than ours: it tells where all goroutines are.
 		"-test.timeout=" + (t.Timeout - 15*time.Second).String(),
 	}
-	env := append(environment(), "BANGER_TEST_RESULTS="+resultsDir,
-		"BANGER_TEST_VARIANT="+filepath.Join(resultsDir, "host-"+t.Name+"-variant.json"))
+	env := append(environment(), "BANGER_TEST_RESULTS="+resultsDir)
 	for name, pkg := range programs {
 		env = append(env, name+"="+filepath.Join(call.Payload, programPath(pkg)))
 	}

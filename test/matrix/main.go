@@ -52,13 +52,53 @@ func run(write string, paths []string) error {
 
 const head = `# What works where
 
-Made by ` + "`make matrix`" + ` from the results of the tests that booted real VMs (` + "`build/results/*-results.json`" + `); do not edit.
-A feature is a test of the end-to-end suite, or of a driver's conformance suite. An empty cell was not run there.
+Made by ` + "`make matrix`" + ` from the results of the tests (` + "`build/results/*-results.json`" + `); do not edit.
+"–" was not run: it is not among the tests chosen for that column. Of the columns with KVM, all but the fakes' are of the
+test host, where everything is emulated twice and slow; its table, ` + "`test/host/suite.go`" + `, says which tests run there.
 
 `
 
+// groups are the tables of the page.
+var groups = []struct{ prefix, title, text string }{
+	{"", "End to end", "A feature is a test of the end-to-end suite (`test/e2e`): the real programs, as a user runs them."},
+	{result.GroupVMM, "VMM drivers", "A feature is a part of the conformance suite of VMM drivers (`internal/vmm/vmmtest`)."},
+	{result.GroupDisk, "Disk drivers", "A feature is a part of the conformance suite of disk drivers (`internal/disk/disktest`)."},
+}
+
 // render makes the page. Of several results for one cell the worst counts.
 func render(all []result.Result) string {
+	var b strings.Builder
+	b.WriteString(head)
+	var notes []string
+	for _, g := range groups {
+		var part []result.Result
+		for _, r := range all {
+			if name, ok := within(g.prefix, r.Feature); ok {
+				r.Feature = name
+				part = append(part, r)
+			}
+		}
+		if len(part) > 0 {
+			fmt.Fprintf(&b, "## %s\n\n%s\n\n", g.title, g.text)
+			notes = table(&b, part, notes)
+		}
+	}
+	for i, note := range notes {
+		fmt.Fprintf(&b, "[%d] %s\n\n", i+1, note)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// within is the name of a feature in a group.
+func within(prefix, feature string) (string, bool) {
+	if prefix == "" {
+		return feature, !strings.HasPrefix(feature, result.GroupVMM) && !strings.HasPrefix(feature, result.GroupDisk)
+	}
+	return strings.CutPrefix(feature, prefix)
+}
+
+// table makes one table, and adds the notes that it needs.
+func table(b *strings.Builder, all []result.Result, notes []string) []string {
 	cells := make(map[string]map[result.Variant]result.Result)
 	columns := make(map[result.Variant]bool)
 	for _, r := range all {
@@ -73,15 +113,14 @@ func render(all []result.Result) string {
 	variants := slices.SortedFunc(maps.Keys(columns), func(a, b result.Variant) int {
 		return cmp.Or(cmp.Compare(a.VMM, b.VMM), cmp.Compare(a.Disk, b.Disk), cmp.Compare(a.User, b.User))
 	})
-	var b strings.Builder
-	b.WriteString(head + "| feature |")
+	b.WriteString("| feature |")
 	for _, v := range variants {
-		fmt.Fprintf(&b, " %s, %s, %s |", v.VMM, v.Disk, v.User)
+		names := slices.DeleteFunc([]string{v.VMM, v.Disk, v.User}, func(name string) bool { return name == "" })
+		fmt.Fprintf(b, " %s |", strings.Join(names, ", "))
 	}
 	b.WriteString("\n|---|" + strings.Repeat("---|", len(variants)) + "\n")
-	var notes []string
 	for _, feature := range slices.Sorted(maps.Keys(cells)) {
-		fmt.Fprintf(&b, "| %s |", feature)
+		fmt.Fprintf(b, "| %s |", feature)
 		for _, v := range variants {
 			text, note := cell(cells[feature][v])
 			if note != "" {
@@ -95,22 +134,23 @@ func render(all []result.Result) string {
 		}
 		b.WriteByte('\n')
 	}
-	for i, note := range notes {
-		fmt.Fprintf(&b, "\n[%d] %s\n", i+1, note)
-	}
-	return b.String()
+	b.WriteByte('\n')
+	return notes
 }
 
 var badness = map[string]int{result.Pass: 1, result.Skip: 2, result.Fail: 3}
 
+// cell is what stands in a cell, and the note to it.
 func cell(r result.Result) (text, note string) {
-	switch r.Result {
-	case result.Pass:
+	switch {
+	case r.Result == result.Pass && r.Reason != "":
+		return "reduced", r.Reason
+	case r.Result == result.Pass:
 		return "works", ""
-	case result.Fail:
+	case r.Result == result.Fail:
 		return "**fails**", ""
-	case result.Skip:
+	case r.Result == result.Skip:
 		return "not run", cmp.Or(r.Reason, "the test did not say why")
 	}
-	return "", ""
+	return "–", ""
 }

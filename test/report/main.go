@@ -18,15 +18,14 @@ const slowest = 10
 func main() {
 	skips := flag.String("skips", "test/skips.txt", "the permitted skips: PACKAGE TEST reason, a line each")
 	out := flag.String("results", "", "write the outcomes, for docs/matrix.md, to this file")
-	variant := flag.String("variant", "", "what they ran on, as the tests wrote it into this file")
 	flag.Parse()
-	if err := run(os.Stdout, flag.Arg(0), *skips, *out, *variant); err != nil {
+	if err := run(os.Stdout, flag.Arg(0), *skips, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "report:", err)
 		os.Exit(1)
 	}
 }
 
-func run(out io.Writer, path, skipsPath, resultsPath, variantPath string) error {
+func run(out io.Writer, path, skipsPath, resultsPath string) error {
 	permitted, err := readSkips(skipsPath)
 	if err != nil {
 		return err
@@ -41,7 +40,7 @@ func run(out io.Writer, path, skipsPath, resultsPath, variantPath string) error 
 		return err
 	}
 	if resultsPath != "" {
-		if err := r.writeResults(resultsPath, variantPath, permitted); err != nil {
+		if err := r.writeResults(resultsPath, permitted); err != nil {
 			return err
 		}
 	}

@@ -10,11 +10,14 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/banger-vm/banger/test/matrix/result"
 )
 
 // event is a line of go test -json.
 type event struct {
 	Action, Package, ImportPath, Test, Output string
+	Key, Value                                string // of an attribute
 	Elapsed                                   float64
 }
 
@@ -37,12 +40,13 @@ type results struct {
 	outputs map[string]string
 	timings []timing
 	noise   []string // lines that are no events
+	ranOn   map[string][]result.RanOn
 
 	running map[string]bool
 }
 
 func read(from io.Reader) (*results, error) {
-	r := &results{outputs: make(map[string]string), running: make(map[string]bool)}
+	r := &results{outputs: make(map[string]string), running: make(map[string]bool), ranOn: make(map[string][]result.RanOn)}
 	outputs := make(map[string]*strings.Builder)
 	scan := bufio.NewScanner(from)
 	scan.Buffer(nil, 16<<20)
@@ -59,6 +63,13 @@ func read(from io.Reader) (*results, error) {
 			outputs[e.key()].WriteString(e.Output)
 		}
 		r.count(e)
+		if e.Action == "attr" && e.Key == result.AttrRanOn {
+			var on result.RanOn
+			if err := json.Unmarshal([]byte(e.Value), &on); err != nil {
+				return nil, fmt.Errorf("what %s ran on: %w", e.key(), err)
+			}
+			r.ranOn[e.key()] = append(r.ranOn[e.key()], on)
+		}
 	}
 	// A run that is cut short (by its time-out, say) ends its package alone.
 	r.failed = append(r.failed, slices.Sorted(maps.Keys(r.running))...)

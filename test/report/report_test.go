@@ -109,7 +109,7 @@ func TestReport(t *testing.T) {
 				}
 			}
 			var out strings.Builder
-			err := run(&out, events, skips, "", "")
+			err := run(&out, events, skips, "")
 			if (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
 				t.Errorf("the error is %v, not %q", err, tc.err)
 			}
@@ -145,19 +145,26 @@ func TestTheSlowestTenAreTold(t *testing.T) {
 func TestResults(t *testing.T) {
 	dir := t.TempDir()
 	events, skips, out := filepath.Join(dir, "events"), filepath.Join(dir, "skips"), filepath.Join(dir, "results")
+	tcg := result.Variant{VMM: "qemu/tcg", Disk: "guestcow", User: "root"}
+	copied := result.Variant{VMM: "qemu/tcg", Disk: "copy", User: "root"}
+	alone := result.Variant{VMM: "qemu/tcg", User: "root"}
 	lines := strings.Join([]string{
-		e2e("pass", "TestGuestPowersOff"), e2e("pass", "TestGuestPowersOff/again"), line("fail", "TestRealVMMKilled", ""),
+		ranOn(t, "test/e2e", "TestGuestPowersOff", tcg), e2e("pass", "TestGuestPowersOff"),
+		ranOn(t, "test/e2e", "TestGuestPowersOff/again", copied, "slow."), e2e("pass", "TestGuestPowersOff/again"),
+		e2e("fail", "TestVMMKilled"), ranOn(t, "test/e2e", "TestLife", tcg), e2e("pass", "TestLife"),
 		e2e("skip", "TestTTY"), e2e("pass", "TestStopLeavesVMs"), line("pass", "TestUnit", ""),
+		ranOn(t, "internal/x", "TestRealConformance/Kill", alone), line("pass", "TestRealConformance/Kill", ""),
+		line("skip", "TestRealConformance/FullHost", ""), line("pass", "TestRealConformance", ""),
+		ranOn(t, "internal/x", "TestConformance/Reset", result.Variant{Disk: "copy", User: "root"}), line("pass", "TestConformance/Reset", ""),
 	}, "\n")
-	variant := filepath.Join(dir, "variant")
 	for path, text := range map[string]string{
-		events: lines, skips: "test/e2e TestTTY no terminal here\n", variant: `{"vmm":"qemu/tcg","disk":"copy","user":"root"}`,
+		events: lines, skips: "test/e2e TestTTY no terminal here\ninternal/x TestRealConformance/FullHost no root\n",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := run(io.Discard, events, skips, out, variant); err == nil {
+	if err := run(io.Discard, events, skips, out); err == nil {
 		t.Error("a failed test is no error")
 	}
 	var got []result.Result
@@ -168,16 +175,31 @@ func TestResults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	on := result.Variant{VMM: "qemu/tcg", Disk: "copy", User: "root"}
 	want := []result.Result{
-		{Feature: "guest powers off", Variant: on, Result: result.Pass},
-		{Feature: "stop leaves VMs", Variant: on, Result: result.Pass},
-		{Feature: "VMM killed", Variant: on, Result: result.Fail},
-		{Feature: "TTY", Variant: on, Result: result.Skip, Reason: "no terminal here"},
+		{Feature: "guest powers off", Variant: copied, Result: result.Pass, Reason: "slow."},
+		{Feature: "guest powers off", Variant: tcg, Result: result.Pass},
+		{Feature: "life", Variant: tcg, Result: result.Pass},
+		{Feature: "stop leaves VMs", Variant: tcg, Result: result.Pass},
+		{Feature: "VMM/kill", Variant: alone, Result: result.Pass},
+		{Feature: "Disk/reset", Variant: result.Variant{Disk: "copy", User: "root"}, Result: result.Pass},
+		{Feature: "VMM killed", Variant: tcg, Result: result.Fail},
+		{Feature: "TTY", Variant: tcg, Result: result.Skip, Reason: "no terminal here"},
+		{Feature: "VMM/full host", Variant: alone, Result: result.Skip, Reason: "no root"},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
+}
+
+// ranOn is the attribute by which a test tells what it ran on.
+func ranOn(t *testing.T, pkg, test string, on result.Variant, reduced ...string) string {
+	t.Helper()
+	value, err := json.Marshal(result.RanOn{Variant: on, Reduced: reduced})
+	if err != nil {
+		t.Fatal(err)
+	}
+	attr := line("attr", test, fmt.Sprintf(`,"Key":%q,"Value":%q`, result.AttrRanOn, value))
+	return strings.Replace(attr, "internal/x", pkg, 1)
 }
 
 func e2e(action, test string) string {

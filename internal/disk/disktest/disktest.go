@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/banger-vm/banger/internal/disk"
+	"github.com/banger-vm/banger/test/matrix/result"
 )
 
 // NewBase makes an image of that size with some data at its start, in its
@@ -37,14 +38,21 @@ func NewBase(t testing.TB, sizeBytes int64) disk.Base {
 
 // Run is the conformance suite.
 func Run(t *testing.T, d disk.Driver) {
-	t.Run("create", func(t *testing.T) { testCreate(t, d) })
-	t.Run("create again keeps what was written", func(t *testing.T) { testCreateAgain(t, d) })
-	t.Run("open without create", func(t *testing.T) { testOpenMissing(t, d) })
-	t.Run("cancelled", func(t *testing.T) { testCancelled(t, d) })
-	t.Run("left over from a crash", func(t *testing.T) { testLeftOver(t, d) })
-	t.Run("missing base", func(t *testing.T) { testOtherBase(t, d) })
-	t.Run("reset", func(t *testing.T) { testReset(t, d) })
-	t.Run("delete", func(t *testing.T) { testDelete(t, d) })
+	for name, test := range map[string]func(*testing.T, disk.Driver){
+		"Create":              testCreate,
+		"CreateAgainKeepsAll": testCreateAgain,
+		"OpenWithoutCreate":   testOpenMissing,
+		"Cancelled":           testCancelled,
+		"LeftOverFromACrash":  testLeftOver,
+		"MissingBase":         testOtherBase,
+		"Reset":               testReset,
+		"Delete":              testDelete,
+	} {
+		t.Run(name, func(t *testing.T) {
+			result.Tell(t, "", d.Name())
+			test(t, d)
+		})
+	}
 }
 
 func testCreate(t *testing.T, d disk.Driver) {

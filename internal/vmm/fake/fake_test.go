@@ -46,6 +46,7 @@ func TestConformance(t *testing.T) {
 		return vmm.Spec{Name: "t", Dir: dir, Kernel: kernel, Accel: vmm.AccelAuto}
 	}
 	vmmtest.Run(t, vmmtest.Harness{
+		Fake:        true,
 		Driver:      func(*testing.T) vmm.Driver { return fake.New(host) },
 		Spec:        spec,
 		KillOutside: func(t *testing.T, f vmm.Facts) { host.ByPID(f.PID).Crash("killed") },

@@ -14,6 +14,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/vmmtest/script"
+	"github.com/banger-vm/banger/test/matrix/result"
 )
 
 // Harness is what the suite needs of a driver. Its guests run package script.
@@ -30,6 +31,18 @@ type Harness struct {
 	Full func(t *testing.T) (spec vmm.Spec, free func())
 	// Drives is what script.Drives answers for Spec.
 	Drives string
+	// Fake: what runs the machines is no VMM.
+	Fake bool
+}
+
+// tell tells the reader of the results what runs a machine.
+func (h Harness) tell(t *testing.T, d vmm.Driver, f vmm.Facts) {
+	t.Helper()
+	name := d.Name() + "/" + string(f.Accel)
+	if h.Fake {
+		name = d.Name() + " (a fake)"
+	}
+	result.Tell(t, name, "", f.Reduced...)
 }
 
 // Timeout bounds each wait of the suite.
@@ -78,10 +91,12 @@ func within(t *testing.T) context.Context {
 // start starts a machine that is killed when the test ends.
 func start(t *testing.T, h Harness, spec vmm.Spec) vmm.Machine {
 	t.Helper()
-	m, err := h.Driver(t).Start(within(t), spec)
+	d := h.Driver(t)
+	m, err := d.Start(within(t), spec)
 	if err != nil {
 		t.Fatalf("Start: %v", err)
 	}
+	h.tell(t, d, m.Facts())
 	t.Cleanup(func() {
 		closeMachine(t, m) // once more is harmless
 		end(t, h, spec)
