@@ -18,11 +18,13 @@ import (
 	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
 
+const filtered = "its own system call filter (seccomp) stopped it"
+
 // exitCodes are Firecracker's own.
 var exitCodes = map[int]string{
 	1:   "an error",
 	2:   "an unexpected error",
-	148: "its own system call filter (seccomp) stopped it",
+	148: filtered,
 	149: "it caught SIGBUS",
 	150: "it caught SIGSEGV",
 	151: "it caught SIGXFSZ: a file grew beyond a limit",
@@ -37,7 +39,10 @@ var exitCodes = map[int]string{
 // caught is how Firecracker's log tells of a signal that it caught. What its
 // handler does next, writing the metrics, takes locks that the thread which it
 // interrupted may hold: it can hang there for ever.
-const caught = ":ERROR] Shutting down VM after intercepting signal "
+const (
+	caught  = ":ERROR] Shutting down VM after intercepting signal "
+	badCall = ":ERROR] Shutting down VM after intercepting a bad syscall " // is told after the signal
+)
 
 // lastBreath is how long Firecracker may take to end after that.
 const lastBreath = 2 * time.Second
@@ -130,6 +135,9 @@ func describe(exit hostexec.Exit, end endCounts, last string) string {
 	}
 	if name, ok := exitCodes[exit.Code]; ok && exit.Known {
 		return fmt.Sprintf("%s (exit code %d)", name, exit.Code)
+	}
+	if strings.Contains(last, badCall) {
+		return filtered
 	}
 	if name := caughtSignal(last); name != "" {
 		return "it caught " + name

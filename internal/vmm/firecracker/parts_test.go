@@ -182,6 +182,21 @@ func TestHowAVMMEnds(t *testing.T) {
 	}
 }
 
+// A VMM that hung in its handler has written no metrics, and its exit says only
+// that we killed it: its log tells why.
+func TestLastWords(t *testing.T) {
+	for last, want := range map[string]string{
+		"2026-11-27T10:00:00.1 [t:fc:ERROR] Shutting down VM after intercepting signal 11, code 0.":   "it caught SIGSEGV",
+		"2026-11-27T10:00:00.1 [t:fc:ERROR] Shutting down VM after intercepting a bad syscall (101).": filtered,
+		"2026-11-27T10:00:00.1 [t:fc:ERROR] Something else.":                                          "signal killed",
+	} {
+		killed := hostexec.Exit{Known: true, Code: -1, Signal: syscall.SIGKILL}
+		if got := describe(killed, endCounts{}, last); !strings.Contains(got, want) {
+			t.Errorf("%s: %s", last, got)
+		}
+	}
+}
+
 // Metrics are counted once, across monitors, and what was counted is freed;
 // what is no metrics counts nothing.
 func TestMetrics(t *testing.T) {
