@@ -44,6 +44,7 @@ const (
 // connection: after its reply the connection carries frames.
 const (
 	MethodExecAttach = "exec.attach"
+	MethodDialOpen   = "dial.open"
 )
 
 // Empty is the parameter or result of a method that has none.
@@ -108,5 +109,6 @@ func Methods() []Method {
 		{MethodEventWatch, ServerDaemon, false, EventWatchRequest{}, EventBatch{}, "Return the events after a sequence number, waiting for the next if there is none."},
 
 		{MethodExecAttach, ServerMonitor, true, ExecAttachRequest{}, ExecAttached{}, "Start a command in the guest or attach to it again."},
+		{MethodDialOpen, ServerMonitor, true, DialOpenRequest{}, ExecAttached{}, "Connect to an address in the guest, or attach to the connection again."},
 	}
 }

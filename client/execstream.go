@@ -36,14 +36,8 @@ type ExecDialer func(ctx context.Context) (net.Conn, error)
 // Exec is a command in a guest, with its streams. A lost connection is made
 // again and goes on where it was.
 type Exec struct {
-	id   string
-	dial ExecDialer
-	cfg  ExecConfig
-	end  *stream.End
-
-	start    *api.ExecSpec // until an attempt was answered
-	attached bool          // an attempt was answered
-	lost     uint64        // bytes of output that were dropped
+	*link
+	cfg ExecConfig
 
 	copies sync.WaitGroup
 	stop   context.CancelFunc
@@ -79,14 +73,19 @@ func newExec(ctx context.Context, dial ExecDialer, id string, spec *api.ExecSpec
 		cfg.Reconnect = time.Minute
 	}
 	ctx, stop := context.WithCancel(ctx)
-	e := &Exec{
-		id: id, dial: dial, cfg: cfg, start: spec,
-		end: stream.NewClient(), stop: stop, over: make(chan struct{}),
+	l := &link{what: "command", id: id, dial: dial, starts: spec != nil, early: spec != nil && cfg.Stdin == nil, end: stream.NewClient()}
+	l.call = func(start bool, out, errs uint64) (string, any) {
+		req := api.ExecAttachRequest{ID: id, StdoutOffset: out, StderrOffset: errs}
+		if start {
+			req.Start = spec
+		}
+		return api.MethodExecAttach, req
 	}
+	e := &Exec{link: l, cfg: cfg, stop: stop, over: make(chan struct{})}
 	if spec != nil && cfg.Stdin == nil {
 		e.end.Sender(stream.Stdin).Close() // marks the stream's end, which cannot fail
 	}
-	conn, err := e.connect(ctx, newPatience(cfg.Reconnect))
+	conn, err := e.connect(ctx, newPatience("command", cfg.Reconnect))
 	if err != nil {
 		stop()
 		return nil, err
@@ -163,7 +162,7 @@ func (e *Exec) run(ctx context.Context, conn net.Conn) {
 	defer close(e.over)
 	defer e.stop()
 	go e.confirm()
-	err := e.serve(ctx, conn)
+	err := e.serve(ctx, conn, e.cfg.Reconnect)
 	if err != nil {
 		e.end.Close(err)
 		e.copies.Wait()
@@ -190,44 +189,6 @@ func (e *Exec) confirm() {
 		e.end.Finish()
 	case <-e.over:
 	}
-}
-
-// serve serves one connection after another. It returns nil once the exit is
-// here.
-func (e *Exec) serve(ctx context.Context, conn net.Conn) error {
-	p := newPatience(e.cfg.Reconnect)
-	for {
-		began, had := time.Now(), e.progress()
-		unhook := context.AfterFunc(ctx, func() { conn.Close() })
-		err := e.end.Serve(conn)
-		unhook()
-		select {
-		case <-e.end.Exited():
-			return nil // at worst its confirmation is lost
-		default:
-		}
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, stream.ErrProtocol):
-			return fmt.Errorf("the command %s was lost: %w", e.id, err)
-		case time.Since(began) > settled || e.progress() != had:
-			p = newPatience(e.cfg.Reconnect)
-		default: // taken and dropped
-			if err := p.rest(ctx, err); err != nil {
-				return err
-			}
-		}
-		if conn, err = e.connect(ctx, p); err != nil {
-			return err
-		}
-	}
-}
-
-// progress changes when bytes have come through, either way.
-func (e *Exec) progress() uint64 {
-	return e.end.Receiver(stream.Stdout).Offset() + e.end.Receiver(stream.Stderr).Offset() +
-		e.end.Sender(stream.Stdin).Offset()
 }
 
 // decodeExit checks what comes from the guest.

@@ -25,15 +25,28 @@ func (c *Client) Exec(ctx context.Context, request, early []byte) (io.ReadWriteC
 		return nil, nil, fault.New(fault.Invalid, "Shorten its arguments or its environment.",
 			"the command's request is longer than %d bytes", wire.MaxExec)
 	}
+	return c.attach(ctx, wire.PathExec, request, early)
+}
+
+// Dial opens a connection to an address in the guest, or attaches to one:
+// request is an api.DialOpenRequest in JSON, the rest is as with Exec.
+func (c *Client) Dial(ctx context.Context, request, early []byte) (io.ReadWriteCloser, *api.ExecAttached, error) {
+	if len(request) > wire.MaxLine {
+		return nil, nil, fault.New(fault.Invalid, "", "the request is longer than %d bytes", wire.MaxLine)
+	}
+	return c.attach(ctx, wire.PathDial, request, early)
+}
+
+func (c *Client) attach(ctx context.Context, path string, request, early []byte) (io.ReadWriteCloser, *api.ExecAttached, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.CallTimeout)
 	defer cancel()
 	conn, err := c.connected(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	s, opened, err := openStream(ctx, conn, request, early)
+	s, opened, err := openStream(ctx, conn, path, request, early)
 	if err != nil {
-		return nil, nil, unavailable("the guest's agent did not take the command: %w", err)
+		return nil, nil, unavailable("the guest's agent did not take the call: %w", err)
 	}
 	attached, err := s.attached()
 	if !opened() && err == nil { // at this very moment
@@ -56,7 +69,7 @@ type agentStream struct {
 
 // openStream begins a call whose first line is request. Its body goes on after
 // ctx has ended, if opened was called before that.
-func openStream(ctx context.Context, conn *http.ClientConn, request, early []byte) (_ *agentStream, opened func() bool, err error) {
+func openStream(ctx context.Context, conn *http.ClientConn, path string, request, early []byte) (_ *agentStream, opened func() bool, err error) {
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	body, w := io.Pipe()
 	opened = context.AfterFunc(ctx, func() {
@@ -68,7 +81,7 @@ func openStream(ctx context.Context, conn *http.ClientConn, request, early []byt
 		// Fails only when the call does, which tells it.
 		_, _ = w.Write(first)
 	}()
-	resp, err := send(life, conn, http.MethodPost, wire.PathExec, body)
+	resp, err := send(life, conn, http.MethodPost, path, body)
 	if err == nil && resp.StatusCode != http.StatusOK {
 		err = errors.Join(fmt.Errorf("the answer is %d", resp.StatusCode), resp.Body.Close())
 	}

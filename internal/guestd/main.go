@@ -16,6 +16,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/guestd/agent"
 	"github.com/banger-vm/banger/internal/guestd/boot"
+	"github.com/banger-vm/banger/internal/guestd/dials"
 	"github.com/banger-vm/banger/internal/guestd/execs"
 	"github.com/banger-vm/banger/internal/guestd/identity"
 	"github.com/banger-vm/banger/internal/guestd/notify"
@@ -104,6 +105,7 @@ func runAgent(version string) error {
 		Exec: func(user func() string) agent.Executor {
 			return execs.New(log, execs.Config{User: user, LogDir: logDir, LogSize: logSize})
 		},
+		Dial: dials.New(log, dials.Config{}),
 		Identified: func() error {
 			defer goOn.Close()
 			_, err := goOn.Write([]byte{1})

@@ -25,8 +25,11 @@ func (m *Monitor) server() *rpcserver.Server {
 			control.MethodStop:   rpcserver.Bind(m.handleStop),
 			control.MethodKill:   rpcserver.Bind(m.handleKill),
 		},
-		Streams: map[string]rpcserver.Stream{api.MethodExecAttach: m.handleExec},
-		Rest:    debug.FreeOSMemory,
+		Streams: map[string]rpcserver.Stream{
+			api.MethodExecAttach: m.stream(m.agent.Exec),
+			api.MethodDialOpen:   m.stream(m.agent.Dial),
+		},
+		Rest: debug.FreeOSMemory,
 	})
 }
 
@@ -57,27 +60,32 @@ func (m *Monitor) handleKill(context.Context, api.Empty) (api.Empty, error) {
 	return api.Empty{}, nil
 }
 
-// handleExec hands a client's stream to the agent, unread, once the guest can
-// run commands.
-func (m *Monitor) handleExec(ctx context.Context, raw json.RawMessage, conn *rpcserver.StreamConn) {
-	stream, reply, err := m.openExec(ctx, raw, conn.TakeBuffered())
-	if err != nil {
-		if err := conn.Fail(err); err != nil {
-			m.log.Debug("a refusal did not reach its client", "err", err)
+// opener is a call of the agent that begins a stream.
+type opener func(ctx context.Context, request, early []byte) (rwc, *api.ExecAttached, error)
+
+// stream hands a client's stream to the agent, unread, once the guest can run
+// commands.
+func (m *Monitor) stream(open opener) rpcserver.Stream {
+	return func(ctx context.Context, raw json.RawMessage, conn *rpcserver.StreamConn) {
+		stream, reply, err := m.open(ctx, open, raw, conn.TakeBuffered())
+		if err != nil {
+			if err := conn.Fail(err); err != nil {
+				m.log.Debug("a refusal did not reach its client", "err", err)
+			}
+			return
 		}
-		return
-	}
-	defer stream.Close()
-	if err := conn.Reply(reply); err != nil {
-		m.log.Debug("a client left before its stream began", "err", err)
-		return
-	}
-	if err := guest.Pass(ctx, conn, stream); err != nil {
-		m.log.Debug("a stream ended", "err", err)
+		defer stream.Close()
+		if err := conn.Reply(reply); err != nil {
+			m.log.Debug("a client left before its stream began", "err", err)
+			return
+		}
+		if err := guest.Pass(ctx, conn, stream); err != nil {
+			m.log.Debug("a stream ended", "err", err)
+		}
 	}
 }
 
-func (m *Monitor) openExec(ctx context.Context, raw json.RawMessage, early []byte) (rwc, *api.ExecAttached, error) {
+func (m *Monitor) open(ctx context.Context, open opener, raw json.RawMessage, early []byte) (rwc, *api.ExecAttached, error) {
 	s, err := m.board.wait(ctx, func(s machine.Status) bool { return s.ReadyMS > 0 || s.Phase == machine.PhaseExited })
 	if err != nil {
 		return nil, nil, err
@@ -85,5 +93,5 @@ func (m *Monitor) openExec(ctx context.Context, raw json.RawMessage, early []byt
 	if s.Phase == machine.PhaseExited {
 		return nil, nil, fault.New(fault.Precondition, "See why with: banger inspect.", "the VM has ended")
 	}
-	return m.agent.Exec(ctx, raw, early)
+	return open(ctx, raw, early)
 }

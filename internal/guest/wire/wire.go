@@ -26,6 +26,7 @@ const (
 	PathIdentity = "/v1/identity"    // PUT Identity → Hello; repeating it is harmless
 	PathWatch    = "/v1/watch"       // GET → a Hello per line, at once and whenever it changes
 	PathExec     = "/v1/exec/attach" // POST: a line api.ExecAttachRequest, frames → a line ExecReply, frames
+	PathDial     = "/v1/dial"        // POST: a line api.DialOpenRequest, frames → a line ExecReply, frames
 	PathPower    = "/v1/power"       // POST Power → {}
 )
 
@@ -106,7 +107,7 @@ type Power struct {
 	Action Halt `json:"action"`
 }
 
-// ExecReply is the first line of an exec's response body.
+// ExecReply is the first line of an exec's response body, and of a dial's.
 type ExecReply struct {
 	OK    *ExecOK   `json:"ok,omitempty"`
 	Error *ExecFail `json:"error,omitempty"`

@@ -47,6 +47,8 @@ type Config struct {
 	Apply func(wire.Identity) (notes []string, err error)
 	// Exec makes what serves wire.PathExec; user is the login user's name.
 	Exec func(user func() string) Executor
+	// Dial serves wire.PathDial.
+	Dial http.Handler
 }
 
 // Executor runs commands.

@@ -52,6 +52,7 @@ func newRig(t *testing.T, init power.Init) *rig {
 		Identified: func() error { r.identified <- struct{}{}; return nil },
 		Ask:        func(h wire.Halt) error { r.asked <- h; return nil },
 		Exec:       func(func() string) Executor { return noExec{http.NotFoundHandler()} },
+		Dial:       http.NotFoundHandler(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -52,6 +52,7 @@ func (a *Agent) handler() http.Handler {
 	mux.HandleFunc("GET "+wire.PathWatch, a.serveWatch)
 	mux.HandleFunc("POST "+wire.PathPower, a.servePower)
 	mux.Handle("POST "+wire.PathExec, a.exec)
+	mux.Handle("POST "+wire.PathDial, a.cfg.Dial)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header()["Date"] = nil // nobody reads it
 		mux.ServeHTTP(w, r)

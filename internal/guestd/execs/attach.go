@@ -6,29 +6,22 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/guestd/session"
 	"github.com/banger-vm/banger/internal/stream"
 )
 
-// attachment is a client's connection to an execution.
-type attachment struct {
-	conn *conn
-	gone chan struct{} // closed when it has let go of the execution
-}
-
 // attach serves a client until its connection ends. It takes the place of the
 // client before it.
-func (x *execution) attach(c *conn, req api.ExecAttachRequest) {
+func (x *execution) attach(c *session.Conn, req api.ExecAttachRequest) {
 	if x.spec.Detached {
 		<-x.ready // its output is in files that start makes
 	}
-	a := &attachment{conn: c, gone: make(chan struct{})}
-	if old := x.enter(a); old != nil {
-		old.conn.Close() // it only makes the old one's reads and writes end
-		<-old.gone
-	}
-	err := x.serve(c, req)
-	done := x.end.Finished() && !x.spec.Detached
-	x.leave(a)
+	done := false
+	err := x.session.Attach(c, func() error {
+		err := x.serve(c, req)
+		done = x.end.Finished() && !x.spec.Detached
+		return err
+	})
 	switch {
 	case done:
 		x.server.remove(x)
@@ -39,31 +32,11 @@ func (x *execution) attach(c *conn, req api.ExecAttachRequest) {
 	x.server.log.Debug("an exec's connection ended", "exec", x.id, "err", err)
 }
 
-func (x *execution) enter(a *attachment) (old *attachment) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	old, x.client = x.client, a
-	if x.orphan != nil {
-		x.orphan.Stop()
-	}
-	return old
-}
-
-func (x *execution) leave(a *attachment) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.client == a {
-		x.client = nil
-		x.orphanIn(x.server.cfg.OrphanAfter)
-	}
-	close(a.gone)
-}
-
-func (x *execution) serve(c *conn, req api.ExecAttachRequest) error {
+func (x *execution) serve(c *session.Conn, req api.ExecAttachRequest) error {
 	ok, err := x.offsets(req)
 	if err != nil {
 		fail := invalid("Start a new command.", "the client has more output than the command has made")
-		return errors.Join(err, c.reply(wire.ExecReply{Error: fail}))
+		return errors.Join(err, c.Reply(wire.ExecReply{Error: fail}))
 	}
 	var pumps sync.WaitGroup
 	quit := make(chan struct{})
@@ -73,7 +46,7 @@ func (x *execution) serve(c *conn, req api.ExecAttachRequest) error {
 		pumps.Go(func() { x.pump(c, stream.Stdout, ok.StdoutOffset, quit) })
 		pumps.Go(func() { x.pump(c, stream.Stderr, ok.StderrOffset, quit) })
 	}
-	if err = c.reply(wire.ExecReply{OK: &ok}); err == nil {
+	if err = c.Reply(wire.ExecReply{OK: &ok}); err == nil {
 		err = x.end.Serve(c)
 	}
 	close(quit)
@@ -104,7 +77,7 @@ func (x *execution) offsets(req api.ExecAttachRequest) (wire.ExecOK, error) {
 
 // pump sends a detached command's kept output from off on. Where the oldest was
 // dropped under it, the client is to attach again, and learns of the gap.
-func (x *execution) pump(c *conn, id stream.ID, off uint64, quit <-chan struct{}) {
+func (x *execution) pump(c *session.Conn, id stream.ID, off uint64, quit <-chan struct{}) {
 	out := x.end.Sender(id)
 	buf := make([]byte, 16<<10)
 	for {

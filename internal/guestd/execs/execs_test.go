@@ -329,7 +329,7 @@ func TestTooManyCommands(t *testing.T) {
 	r.start(sleep, client.ExecConfig{})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if _, err := client.StartExec(ctx, r.dial, client.NewExecID(), sleep, client.ExecConfig{}); err == nil || !strings.Contains(err.Error(), "too many") {
+	if _, err := client.StartExec(ctx, r.dial, client.NewExecID(), sleep, client.ExecConfig{Reconnect: time.Millisecond}); err == nil || !strings.Contains(err.Error(), "too many") {
 		t.Errorf("the fourth: %v", err)
 	}
 	if err := first.Signal(9); err != nil {
@@ -339,7 +339,7 @@ func TestTooManyCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "there is room again", func() bool {
-		_, err := client.StartExec(ctx, r.dial, client.NewExecID(), sleep, client.ExecConfig{})
+		_, err := client.StartExec(ctx, r.dial, client.NewExecID(), sleep, client.ExecConfig{Reconnect: time.Millisecond})
 		return err == nil
 	})
 }

@@ -10,24 +10,24 @@ import (
 	"time"
 
 	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/guestd/session"
 	"github.com/banger-vm/banger/internal/stream"
 )
 
 // execution is one command, from its start until its result is forgotten.
 type execution struct {
-	server *Server
-	id     string
-	spec   api.ExecSpec
-	end    *stream.End
-	ready  chan struct{} // closed when it was started, or could not be
+	server  *Server
+	id      string
+	spec    api.ExecSpec
+	end     *stream.End
+	session *session.Session
+	ready   chan struct{} // closed when it was started, or could not be
 
 	// Set before ready is closed.
 	proc *process
 	logs map[stream.ID]*outputLog // of a detached one
 
 	mu      sync.Mutex
-	client  *attachment
-	orphan  *time.Timer
 	endedAt time.Time
 	hungUp  bool
 }
@@ -35,8 +35,7 @@ type execution struct {
 func newExecution(s *Server, id string, spec api.ExecSpec) *execution {
 	x := &execution{server: s, id: id, spec: spec, ready: make(chan struct{})}
 	x.end = stream.NewAgent(stream.Hooks{Signal: x.signal, Resize: x.resize})
-	// Its client may never come.
-	x.orphanIn(s.cfg.OrphanAfter)
+	x.session = session.New(x.end, s.cfg.OrphanAfter, x.abandoned)
 	return x
 }
 
@@ -191,20 +190,10 @@ func bounded(exit api.ExecExit) api.ExecExit {
 	return exit
 }
 
-// orphanIn begins to wait for a client; called with mu held, or before anybody
-// knows x.
-func (x *execution) orphanIn(d time.Duration) {
-	if x.orphan == nil {
-		x.orphan = time.AfterFunc(d, x.abandoned)
-		return
-	}
-	x.orphan.Reset(d)
-}
-
 // abandoned ends what nobody has asked for in a long time.
 func (x *execution) abandoned() {
 	switch {
-	case x.attached() || x.spec.Detached:
+	case x.spec.Detached:
 	case x.ended():
 		x.server.remove(x)
 	default:
@@ -239,18 +228,9 @@ func (x *execution) endTime() time.Time {
 	return x.endedAt
 }
 
-func (x *execution) attached() bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.client != nil
-}
-
 // dispose frees what the record holds.
 func (x *execution) dispose() {
-	x.mu.Lock()
-	x.orphan.Stop()
-	x.mu.Unlock()
-	x.end.Close(nil)
+	x.session.Dispose()
 	for _, log := range x.logs {
 		if err := log.close(); err != nil && !errors.Is(err, os.ErrClosed) {
 			x.server.log.Warn("closing a detached command's output failed", "exec", x.id, "err", err)

@@ -25,7 +25,7 @@ func (s *Server) prune() {
 func (s *Server) idle(match func(*execution) bool) []*execution {
 	var idle []*execution
 	for _, x := range s.all() {
-		if match(x) && x.ended() && !x.attached() {
+		if match(x) && x.ended() && !x.session.Attached() {
 			idle = append(idle, x)
 		}
 	}

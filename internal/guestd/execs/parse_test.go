@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/banger-vm/banger/internal/guestd/session"
 )
 
 func FuzzDecode(f *testing.F) {
@@ -20,7 +22,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		if filepath.Base(req.ID) != req.ID || len(req.ID) < minID {
+		if filepath.Base(req.ID) != req.ID || len(req.ID) < session.MinID {
 			t.Errorf("the ID %q was taken", req.ID)
 		}
 	})

@@ -7,12 +7,10 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/guestd/session"
 )
 
-const (
-	minID, maxID = 16, 64
-	maxArgs      = 32 << 10 // arguments, and variables
-)
+const maxArgs = 32 << 10 // arguments, and variables
 
 // decode reads a request and checks what can be checked without looking
 // around.
@@ -20,8 +18,8 @@ func decode(line []byte) (req api.ExecAttachRequest, fail *wire.ExecFail) {
 	if err := json.Unmarshal(line, &req); err != nil {
 		return req, invalid("", "the request is no exec request: %v", err)
 	}
-	if len(req.ID) < minID || len(req.ID) > maxID || strings.Trim(req.ID, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-		return req, invalid("", "an exec's ID has %d to %d characters of a-z, 0-9 and -", minID, maxID)
+	if !session.ValidID(req.ID) {
+		return req, invalid("", "an exec's ID has %d to %d characters of a-z, 0-9 and -", session.MinID, session.MaxID)
 	}
 	s := req.Start
 	if s == nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/guestd/cgroup"
 	"github.com/banger-vm/banger/internal/guestd/login"
+	"github.com/banger-vm/banger/internal/guestd/session"
 )
 
 // Config is what may differ. Zero values take the defaults.
@@ -108,17 +109,17 @@ func (s *Server) all() []*execution {
 
 // ServeHTTP starts a command or attaches to one.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := newConn(w, r)
-	defer c.done()
-	line, err := c.readLine(wire.MaxExec)
+	c := session.NewConn(w, r)
+	defer c.Done()
+	line, err := c.ReadLine(wire.MaxExec)
 	if err != nil {
 		s.log.Debug("an exec request did not arrive", "err", err)
-		_ = c.reply(wire.ExecReply{Error: invalid("", "the request cannot be read: %v", err)}) // its peer is gone or mad
+		_ = c.Reply(wire.ExecReply{Error: invalid("", "the request cannot be read: %v", err)}) // its peer is gone or mad
 		return
 	}
 	x, req, fail := s.find(line)
 	if fail != nil {
-		if err := c.reply(wire.ExecReply{Error: fail}); err != nil {
+		if err := c.Reply(wire.ExecReply{Error: fail}); err != nil {
 			s.log.Debug("an exec's refusal did not arrive", "err", err)
 		}
 		return

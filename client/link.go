@@ -23,22 +23,78 @@ const (
 	firstPause, lastPause = 10 * time.Millisecond, time.Second
 )
 
+// link is a client's end of a stream with something in a guest. A lost
+// connection is made again and goes on where it was.
+type link struct {
+	what string // it is, in messages
+	id   string
+	dial ExecDialer
+	end  *stream.End
+	// call is what the next attempt asks, given how much output is here; start:
+	// no attempt of this client, which starts it, was answered yet.
+	call   func(start bool, out, errs uint64) (method string, params any)
+	starts bool // this client starts it
+	early  bool // frames go along with the request that starts it
+
+	attached bool   // an attempt was answered
+	lost     uint64 // bytes of output that were dropped
+}
+
+// serve serves one connection after another. It returns nil once the exit is
+// here.
+func (l *link) serve(ctx context.Context, conn net.Conn, whole time.Duration) error {
+	p := newPatience(l.what, whole)
+	for {
+		began, had := time.Now(), l.progress()
+		unhook := context.AfterFunc(ctx, func() { conn.Close() })
+		err := l.end.Serve(conn)
+		unhook()
+		select {
+		case <-l.end.Exited():
+			return nil // at worst its confirmation is lost
+		default:
+		}
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, stream.ErrProtocol):
+			return fmt.Errorf("the %s %s was lost: %w", l.what, l.id, err)
+		case time.Since(began) > settled || l.progress() != had:
+			p = newPatience(l.what, whole)
+		default: // taken and dropped
+			if err := p.rest(ctx, err); err != nil {
+				return err
+			}
+		}
+		if conn, err = l.connect(ctx, p); err != nil {
+			return err
+		}
+	}
+}
+
+// progress changes when bytes have come through, either way.
+func (l *link) progress() uint64 {
+	return l.end.Receiver(stream.Stdout).Offset() + l.end.Receiver(stream.Stderr).Offset() +
+		l.end.Sender(stream.Stdin).Offset()
+}
+
 // patience is how long to try to get a connection back.
 type patience struct {
+	what     string
 	whole    time.Duration
 	deadline time.Time
 	pause    time.Duration
 }
 
-func newPatience(whole time.Duration) *patience {
-	return &patience{whole: whole, deadline: time.Now().Add(whole), pause: firstPause}
+func newPatience(what string, whole time.Duration) *patience {
+	return &patience{what: what, whole: whole, deadline: time.Now().Add(whole), pause: firstPause}
 }
 
 // rest waits before the next attempt; an error, made of the last attempt's,
 // when there is to be none.
 func (p *patience) rest(ctx context.Context, last error) error {
 	if time.Until(p.deadline) < p.pause {
-		return fmt.Errorf("the connection to the command was lost, and %v of trying did not bring it back: %w", p.whole, last)
+		return fmt.Errorf("the connection to the %s was lost, and %v of trying did not bring it back: %w", p.what, p.whole, last)
 	}
 	select {
 	case <-time.After(p.pause):
@@ -51,9 +107,9 @@ func (p *patience) rest(ctx context.Context, last error) error {
 
 // connect attaches, and tries again for as long as patience lasts and the
 // reason may pass.
-func (e *Exec) connect(ctx context.Context, p *patience) (net.Conn, error) {
+func (l *link) connect(ctx context.Context, p *patience) (net.Conn, error) {
 	for {
-		conn, err := e.attach(ctx)
+		conn, err := l.attach(ctx)
 		if err == nil {
 			return conn, nil
 		}
@@ -61,7 +117,7 @@ func (e *Exec) connect(ctx context.Context, p *patience) (net.Conn, error) {
 			return nil, ctx.Err()
 		}
 		if permanent(err) {
-			return nil, e.explain(err)
+			return nil, l.explain(err)
 		}
 		if err := p.rest(ctx, err); err != nil {
 			return nil, err
@@ -85,13 +141,13 @@ func permanent(err error) bool {
 	return false
 }
 
-// explain says what it means that a command is gone which was there.
-func (e *Exec) explain(err error) error {
+// explain says what it means that something is gone which was there.
+func (l *link) explain(err error) error {
 	var refused *api.Error
-	if e.attached && errors.As(err, &refused) && refused.Kind == api.KindNotFound {
+	if l.attached && errors.As(err, &refused) && refused.Kind == api.KindNotFound {
 		return &api.Error{
 			Kind:    api.KindNotFound,
-			Message: "the command is gone: its guest was restarted, or gave it up",
+			Message: "the " + l.what + " is gone: its guest was restarted, or gave it up",
 			Hint:    "What it had done by then is in the guest; run it again if need be.",
 		}
 	}
@@ -99,13 +155,13 @@ func (e *Exec) explain(err error) error {
 }
 
 // attach makes one attempt.
-func (e *Exec) attach(ctx context.Context) (net.Conn, error) {
-	conn, err := e.dial(ctx)
+func (l *link) attach(ctx context.Context) (net.Conn, error) {
+	conn, err := l.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
 	unhook := context.AfterFunc(ctx, func() { conn.Close() })
-	r, err := e.handshake(conn)
+	r, err := l.handshake(conn)
 	if !unhook() && err == nil {
 		err = ctx.Err()
 	}
@@ -117,19 +173,16 @@ func (e *Exec) attach(ctx context.Context) (net.Conn, error) {
 }
 
 // handshake sends the request, reads the reply and resumes the streams.
-func (e *Exec) handshake(conn net.Conn) (*bufio.Reader, error) {
-	req := api.ExecAttachRequest{
-		ID: e.id, Start: e.start,
-		StdoutOffset: e.end.Receiver(stream.Stdout).Offset(),
-		StderrOffset: e.end.Receiver(stream.Stderr).Offset(),
-	}
-	line, err := encodeCall(api.MethodExecAttach, req)
+func (l *link) handshake(conn net.Conn) (*bufio.Reader, error) {
+	start := l.starts && !l.attached
+	out, errs := l.end.Receiver(stream.Stdout).Offset(), l.end.Receiver(stream.Stderr).Offset()
+	method, params := l.call(start, out, errs)
+	line, err := encodeCall(method, params)
 	if err != nil {
 		return nil, err
 	}
-	early := e.start != nil && e.cfg.Stdin == nil
-	if early { // the end of an empty stdin goes along with the request
-		line = e.end.Prepare(line)
+	if start && l.early { // the end of an empty stdin goes along with the request
+		line = l.end.Prepare(line)
 	}
 	if _, err := conn.Write(line); err != nil {
 		return nil, err
@@ -139,18 +192,18 @@ func (e *Exec) handshake(conn net.Conn) (*bufio.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r, e.resume(req, reply)
+	return r, l.resume(out, errs, reply)
 }
 
 // resume brings the streams to where the guest's are.
-func (e *Exec) resume(req api.ExecAttachRequest, ok *api.ExecAttached) error {
-	if ok.ID != e.id {
-		return fmt.Errorf("%w: it answered for another command", stream.ErrProtocol)
+func (l *link) resume(out, errs uint64, ok *api.ExecAttached) error {
+	if ok.ID != l.id {
+		return fmt.Errorf("%w: it answered for another", stream.ErrProtocol)
 	}
-	first := !e.attached
-	e.attached, e.start = true, nil
-	in := e.end.Sender(stream.Stdin)
-	if first && req.Start == nil {
+	first := !l.attached
+	l.attached = true
+	in := l.end.Sender(stream.Stdin)
+	if first && !l.starts {
 		in.Restart(ok.StdinOffset) // others have written before us
 	} else if at, err := in.Resume(ok.StdinOffset); err != nil {
 		return err
@@ -161,15 +214,15 @@ func (e *Exec) resume(req api.ExecAttachRequest, ok *api.ExecAttached) error {
 		id         stream.ID
 		asked, got uint64
 	}{
-		{stream.Stdout, req.StdoutOffset, ok.StdoutOffset},
-		{stream.Stderr, req.StderrOffset, ok.StderrOffset},
+		{stream.Stdout, out, ok.StdoutOffset},
+		{stream.Stderr, errs, ok.StderrOffset},
 	} {
-		if err := e.end.Receiver(s.id).Skip(s.got); err != nil {
+		if err := l.end.Receiver(s.id).Skip(s.got); err != nil {
 			return err
 		}
-		e.lost += s.got - s.asked
+		l.lost += s.got - s.asked
 	}
-	e.end.ResumeControl(ok.ControlSeq, first)
+	l.end.ResumeControl(ok.ControlSeq, first)
 	return nil
 }
 

@@ -1,4 +1,4 @@
-package execs
+package session
 
 import (
 	"bufio"
@@ -15,9 +15,9 @@ import (
 
 var errConnClosed = errors.New("the connection was closed")
 
-// conn is one exec call as a connection: the request's body and the
+// Conn is one call of the agent as a connection: the request's body and the
 // response's. Unlike those it may be closed at any time by anybody.
-type conn struct {
+type Conn struct {
 	body io.ReadCloser
 	r    *bufio.Reader
 	w    http.ResponseWriter
@@ -29,12 +29,13 @@ type conn struct {
 	writing bool
 }
 
-func newConn(w http.ResponseWriter, r *http.Request) *conn {
-	return &conn{body: r.Body, r: bufio.NewReaderSize(r.Body, 1<<10), w: w, ctl: http.NewResponseController(w)}
+// NewConn makes it in a handler, which calls Done when it returns.
+func NewConn(w http.ResponseWriter, r *http.Request) *Conn {
+	return &Conn{body: r.Body, r: bufio.NewReaderSize(r.Body, 1<<10), w: w, ctl: http.NewResponseController(w)}
 }
 
-// readLine reads a line of at most maxLine bytes.
-func (c *conn) readLine(maxLine int) ([]byte, error) {
+// ReadLine reads a line of at most maxLine bytes.
+func (c *Conn) ReadLine(maxLine int) ([]byte, error) {
 	var line []byte
 	for {
 		part, err := c.r.ReadSlice('\n')
@@ -48,19 +49,21 @@ func (c *conn) readLine(maxLine int) ([]byte, error) {
 	}
 }
 
-func (c *conn) reply(r wire.ExecReply) error {
+// Reply answers the call: frames follow, or nothing does.
+func (c *Conn) Reply(r wire.ExecReply) error {
 	line, err := json.Marshal(r)
 	if err != nil {
-		return fmt.Errorf("encoding an exec reply: %w", err)
+		return fmt.Errorf("encoding a reply: %w", err)
 	}
 	_, err = c.Write(append(line, '\n'))
 	return err
 }
 
-func (c *conn) Read(p []byte) (int, error) { return c.r.Read(p) }
+// Read reads the frames.
+func (c *Conn) Read(p []byte) (int, error) { return c.r.Read(p) }
 
 // Write writes and flushes.
-func (c *conn) Write(p []byte) (int, error) {
+func (c *Conn) Write(p []byte) (int, error) {
 	if !c.setWriting(true) {
 		return 0, errConnClosed
 	}
@@ -72,7 +75,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *conn) setWriting(on bool) bool {
+func (c *Conn) setWriting(on bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writing = on
@@ -80,7 +83,7 @@ func (c *conn) setWriting(on bool) bool {
 }
 
 // Close ends pending and later reads and writes.
-func (c *conn) Close() error {
+func (c *Conn) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed || c.over {
@@ -94,8 +97,8 @@ func (c *conn) Close() error {
 	return err
 }
 
-// done is called when the handler returns.
-func (c *conn) done() {
+// Done is called when the handler returns.
+func (c *Conn) Done() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true
