@@ -16,6 +16,7 @@ const (
 	MethodVMDelete       = "vm.delete"
 	MethodVMList         = "vm.list"
 	MethodVMInspect      = "vm.inspect"
+	MethodVMSSH          = "vm.ssh"
 	MethodVMConnect      = "vm.connect"
 
 	MethodImageBootstrapBegin  = "image.bootstrap.begin"
@@ -86,6 +87,7 @@ func Methods() []Method {
 		{MethodVMDelete, ServerDaemon, false, VMDeleteRequest{}, op, "Begin to remove a VM and all that belongs to it."},
 		{MethodVMList, ServerDaemon, false, VMListRequest{}, VMList{}, "List VMs by name."},
 		{MethodVMInspect, ServerDaemon, false, VMRef{}, VM{}, "Show a VM."},
+		{MethodVMSSH, ServerDaemon, false, VMSSHRequest{}, VMSSH{}, "Say how OpenSSH reaches VMs."},
 		{MethodVMConnect, ServerDaemon, false, VMRef{}, VMEndpoint{}, "Say where a running VM's monitor answers."},
 
 		{MethodImageBootstrapBegin, ServerDaemon, false, ImageBootstrapRequest{}, op, "Begin to make an image from the host's packages."},

@@ -83,6 +83,17 @@ type Timings struct {
 	SystemReadyMS float64 `json:"system_ready_ms"` // spawn to the image's init having finished starting
 }
 
+// VMSSHRequest asks how OpenSSH reaches a VM; an empty name only for the files.
+type VMSSHRequest struct {
+	VM string `json:"vm,omitempty"`
+}
+
+// VMSSH answers it. The files are brought up to date first.
+type VMSSH struct {
+	Config string `json:"config"`         // path of an ssh_config with a block for each VM
+	Host   string `json:"host,omitempty"` // the VM's name there
+}
+
 // VMRef names a VM by name, ID or unique ID prefix.
 type VMRef struct {
 	VM string `json:"vm"`

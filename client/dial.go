@@ -11,6 +11,10 @@ import (
 	"github.com/banger-vm/banger/internal/stream"
 )
 
+// firstPatience is how long a monitor may be away when a connection is asked
+// for.
+const firstPatience = 10 * time.Second
+
 // lettingGo is how long a closed connection may take to tell the guest so.
 const lettingGo = 5 * time.Second
 
@@ -26,19 +30,20 @@ type Conn struct {
 // DialGuest connects to an address in a running VM: network is tcp with
 // HOST:PORT as the guest understands it, its loopback included, or unix with a
 // path. ctx bounds the connecting and the connection. That nothing listens there
-// is an *api.Error of the kind failed_precondition.
-func (c *Client) DialGuest(ctx context.Context, vm, network, address string) (*Conn, error) {
+// is an *api.Error of the kind failed_precondition, after it was waited for.
+func (c *Client) DialGuest(ctx context.Context, vm, network, address string, wait time.Duration) (*Conn, error) {
 	at, err := c.VMConnect(ctx, vm)
 	if err != nil {
 		return nil, err
 	}
-	return OpenConn(ctx, c.monitorDialer(at), NewExecID(), api.DialSpec{Network: network, Address: address})
+	return OpenConn(ctx, c.monitorDialer(at), NewExecID(), api.DialSpec{Network: network, Address: address}, wait)
 }
 
 // OpenConn opens a connection under an ID of the caller's choice (NewExecID).
-func OpenConn(ctx context.Context, dial ExecDialer, id string, spec api.DialSpec) (*Conn, error) {
+func OpenConn(ctx context.Context, dial ExecDialer, id string, spec api.DialSpec, wait time.Duration) (*Conn, error) {
 	ctx, stop := context.WithCancel(ctx)
-	c := &Conn{link: &link{what: "connection", id: id, dial: dial, starts: true, end: stream.NewClient()}, stop: stop, over: make(chan struct{})}
+	l := &link{what: "connection", id: id, dial: dial, starts: true, waits: wait > 0, end: stream.NewClient()}
+	c := &Conn{link: l, stop: stop, over: make(chan struct{})}
 	c.call = func(start bool, out, _ uint64) (string, any) {
 		req := api.DialOpenRequest{ID: id, StdoutOffset: out}
 		if start {
@@ -46,9 +51,13 @@ func OpenConn(ctx context.Context, dial ExecDialer, id string, spec api.DialSpec
 		}
 		return api.MethodDialOpen, req
 	}
-	conn, err := c.connect(ctx, newPatience(c.what, time.Minute))
+	conn, err := c.connect(ctx, newPatience(c.what, max(wait, firstPatience)))
 	if err != nil {
 		stop()
+		var refused *api.Error
+		if errors.As(err, &refused) { // the last attempt's; there was no connection to lose
+			err = refused
+		}
 		return nil, err
 	}
 	go c.run(ctx, conn)

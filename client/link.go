@@ -35,6 +35,7 @@ type link struct {
 	call   func(start bool, out, errs uint64) (method string, params any)
 	starts bool // this client starts it
 	early  bool // frames go along with the request that starts it
+	waits  bool // that what is asked for is not there yet is no reason to give up
 
 	attached bool   // an attempt was answered
 	lost     uint64 // bytes of output that were dropped
@@ -116,7 +117,7 @@ func (l *link) connect(ctx context.Context, p *patience) (net.Conn, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if permanent(err) {
+		if permanent(err) && !l.expected(err) {
 			return nil, l.explain(err)
 		}
 		if err := p.rest(ctx, err); err != nil {
@@ -139,6 +140,11 @@ func permanent(err error) bool {
 		return true
 	}
 	return false
+}
+
+// expected reports whether a refusal is what this link waits out.
+func (l *link) expected(err error) bool {
+	return l.waits && !l.attached && api.KindOf(err) == api.KindFailedPrecondition
 }
 
 // explain says what it means that something is gone which was there.

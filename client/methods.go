@@ -69,6 +69,11 @@ func (c *Client) VMInspect(ctx context.Context, vm string) (api.VM, error) {
 	return get[api.VM](ctx, c, api.MethodVMInspect, api.VMRef{VM: vm})
 }
 
+// VMSSH returns how OpenSSH reaches VMs; vm may be empty.
+func (c *Client) VMSSH(ctx context.Context, vm string) (api.VMSSH, error) {
+	return get[api.VMSSH](ctx, c, api.MethodVMSSH, api.VMSSHRequest{VM: vm})
+}
+
 // VMConnect returns where a running VM's monitor answers.
 func (c *Client) VMConnect(ctx context.Context, vm string) (api.VMEndpoint, error) {
 	return get[api.VMEndpoint](ctx, c, api.MethodVMConnect, api.VMRef{VM: vm})

@@ -37,12 +37,12 @@ func newRoot(a *app.App) *cobra.Command {
 
 	root.AddGroup(&cobra.Group{ID: groupEvery, Title: "Every day:"}, &cobra.Group{ID: groupNouns, Title: "All of it:"})
 	for _, cmd := range []*cobra.Command{
-		newRun(a), newExec(a), newList(a), newPS(a), newCreate(a), newStart(a), newStop(a), newKill(a), newDelete(a), newInspect(a),
+		newRun(a), newExec(a), newSSH(a), newList(a), newPS(a), newCreate(a), newStart(a), newStop(a), newKill(a), newDelete(a), newInspect(a),
 	} {
 		cmd.GroupID = groupEvery
 		root.AddCommand(cmd)
 	}
-	for _, cmd := range []*cobra.Command{newVM(a), newImage(a), newVMM(a), newOp(a), newEvents(a), newDaemon(a), newRPC(a), newVersion(a)} {
+	for _, cmd := range []*cobra.Command{newVM(a), newImage(a), newVMM(a), newOp(a), newSSHConfig(a), newDial(a), newEvents(a), newDaemon(a), newRPC(a), newVersion(a)} {
 		cmd.GroupID = groupNouns
 		root.AddCommand(cmd)
 	}
@@ -51,7 +51,7 @@ func newRoot(a *app.App) *cobra.Command {
 
 func newVM(a *app.App) *cobra.Command {
 	vm := group("vm", "Make and use virtual machines")
-	vm.AddCommand(newCreate(a), newRun(a), newExec(a), newStart(a), newStop(a), newKill(a), newDelete(a), newList(a), newInspect(a))
+	vm.AddCommand(newCreate(a), newRun(a), newExec(a), newSSH(a), newDial(a), newStart(a), newStop(a), newKill(a), newDelete(a), newList(a), newInspect(a))
 	return vm
 }
 

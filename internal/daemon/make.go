@@ -22,7 +22,9 @@ import (
 	"github.com/banger-vm/banger/internal/network/none"
 	usernet "github.com/banger-vm/banger/internal/network/user"
 	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/places"
 	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vm/access"
 	"github.com/banger-vm/banger/internal/vm/spec"
 	"github.com/banger-vm/banger/internal/vmm/install"
 )
@@ -58,7 +60,7 @@ func newNetworks() map[string]network.Driver {
 	return byName[network.Driver](none.New(), usernet.New())
 }
 
-func (d *Daemon) newVMs(p *parts, runtime machine.Runtime, networks map[string]network.Driver) *vm.Manager {
+func (d *Daemon) newVMs(self string, p *parts, runtime machine.Runtime, networks map[string]network.Driver) *vm.Manager {
 	return vm.New(vm.Parts{
 		Store:   p.store,
 		Runtime: runtime,
@@ -70,6 +72,7 @@ func (d *Daemon) newVMs(p *parts, runtime machine.Runtime, networks map[string]n
 		VMMs:     p.vmms.chooser,
 		Disks:    byName[disk.Driver](guestcow.New(), diskcopy.New()),
 		Networks: networks,
+		Access:   access.New(filepath.Join(d.places.StateDir, "ssh"), sshDial(self, d.places)),
 		Claims:   p.claims, Events: p.events, Log: d.log,
 	}, vm.Config{
 		Dir:         filepath.Join(d.places.StateDir, "vms"),
@@ -77,6 +80,15 @@ func (d *Daemon) newVMs(p *parts, runtime machine.Runtime, networks map[string]n
 		Defaults:   spec.Defaults{Network: d.settings.Network, DiskDriver: d.settings.DiskDriver},
 		DriveLimit: d.settings.driveLimit(),
 	})
+}
+
+// sshDial is the command that ssh reaches a VM's server by.
+func sshDial(self string, p places.Places) []string {
+	cli, err := companion(self, "banger")
+	if err != nil {
+		cli = "banger" // of the caller's PATH
+	}
+	return []string{cli, "--socket=" + p.Socket, "dial", "--wait=60s", "--address=127.0.0.1:22"}
 }
 
 func (d *Daemon) newOperations(p *parts) *operation.Registry {

@@ -59,7 +59,7 @@ func (d *Daemon) wire(ctx context.Context) (_ *parts, err error) {
 		return nil, err
 	}
 	p.images, p.kernels = d.newImages(p), d.newKernels(agent)
-	p.vms = d.newVMs(p, d.newRuntime(self, p.vmms.finder), networks)
+	p.vms = d.newVMs(self, p, d.newRuntime(self, p.vmms.finder), networks)
 	p.vmms.guest, p.vmms.usual = p.kernels.Guest, p.vms.UsualVMM
 	p.installs = install.New(d.log, install.Config{Dir: d.vmmDir(), Products: products(d.log), Users: p.vms.VMMUsers})
 	p.ops = d.newOperations(p)

@@ -43,6 +43,10 @@ func (p Parts) vmMethods() map[string]rpcserver.Handler {
 			v, err := m.Inspect(ctx, r.VM)
 			return vmFrom(v), err
 		}),
+		api.MethodVMSSH: rpcserver.Bind(func(ctx context.Context, r api.VMSSHRequest) (any, error) {
+			ssh, err := m.SSH(ctx, r.VM)
+			return api.VMSSH{Config: ssh.Config, Host: ssh.Host}, err
+		}),
 		api.MethodVMConnect: rpcserver.Bind(func(ctx context.Context, r api.VMRef) (any, error) {
 			v, err := m.Connect(ctx, r.VM)
 			if err != nil {

@@ -200,7 +200,11 @@ func (m *Manager) makeDisks(ctx context.Context, p createParams, report operatio
 }
 
 func (m *Manager) setMade(ctx context.Context, id string) error {
-	return m.update(ctx, id, func(r *Record) { r.Made = true })
+	if err := m.update(ctx, id, func(r *Record) { r.Made = true }); err != nil {
+		return err
+	}
+	m.tellSSH(ctx)
+	return nil
 }
 
 // update changes a stored record; change does no I/O.

@@ -114,8 +114,16 @@ func (m *Manager) planDelete(op operation.Record) (operation.Plan, error) {
 			phase(r, "removing the files")
 			return m.removeDir(p.ID)
 		}},
-		{Name: "forget it", Do: func(ctx context.Context, _ operation.Report) error { return m.Store.DeleteVM(ctx, p.ID) }},
+		{Name: "forget it", Do: func(ctx context.Context, _ operation.Report) error { return m.forget(ctx, p.ID) }},
 	}}, err
+}
+
+func (m *Manager) forget(ctx context.Context, id string) error {
+	if err := m.Store.DeleteVM(ctx, id); err != nil {
+		return err
+	}
+	m.tellSSH(ctx)
+	return nil
 }
 
 // stop asks the guest, and again where the asking fails: only one that has had

@@ -8,7 +8,7 @@ import (
 	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/machine"
-	"github.com/banger-vm/banger/internal/vm/hostkey"
+	"github.com/banger-vm/banger/internal/vm/sshkey"
 	"github.com/banger-vm/banger/internal/vmm"
 )
 
@@ -36,7 +36,11 @@ func (m *Manager) launchSpec(ctx context.Context, p startParams) (machine.Launch
 	if err != nil {
 		return machine.Launch{}, err
 	}
-	key, err := hostkey.Ensure(m.dir(r.ID))
+	key, err := sshkey.Ensure(m.dir(r.ID), sshkey.Host)
+	if err != nil {
+		return machine.Launch{}, err
+	}
+	clients, err := m.Access.Key()
 	if err != nil {
 		return machine.Launch{}, err
 	}
@@ -50,7 +54,8 @@ func (m *Manager) launchSpec(ctx context.Context, p startParams) (machine.Launch
 		},
 		Identity: wire.Identity{
 			Hostname: r.Spec.Name, MachineID: r.MachineID, User: r.User,
-			HostKeys: map[string][]byte{hostkey.Name: key},
+			HostKeys:       map[string][]byte{sshkey.Host: key},
+			AuthorizedKeys: []string{clients},
 		},
 		BootTimeoutMS: m.cfg.BootTimeout.Milliseconds(),
 	}, nil

@@ -19,6 +19,7 @@ import (
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/vm/access"
 	"github.com/banger-vm/banger/internal/vm/live"
 	"github.com/banger-vm/banger/internal/vm/spec"
 )
@@ -94,6 +95,7 @@ type Parts struct {
 	Work     WorkDisks
 	VMMs     VMMs
 	Units    Units // nil: there is none
+	Access   *access.Files
 	Disks    map[string]disk.Driver
 	Networks map[string]network.Driver
 	Claims   *claim.Table

@@ -166,10 +166,15 @@ func (e *env) bangerIn(t *testing.T, stdin string, args ...string) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), deadline) // clean-ups call it too
 	defer cancel()
-	cmd := e.command(ctx, args...)
+	return collect(t, e.command(ctx, args...), stdin)
+}
+
+// collect runs a command to its end.
+func collect(t *testing.T, cmd *exec.Cmd, stdin string) result {
+	t.Helper()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr, cmd.Stdin = &out, &errs, strings.NewReader(stdin)
-	return finish(t, cmd.Run(), &out, &errs, args)
+	return finish(t, cmd.Run(), &out, &errs, cmd.Args[1:])
 }
 
 func finish(t *testing.T, err error, out, errs *bytes.Buffer, args []string) result {

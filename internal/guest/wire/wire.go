@@ -87,6 +87,9 @@ type Identity struct {
 	// HostKeys are OpenSSH private keys by file name ("ssh_host_ed25519_key");
 	// the public halves are derived.
 	HostKeys map[string][]byte `json:"host_keys,omitempty"`
+	// AuthorizedKeys are public keys, a line of authorized_keys each, that may
+	// log in over SSH as any user.
+	AuthorizedKeys []string `json:"authorized_keys,omitempty"`
 	// User is the login user whose home is the work disk.
 	User string `json:"user"`
 }

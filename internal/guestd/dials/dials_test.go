@@ -56,7 +56,7 @@ func echo(c net.Conn) {
 
 func open(t *testing.T, dial client.ExecDialer, spec api.DialSpec) *client.Conn {
 	t.Helper()
-	c, err := client.OpenConn(t.Context(), dial, client.NewExecID(), spec)
+	c, err := client.OpenConn(t.Context(), dial, client.NewExecID(), spec, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,12 +198,12 @@ func TestRefusals(t *testing.T) {
 		"a long path":     {api.DialSpec{Network: "unix", Address: "/" + strings.Repeat("x", 200)}, api.KindInvalid, "is no path"},
 		"another network": {api.DialSpec{Network: "udp", Address: "127.0.0.1:53"}, api.KindInvalid, "there is no network"},
 	} {
-		_, err := client.OpenConn(t.Context(), dial, client.NewExecID(), c.spec)
+		_, err := client.OpenConn(t.Context(), dial, client.NewExecID(), c.spec, 0)
 		if api.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := client.OpenConn(t.Context(), dial, "short", free); api.KindOf(err) != api.KindInvalid {
+	if _, err := client.OpenConn(t.Context(), dial, "short", free, 0); api.KindOf(err) != api.KindInvalid {
 		t.Errorf("a short ID: %v", err)
 	}
 	empty(t, s)
@@ -263,7 +263,7 @@ func TestOrphan(t *testing.T) {
 		close(ended)
 	})
 	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := client.OpenConn(ctx, dial, client.NewExecID(), spec); err != nil {
+	if _, err := client.OpenConn(ctx, dial, client.NewExecID(), spec, 0); err != nil {
 		t.Fatal(err)
 	}
 	cancel() // as if the client were killed
@@ -281,13 +281,28 @@ func TestTooMany(t *testing.T) {
 	first := open(t, dial, spec)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := client.OpenConn(ctx, dial, client.NewExecID(), spec); err == nil { // it tries again: there may be room soon
+	if _, err := client.OpenConn(ctx, dial, client.NewExecID(), spec, 0); err == nil { // it tries again: there may be room soon
 		t.Error("there is room for a second one")
 	}
 	if got := exchange(t, first, []byte("on")); string(got) != "on" {
 		t.Errorf("%q came", got)
 	}
 	if got := exchange(t, open(t, dial, spec), []byte("again")); string(got) != "again" {
+		t.Errorf("%q came", got)
+	}
+	empty(t, s)
+}
+
+// What does not listen yet is waited for.
+func TestWait(t *testing.T) {
+	s, dial := serve(t, dials.Config{})
+	path := filepath.Join(t.TempDir(), "s")
+	time.AfterFunc(100*time.Millisecond, func() { listen(t, "unix", path, echo) })
+	c, err := client.OpenConn(t.Context(), dial, client.NewExecID(), api.DialSpec{Network: "unix", Address: path}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := exchange(t, c, []byte("late")); string(got) != "late" {
 		t.Errorf("%q came", got)
 	}
 	empty(t, s)

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"github.com/banger-vm/banger/internal/guest/wire"
 )
 
 // maxFile bounds what is read of a file that the image wrote.
@@ -92,13 +94,25 @@ func writeHosts(root *os.Root, hostname string) error {
 	return replace(root, "etc/hosts", []byte(out.String()), 0o644)
 }
 
-// writeKeys writes the SSH host keys and their public halves, where the image
-// has an SSH server.
-func writeKeys(root *os.Root, keys map[string][]byte) (errs []error) {
+const (
+	sshKeys   = "etc/ssh/banger_authorized_keys"
+	sshDropIn = "etc/ssh/sshd_config.d/10-banger.conf"
+)
+
+// writeSSH writes the SSH host keys, their public halves and who may log in,
+// where the image has an SSH server. The server reads its drop-ins first, and
+// of an option the first value counts: the users' own keys stay in it.
+func writeSSH(root *os.Root, id wire.Identity) (errs []error) {
 	if st, err := root.Stat("etc/ssh"); err != nil || !st.IsDir() {
 		return nil
 	}
-	for name, key := range keys {
+	if err := root.Mkdir("etc/ssh/sshd_config.d", 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		errs = append(errs, fmt.Errorf("making /etc/ssh/sshd_config.d: %w", err))
+	}
+	errs = append(errs,
+		replace(root, sshKeys, []byte(strings.Join(append(id.AuthorizedKeys[:len(id.AuthorizedKeys):len(id.AuthorizedKeys)], ""), "\n")), 0o644),
+		replace(root, sshDropIn, []byte("AuthorizedKeysFile .ssh/authorized_keys .ssh/authorized_keys2 /"+sshKeys+"\n"), 0o644))
+	for name, key := range id.HostKeys {
 		public, err := publicKey(key)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("the SSH host key %s is broken: %w", name, err))

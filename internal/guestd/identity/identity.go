@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 
@@ -77,6 +78,14 @@ func Check(id wire.Identity) error {
 			return fmt.Errorf("%.80q (%d bytes) is no SSH host key", name, len(key))
 		}
 	}
+	if len(id.AuthorizedKeys) > maxKeys {
+		return fmt.Errorf("%d authorized keys are more than %d", len(id.AuthorizedKeys), maxKeys)
+	}
+	for _, line := range id.AuthorizedKeys {
+		if line == "" || len(line) > maxKeySize || strings.ContainsFunc(line, unicode.IsControl) {
+			return fmt.Errorf("%.80q is no line of authorized keys", line)
+		}
+	}
 	return nil
 }
 
@@ -127,6 +136,6 @@ func WriteFiles(root *os.Root, id wire.Identity) []error {
 		replace(root, "etc/hostname", []byte(id.Hostname+"\n"), 0o644),
 		replace(root, "etc/machine-id", []byte(id.MachineID+"\n"), 0o444),
 		writeHosts(root, id.Hostname),
-	}, writeKeys(root, id.HostKeys)...)
+	}, writeSSH(root, id)...)
 	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
