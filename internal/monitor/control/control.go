@@ -208,13 +208,15 @@ func (r *Runtime) Stop(ctx context.Context, dir string) (machine.Exit, error) {
 
 // Kill ends VMM and monitor and waits until both processes are gone.
 func (r *Runtime) Kill(ctx context.Context, dir string) error {
+	var err error
 	for round := 0; ; round++ {
-		if round > 0 {
+		if err != nil || round > 1 { // after one that went well mostly nothing is left
 			if err := pause(ctx, round); err != nil {
 				return err
 			}
 		}
-		s, err := r.Status(ctx, dir)
+		var s machine.Status
+		s, err = r.Status(ctx, dir)
 		if errors.Is(err, machine.ErrNotRunning) {
 			return nil
 		}
