@@ -215,13 +215,19 @@ func (r *Runtime) Kill(ctx context.Context, dir string) error {
 				return err
 			}
 		}
-		var s machine.Status
-		s, err = r.Status(ctx, dir)
-		if errors.Is(err, machine.ErrNotRunning) {
-			return nil
-		}
-		if err == nil {
-			err = r.killThrough(ctx, dir, s.MonitorPID)
+		if round == 0 { // mostly there is a monitor, which need not be asked what it knows
+			if err = r.killThrough(ctx, dir, 0); errors.Is(err, fs.ErrNotExist) {
+				err = nil
+			}
+		} else {
+			var s machine.Status
+			s, err = r.Status(ctx, dir)
+			if errors.Is(err, machine.ErrNotRunning) {
+				return nil
+			}
+			if err == nil {
+				err = r.killThrough(ctx, dir, s.MonitorPID)
+			}
 		}
 		if silent(err) { // a new monitor takes the VMM over, and is asked
 			r.log.Warn("the monitor does not answer, ending it", "dir", dir)
