@@ -161,12 +161,11 @@ func (m *Manager) kill(ctx context.Context, id string, report operation.Report) 
 }
 
 func (m *Manager) endForDelete(ctx context.Context, p endParams, report operation.Report) error {
-	s, err := m.Runtime.Status(ctx, m.dir(p.ID))
-	switch {
-	case errors.Is(err, machine.ErrNotRunning):
-		return m.settle(ctx, p.ID)
-	case err == nil && !p.Force && s.Phase != machine.PhaseExited:
-		return fault.New(fault.Precondition, "Stop it first, or use: banger rm -f.", "the VM is running")
+	if !p.Force {
+		s, err := m.Runtime.Status(ctx, m.dir(p.ID))
+		if err == nil && s.Phase != machine.PhaseExited {
+			return fault.New(fault.Precondition, "Stop it first, or use: banger rm -f.", "the VM is running")
+		}
 	}
 	return m.kill(ctx, p.ID, report)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,7 +21,9 @@ import (
 func measure(ctx context.Context, args []string) error {
 	var o options
 	f := o.flags("bench")
-	if err := f.Set("t", "1h"); err != nil {
+	// On one processor daemon, monitor, VMM and guest would wait for one another,
+	// and no real host is like that.
+	if err := errors.Join(f.Set("t", "1h"), f.Set("cpus", "2")); err != nil {
 		return err
 	}
 	vmm := f.String("vmm", "firecracker", "measure this VMM")

@@ -38,11 +38,13 @@ type rig struct {
 type place struct {
 	source, bin string
 	fresh       bool
+	processors  int
 }
 
 func (p *place) flags(f *flag.FlagSet) {
 	f.StringVar(&p.source, "source", "", "the repository (default: that of the working directory)")
 	f.StringVar(&p.bin, "bin", "", "banger's programs (default: the repository's build/bin)")
+	f.IntVar(&p.processors, "cpus", 1, "processors of the host; with more than one, QEMU before 8.1 loses some hosts (docs/adr/0009)")
 	f.BoolVar(&p.fresh, "fresh", false, "boot the host instead of restoring the saved one")
 }
 
@@ -66,7 +68,7 @@ func newRig(ctx context.Context, o place) (*rig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the host: %w", err)
 	}
-	r.lab = machine.NewLab(machine.Config{Dir: r.dir, Fresh: o.fresh}, base, r.run, r.log)
+	r.lab = machine.NewLab(machine.Config{Dir: r.dir, Fresh: o.fresh, Processors: o.processors}, base, r.run, r.log)
 	return r, nil
 }
 

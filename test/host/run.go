@@ -56,7 +56,7 @@ func runSuite(ctx context.Context, args []string) error {
 	}
 	if *list {
 		for _, t := range tests {
-			fmt.Printf("%-16s %-28s %-6s %v\t%s\n", t.Name, t.Package, t.User, t.Timeout, t.Run)
+			fmt.Printf("%-24s %-28s %-6s %v\t%s\n", t.Name, t.Package, t.User, t.Timeout, t.Run)
 		}
 		return nil
 	}

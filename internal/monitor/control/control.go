@@ -208,18 +208,26 @@ func (r *Runtime) Stop(ctx context.Context, dir string) (machine.Exit, error) {
 
 // Kill ends VMM and monitor and waits until both processes are gone.
 func (r *Runtime) Kill(ctx context.Context, dir string) error {
+	var err error
 	for round := 0; ; round++ {
-		if round > 0 {
+		if err != nil || round > 1 { // after one that went well mostly nothing is left
 			if err := pause(ctx, round); err != nil {
 				return err
 			}
 		}
-		s, err := r.Status(ctx, dir)
-		if errors.Is(err, machine.ErrNotRunning) {
-			return nil
-		}
-		if err == nil {
-			err = r.killThrough(ctx, dir, s.MonitorPID)
+		if round == 0 { // mostly there is a monitor, which need not be asked what it knows
+			if err = r.killThrough(ctx, dir, 0); errors.Is(err, fs.ErrNotExist) {
+				err = nil
+			}
+		} else {
+			var s machine.Status
+			s, err = r.Status(ctx, dir)
+			if errors.Is(err, machine.ErrNotRunning) {
+				return nil
+			}
+			if err == nil {
+				err = r.killThrough(ctx, dir, s.MonitorPID)
+			}
 		}
 		if silent(err) { // a new monitor takes the VMM over, and is asked
 			r.log.Warn("the monitor does not answer, ending it", "dir", dir)

@@ -36,11 +36,14 @@ func cmdline(tscKHz int64) string {
 	return strings.Join(args, " ")
 }
 
+func (l *Lab) processors() int { return max(l.cfg.Processors, 1) }
+
 // arguments are those of a machine of this base that is booted.
 func (l *Lab) arguments(root, memory, payload string, khz int64) arguments {
 	return arguments{
 		kernel: l.base.Kernel, initramfs: l.base.Initramfs, cmdline: cmdline(khz),
 		root: root, modules: l.base.Modules, payload: payload, memory: memory, shared: true,
+		processors: l.processors(),
 	}
 }
 

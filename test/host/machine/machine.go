@@ -27,6 +27,9 @@ type Config struct {
 	Dir string // in banger's cache
 	// Fresh boots every machine instead of restoring it.
 	Fresh bool
+	// Processors of a machine, default 1: on more, QEMU before 8.1 can run code
+	// that is no more (docs/adr/0009).
+	Processors int
 }
 
 // Lab starts machines of one base.

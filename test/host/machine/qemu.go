@@ -17,6 +17,7 @@ type arguments struct {
 	root                       string // a -drive's options but its id
 	modules, payload           string
 	memory                     string
+	processors                 int
 	shared                     bool // the memory file gets what the machine writes
 	incoming                   bool // wait for a saved state
 }
@@ -31,8 +32,7 @@ func (a arguments) list() []string {
 		"-name", "guest=test-host,process=banger-test-host",
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
 		"-M", "q35,memory-backend=ram", "-cpu", "max", "-m", size,
-		// One processor: on two, QEMU before 8.1 can run code that is no more (docs/adr/0009).
-		"-smp", "1", "-accel", "tcg,tb-size=512",
+		"-smp", strconv.Itoa(a.processors), "-accel", "tcg,tb-size=512",
 		"-object", "memory-backend-file,id=ram,size=" + size + ",share=" + share + ",mem-path=" + comma(a.memory),
 		"-kernel", a.kernel, "-initrd", a.initramfs, "-append", a.cmdline,
 		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",

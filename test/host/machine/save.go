@@ -91,7 +91,7 @@ func (l *Lab) saveID(ctx context.Context) (string, error) {
 			break
 		}
 	}
-	args := arguments{cmdline: cmdline(0)}.list()
+	args := arguments{cmdline: cmdline(0), processors: l.processors()}.list()
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s%s\n%q %d", saveRecipe, l.base.ID, version.Stdout, model, args, PayloadBytes))
 	return hex.EncodeToString(sum[:8]), nil
 }
