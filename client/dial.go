@@ -107,16 +107,17 @@ func (c *Conn) Wait() error {
 	return c.err
 }
 
-// Close drops the connection. A guest that cannot be told within some seconds
-// finds out by itself later.
+// Close drops the connection and waits until the guest knows; one that cannot
+// be told within some seconds finds out by itself later.
 func (c *Conn) Close() error {
 	c.end.Receiver(stream.Stdout).Stop()
 	err := errors.Join(c.CloseWrite(), c.end.Signal(int(syscall.SIGHUP)))
 	select {
 	case <-c.over:
 		return nil
-	default:
+	case <-time.After(lettingGo):
 	}
-	time.AfterFunc(lettingGo, c.stop)
+	c.stop()
+	<-c.over
 	return err
 }

@@ -130,17 +130,15 @@ func (e *env) testAgent(t *testing.T, host string) {
 		_ = agent.Wait() // it was killed
 	}()
 	await(t, "the agent", func() bool { _, err := os.Stat(socket); return err == nil })
-	t.Setenv("SSH_AUTH_SOCK", socket)
+	with := &env{dir: e.dir, extra: append(e.extra[:len(e.extra):len(e.extra)], "SSH_AUTH_SOCK="+socket)}
 	key := filepath.Join(dir, "key")
 	for _, argv := range [][]string{{"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "mine", "-f", key}, {"ssh-add", "-q", key}} {
-		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%q: %v: %s", argv, err, out)
-		}
+		with.sshOK(t, argv[0], argv[1:]...)
 	}
-	if out := e.sshOK(t, "ssh", "-A", host, "ssh-add -l"); !strings.Contains(out, "mine") {
+	if out := with.sshOK(t, "ssh", "-A", host, "ssh-add -l"); !strings.Contains(out, "mine") {
 		t.Errorf("with -A: %q", out)
 	}
-	if r := e.openSSH(t, "", "ssh", host, "ssh-add -l"); r.code == 0 {
+	if r := with.openSSH(t, "", "ssh", host, "ssh-add -l"); r.code == 0 {
 		t.Errorf("without -A: %s", r)
 	}
 }
@@ -252,9 +250,8 @@ func TestKilledDuringSSH(t *testing.T) {
 // The user's own configuration includes ours when asked, and is as before when
 // asked again; a VM that takes another's name is known by its own key.
 func TestSSHConfig(t *testing.T) {
-	e := private(t)
 	home := t.TempDir()
-	t.Setenv("HOME", home)
+	e := private(t, "HOME="+home)
 	config := filepath.Join(home, ".ssh", "config")
 	const mine = "Host mine\n  User me\n"
 	if err := errors.Join(os.Mkdir(filepath.Dir(config), 0o700), os.WriteFile(config, []byte(mine), 0o644)); err != nil {

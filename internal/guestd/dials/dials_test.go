@@ -167,6 +167,9 @@ func TestWhoClosesFirst(t *testing.T) {
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
+		if err := c.Wait(); err != nil {
+			t.Error(err)
+		}
 	})
 	empty(t, s)
 }
