@@ -30,10 +30,10 @@ func (f *sshFlags) register(cmd *cobra.Command) {
 	fs.SortFlags = false
 	fs.SetInterspersed(false) // what follows the VM is the command's
 	fs.StringVarP(&f.user, "user", "u", "", "log in as this user (default the image's login user)")
-	fs.StringArrayVarP(&f.local, "local", "L", nil, "forward a port here to the VM: [ADDR:]PORT:HOST:PORT")
-	fs.StringArrayVarP(&f.remote, "remote", "R", nil, "forward a port of the VM to here: [ADDR:]PORT:HOST:PORT")
-	fs.StringArrayVarP(&f.dynamic, "dynamic", "D", nil, "be a SOCKS proxy into the VM: [ADDR:]PORT")
-	fs.StringArrayVarP(&f.options, "option", "o", nil, "set an option of ssh_config: NAME=VALUE")
+	fs.StringArrayVarP(&f.local, "local", "L", nil, "forward a port here to the VM, `[ADDR:]PORT:HOST:PORT`")
+	fs.StringArrayVarP(&f.remote, "remote", "R", nil, "forward a port of the VM to here, `[ADDR:]PORT:HOST:PORT`")
+	fs.StringArrayVarP(&f.dynamic, "dynamic", "D", nil, "be a SOCKS proxy into the VM at `[ADDR:]PORT`")
+	fs.StringArrayVarP(&f.options, "option", "o", nil, "set an option of ssh_config, `NAME=VALUE`")
 	fs.BoolVarP(&f.agent, "forward-agent", "A", false, "let the VM use your SSH agent")
 	fs.BoolVarP(&f.noCommand, "no-command", "N", false, "run no command: only forward")
 	fs.BoolVarP(&f.tty, "tty", "t", false, "give the command a terminal")
