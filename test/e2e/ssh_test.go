@@ -218,37 +218,9 @@ func firstLine(addr string, hello func(net.Conn) error) (string, error) {
 	return bufio.NewReader(c).ReadString('\n')
 }
 
-// A session goes on, each byte once, whoever is killed in its middle.
-func TestKilledDuringSSH(t *testing.T) {
-	e := private(t)
-	e.vm(t, "ssh-k")
-	data := make([]byte, 8<<20)
-	rand.NewChaCha8([32]byte{4}).Read(data)
-	want := digest(string(data))
-	e.sshOK(t, "ssh", "ssh-k.vm", "true") // its server is up
-	for who, kill := range victims {
-		t.Run(who, func(t *testing.T) {
-			v := e.inspect(t, "ssh-k")
-			ctx, cancel := context.WithTimeout(t.Context(), deadline)
-			defer cancel()
-			in, half := newHalfway(data)
-			cmd := e.openSSHCommand(ctx, "ssh", "ssh-k.vm", "sha256sum")
-			var out, errs bytes.Buffer
-			cmd.Stdin, cmd.Stdout, cmd.Stderr = in, &out, &errs
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			<-half
-			kill(t, e, v)
-			if err := cmd.Wait(); err != nil || !strings.HasPrefix(out.String(), want) {
-				t.Errorf("%v, %s: %s", err, out.String(), clip(errs.String()))
-			}
-		})
-	}
-}
-
 // The user's own configuration includes ours when asked, and is as before when
-// asked again; a VM that takes another's name is known by its own key.
+// asked again. A session goes on, each byte once, whoever is killed in its
+// middle. A VM that takes another's name is known by a key of its own.
 func TestSSHConfig(t *testing.T) {
 	home := t.TempDir()
 	e := private(t, "HOME="+home)
@@ -264,28 +236,52 @@ func TestSSHConfig(t *testing.T) {
 			t.Fatalf("%q, %v", got, err)
 		}
 	}
-	keys := map[string]bool{}
-	for range 2 {
-		e.vm(t, "ssh-c")
-		hosts, err := os.ReadFile(filepath.Join(e.state(), "ssh", "known_hosts"))
-		if err != nil || strings.Count(string(hosts), "ssh-c.vm ") != 1 {
-			t.Fatalf("the known hosts are %q, %v", hosts, err)
-		}
-		keys[string(hosts)] = true
+	e.vm(t, "ssh-c")
+	ssh := func(stdin io.Reader, command string) (*exec.Cmd, *bytes.Buffer) {
 		ctx, cancel := context.WithTimeout(t.Context(), deadline)
-		cmd := exec.CommandContext(ctx, "ssh", "-F", config, "ssh-c.vm", "hostname")
-		cmd.Env = e.environ()
-		if r := collect(t, cmd, ""); r.code != 0 || r.stdout != "ssh-c\n" {
-			t.Errorf("%s", r)
+		t.Cleanup(cancel)
+		cmd := exec.CommandContext(ctx, "ssh", "-F", config, "ssh-c.vm", command)
+		var out bytes.Buffer
+		cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = e.environ(), stdin, &out, &out
+		return cmd, &out
+	}
+	cmd, out := ssh(nil, "hostname") // waits for its server to be up
+	if err := cmd.Run(); err != nil || out.String() != "ssh-c\n" {
+		t.Fatalf("%v: %s", err, out)
+	}
+	data := make([]byte, 8<<20)
+	rand.NewChaCha8([32]byte{4}).Read(data)
+	want := digest(string(data))
+	for who, kill := range victims {
+		t.Run(who+" killed", func(t *testing.T) {
+			v := e.inspect(t, "ssh-c")
+			in, half := newHalfway(data)
+			cmd, out := ssh(in, "sha256sum")
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			<-half
+			kill(t, e, v)
+			if err := cmd.Wait(); err != nil || !strings.HasPrefix(out.String(), want) {
+				t.Errorf("%v: %s", err, clip(out.String()))
+			}
+		})
+	}
+	known := func() string {
+		hosts, err := os.ReadFile(filepath.Join(e.state(), "ssh", "known_hosts"))
+		if err != nil {
+			t.Fatal(err)
 		}
-		cancel()
-		e.ok(t, "rm", "-f", "ssh-c")
+		return string(hosts)
 	}
-	if len(keys) != 2 {
-		t.Error("both VMs have the same host key")
+	first := known()
+	e.ok(t, "rm", "-f", "ssh-c")
+	if out := e.ok(t, "ssh-config"); strings.Contains(out, "ssh-c.vm") || known() != "" {
+		t.Errorf("a VM that is gone is in it: %s, %s", out, known())
 	}
-	if out := e.ok(t, "ssh-config"); strings.Contains(out, "ssh-c.vm") {
-		t.Errorf("a VM that is gone is in it: %s", out)
+	e.ok(t, "vm", "create", "-n", "ssh-c")
+	if second := known(); first == second || !strings.HasPrefix(first, "ssh-c.vm ") || !strings.HasPrefix(second, "ssh-c.vm ") {
+		t.Errorf("the VMs of one name are known as %q and %q", first, second)
 	}
 	for range 2 {
 		e.ok(t, "ssh-config", "--uninstall")
