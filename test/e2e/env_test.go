@@ -231,7 +231,7 @@ func (e *env) inspect(t *testing.T, name string) api.VM {
 	if err := json.Unmarshal([]byte(r.stdout), &v); err != nil {
 		t.Fatalf("inspect --json: %v\n%s", err, r.stdout)
 	}
-	if v.Boot != nil && v.Boot.VMM != "" {
+	if v.Boot != nil && v.Boot.VMM != "" && v.Boot.Accel != "auto" { // else it is being started
 		matrix.Tell(t, v.Boot.VMM+"/"+v.Boot.Accel, v.Spec.DiskDriver, v.Reduced...)
 	}
 	return v

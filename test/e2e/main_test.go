@@ -102,6 +102,7 @@ func (e *env) vm(t *testing.T, name string, flags ...string) {
 	t.Helper()
 	e.ok(t, append([]string{"vm", "create", "-n", name}, flags...)...)
 	e.ok(t, "start", name)
+	e.inspect(t, name) // tells what the test runs on
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("%+v", e.inspect(t, name))

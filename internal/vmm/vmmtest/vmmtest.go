@@ -40,7 +40,7 @@ func (h Harness) tell(t *testing.T, d vmm.Driver, f vmm.Facts) {
 	t.Helper()
 	name := d.Name() + "/" + string(f.Accel)
 	if h.Fake {
-		name = d.Name() + " (a fake)"
+		name = strings.TrimPrefix(d.Name()+", a fake", "fake, ")
 	}
 	result.Tell(t, name, "", f.Reduced...)
 }
