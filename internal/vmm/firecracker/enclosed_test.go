@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -237,47 +236,6 @@ func TestWithoutAnEnclosureItIsSaid(t *testing.T) {
 	}
 	if err := errors.Join(again.Kill(t.Context()), again.Close()); err != nil {
 		t.Error(err)
-	}
-}
-
-// A signal that Firecracker catches is told by its name: by its parent, and by
-// a later monitor that finds only what it left. (It may hang in its handler.)
-func TestRealSignalIsNamed(t *testing.T) {
-	cfg := realConfig(t)
-	kernel, initramfs := lab.Needs(t)
-	for _, adopted := range []bool{false, true} {
-		spec := fakeSpec(t)
-		spec.Kernel, spec.Initramfs = kernel, initramfs
-		m, err := newReal(t, cfg).Start(t.Context(), spec)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if adopted {
-			if err := m.Close(); err != nil {
-				t.Error(err)
-			}
-			if m, err = newReal(t, cfg).Connect(t.Context(), spec); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := syscall.Kill(m.Facts().PID, syscall.SIGSEGV); err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := within(t, time.Minute)
-		exit, err := m.Wait(ctx)
-		cancel()
-		if err != nil || exit.Reason != vmm.ExitCrashed || !strings.Contains(exit.Detail, "it caught SIGSEGV") {
-			t.Errorf("adopted %v: Wait = %+v, %v", adopted, exit, err)
-		}
-		if last, err := newReal(t, cfg).LastExit(t.Context(), spec); err != nil || !strings.Contains(last.Detail, "it caught SIGSEGV") {
-			t.Errorf("LastExit = %+v, %v", last, err)
-		}
-		if t.Failed() {
-			_ = m.Kill(t.Context())
-		}
-		if err := m.Close(); err != nil {
-			t.Error(err)
-		}
 	}
 }
 

@@ -13,10 +13,10 @@ import (
 	"github.com/banger-vm/banger/internal/vmm/vmmtest/lab"
 )
 
-// forbid makes a process's first thread make a call that its filter forbids,
-// where it would wait for events, and so holds no lock: Firecracker's handler
-// would wait for that for ever.
-func forbid(pid int) error {
+// whereItWaits stops a process's first thread at the entry of a call that waits
+// for events, where it holds no lock: Firecracker's handler of signals would
+// wait for that for ever.
+func whereItWaits(pid int, do func(regs *syscall.PtraceRegs) error) error {
 	runtime.LockOSThread() // a process is traced by a thread
 	defer runtime.UnlockOSThread()
 	if err := syscall.PtraceAttach(pid); err != nil {
@@ -46,13 +46,30 @@ func forbid(pid int) error {
 	if err != nil {
 		return err
 	}
-	regs.Orig_rax = unix.SYS_PTRACE
-	return syscall.PtraceSetRegs(pid, &regs)
+	return do(&regs)
 }
 
-// A VMM that its own filter stopped is told as such: by its parent, and by a
-// later monitor.
+// A signal that Firecracker catches is told by its name.
+func TestRealSignalIsNamed(t *testing.T) {
+	endIsNamed(t, func(pid int) error {
+		return whereItWaits(pid, func(*syscall.PtraceRegs) error { return unix.Tgkill(pid, pid, unix.SIGSEGV) })
+	}, "it caught SIGSEGV")
+}
+
+// A VMM that its own filter stopped is told as such.
 func TestRealSeccomp(t *testing.T) {
+	endIsNamed(t, func(pid int) error {
+		return whereItWaits(pid, func(regs *syscall.PtraceRegs) error {
+			regs.Orig_rax = unix.SYS_PTRACE // which the filter forbids, in place of the waiting
+			return syscall.PtraceSetRegs(pid, regs)
+		})
+	}, filtered)
+}
+
+// endIsNamed ends a real Firecracker. Its parent tells why, and so does a later
+// monitor that finds only what it left.
+func endIsNamed(t *testing.T, end func(pid int) error, why string) {
+	t.Helper()
 	cfg := realConfig(t)
 	kernel, initramfs := lab.Needs(t)
 	for _, adopted := range []bool{false, true} {
@@ -70,17 +87,16 @@ func TestRealSeccomp(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := forbid(m.Facts().PID); err != nil {
+		if err := end(m.Facts().PID); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := within(t, time.Minute)
 		exit, err := m.Wait(ctx)
 		cancel()
-		if err != nil || exit.Reason != vmm.ExitCrashed || !strings.Contains(exit.Detail, "(seccomp) stopped it") {
+		if err != nil || exit.Reason != vmm.ExitCrashed || !strings.Contains(exit.Detail, why) {
 			t.Errorf("adopted %v: Wait = %+v, %v", adopted, exit, err)
 		}
-		t.Logf("adopted %v: %s", adopted, exit.Detail)
-		if last, err := newReal(t, cfg).LastExit(t.Context(), spec); err != nil || !strings.Contains(last.Detail, "(seccomp) stopped it") {
+		if last, err := newReal(t, cfg).LastExit(t.Context(), spec); err != nil || !strings.Contains(last.Detail, why) {
 			t.Errorf("LastExit = %+v, %v", last, err)
 		}
 		if t.Failed() {
