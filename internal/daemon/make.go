@@ -82,13 +82,15 @@ func (d *Daemon) newVMs(self string, p *parts, runtime machine.Runtime, networks
 	})
 }
 
-// sshDial is the command that ssh reaches a VM's server by.
-func sshDial(self string, p places.Places) []string {
+// sshDial makes the command by which ssh reaches a VM's server.
+func sshDial(self string, p places.Places) func(id string) []string {
 	cli, err := companion(self, "banger")
 	if err != nil {
 		cli = "banger" // of the caller's PATH
 	}
-	return []string{cli, "--socket=" + p.Socket, "dial", "--wait=60s", "--address=127.0.0.1:22"}
+	return func(id string) []string {
+		return []string{cli, "--socket=" + p.Socket, "dial", "--wait=60s", id, "22"}
+	}
 }
 
 func (d *Daemon) newOperations(p *parts) *operation.Registry {

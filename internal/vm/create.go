@@ -15,6 +15,7 @@ import (
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/vm/spec"
+	"github.com/banger-vm/banger/internal/vm/sshkey"
 )
 
 // createParams are all that a create needs, chosen before it begins.
@@ -193,6 +194,9 @@ func (m *Manager) makeDisks(ctx context.Context, p createParams, report operatio
 		return err
 	}
 	if err := m.Work.Make(ctx, filepath.Join(dir, workDisk), p.Spec.DiskBytes, img); err != nil {
+		return err
+	}
+	if _, err := sshkey.Ensure(dir, sshkey.Host); err != nil { // it is known before the first boot
 		return err
 	}
 	took := m.cfg.Now().Sub(begin)

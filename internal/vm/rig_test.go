@@ -73,7 +73,7 @@ func (r *rig) open() {
 		Store: vms, Runtime: r.host, Images: r.parts, Kernels: kernels{}, Work: r.parts, VMMs: r.vmms,
 		Disks:    map[string]disk.Driver{"guestcow": r.parts},
 		Networks: map[string]network.Driver{"user": r.parts},
-		Access:   access.New(filepath.Join(r.dir, "ssh"), []string{"banger", "dial"}),
+		Access:   access.New(filepath.Join(r.dir, "ssh"), func(id string) []string { return []string{"banger", "dial", id} }),
 		Claims:   claims, Events: r.events, Log: log,
 	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: r.stopTimeout})
 	r.ops = operation.New(db, claims, r.events, log, operation.Config{Planners: r.vms.Planners()})

@@ -2,6 +2,8 @@ package vm
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 
 	"github.com/banger-vm/banger/internal/vm/access"
 	"github.com/banger-vm/banger/internal/vm/sshkey"
@@ -46,8 +48,8 @@ func (m *Manager) reachable(ctx context.Context) ([]access.VM, error) {
 		if !r.Made {
 			continue
 		}
-		private, err := sshkey.Ensure(m.dir(r.ID), sshkey.Host)
-		if err != nil { // it is being removed, or its directory is broken
+		private, err := os.ReadFile(filepath.Join(m.dir(r.ID), sshkey.Host))
+		if err != nil { // it is being removed, or was never started by a banger that knew of keys
 			m.Log.Debug("a VM has no SSH host key", "name", r.Spec.Name, "err", err)
 			continue
 		}

@@ -33,12 +33,13 @@ type VM struct {
 // Files are those of one state directory.
 type Files struct {
 	dir  string
-	dial []string      // the command that connects to the SSH server of the VM whose ID follows
+	dial func(id string) []string
 	turn chan struct{} // held by who writes
 }
 
-// New keeps the files in dir, a directory that only its owner may enter.
-func New(dir string, dial []string) *Files {
+// New keeps the files in dir, a directory that only its owner may enter; dial
+// makes the command that connects to a VM's SSH server.
+func New(dir string, dial func(id string) []string) *Files {
 	return &Files{dir: dir, dial: dial, turn: make(chan struct{}, 1)}
 }
 
@@ -107,7 +108,7 @@ func (f *Files) render(vms []VM) (hosts, config string) {
 			{"StrictHostKeyChecking", "yes"},
 			{"CheckHostIP", "no"},
 			{"ForwardAgent", "no"},
-			{"ProxyCommand", f.command(vm.ID)},
+			{"ProxyCommand", shell(f.dial(vm.ID))},
 		} {
 			fmt.Fprintf(&c, "  %s %s\n", option[0], option[1])
 		}
@@ -120,14 +121,14 @@ func quote(path string) string {
 	return `"` + strings.NewReplacer(`%`, `%%`, `"`, `\"`).Replace(path) + `"`
 }
 
-// command is the ProxyCommand, which ssh hands to a shell.
-func (f *Files) command(id string) string {
-	words := make([]string, 0, len(f.dial)+1)
-	for _, word := range append(f.dial[:len(f.dial):len(f.dial)], id) {
+// shell is a command as ssh hands it to a shell.
+func shell(argv []string) string {
+	words := make([]string, len(argv))
+	for i, word := range argv {
 		if strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._=:-") != "" || word == "" {
 			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 		}
-		words = append(words, strings.ReplaceAll(word, "%", "%%"))
+		words[i] = strings.ReplaceAll(word, "%", "%%")
 	}
 	return strings.Join(words, " ")
 }
