@@ -51,7 +51,7 @@ func OpenConn(ctx context.Context, dial ExecDialer, id string, spec api.DialSpec
 		}
 		return api.MethodDialOpen, req
 	}
-	conn, err := c.connect(ctx, newPatience(c.what, max(wait, firstPatience)))
+	conn, err := c.connect(ctx, c.patience(max(wait, firstPatience)))
 	if err != nil {
 		stop()
 		var refused *api.Error

@@ -85,7 +85,7 @@ func newExec(ctx context.Context, dial ExecDialer, id string, spec *api.ExecSpec
 	if spec != nil && cfg.Stdin == nil {
 		e.end.Sender(stream.Stdin).Close() // marks the stream's end, which cannot fail
 	}
-	conn, err := e.connect(ctx, newPatience("command", cfg.Reconnect))
+	conn, err := e.connect(ctx, e.patience(cfg.Reconnect))
 	if err != nil {
 		stop()
 		return nil, err

@@ -44,7 +44,7 @@ type link struct {
 // serve serves one connection after another. It returns nil once the exit is
 // here.
 func (l *link) serve(ctx context.Context, conn net.Conn, whole time.Duration) error {
-	p := newPatience(l.what, whole)
+	p := l.patience(whole)
 	for {
 		began, had := time.Now(), l.progress()
 		unhook := context.AfterFunc(ctx, func() { conn.Close() })
@@ -61,7 +61,7 @@ func (l *link) serve(ctx context.Context, conn net.Conn, whole time.Duration) er
 		case errors.Is(err, stream.ErrProtocol):
 			return fmt.Errorf("the %s %s was lost: %w", l.what, l.id, err)
 		case time.Since(began) > settled || l.progress() != had:
-			p = newPatience(l.what, whole)
+			p = l.patience(whole)
 		default: // taken and dropped
 			if err := p.rest(ctx, err); err != nil {
 				return err
@@ -87,8 +87,8 @@ type patience struct {
 	pause    time.Duration
 }
 
-func newPatience(what string, whole time.Duration) *patience {
-	return &patience{what: what, whole: whole, deadline: time.Now().Add(whole), pause: firstPause}
+func (l *link) patience(whole time.Duration) *patience {
+	return &patience{what: l.what, whole: whole, deadline: time.Now().Add(whole), pause: firstPause}
 }
 
 // rest waits before the next attempt; an error, made of the last attempt's,

@@ -16,20 +16,16 @@ import (
 )
 
 func newDial(a *app.App) *cobra.Command {
-	var address string
 	var wait app.Seconds
 	cmd := &cobra.Command{
-		Use:   "dial [flags] VM [ADDRESS]",
+		Use:   "dial [flags] VM ADDRESS",
 		Short: "Connect standard input and output to an address in a VM",
 		Long: `Connect standard input and output to an address in a VM: a port of its
 loopback (8080), HOST:PORT as the VM understands it, or the path of a Unix
 socket. The VM needs no network for it.`,
-		Args: takes(1, 2, "the VM's name"),
+		Args: takes(2, 2, "the VM's name or the address in it"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 2 {
-				address = args[1]
-			}
-			network, address, err := guestAddress(address)
+			network, address, err := guestAddress(args[1])
 			if err != nil {
 				return err
 			}
@@ -45,7 +41,6 @@ socket. The VM needs no network for it.`,
 		},
 		ValidArgsFunction: completeVMs(a),
 	}
-	cmd.Flags().StringVar(&address, "address", "", "the same as ADDRESS, before the VM's name")
 	cmd.Flags().Var(&wait, "wait", "wait so long for something to listen there: 30s, 5m")
 	return cmd
 }
@@ -72,8 +67,9 @@ func pipe(in io.Reader, out io.Writer, conn *client.Conn) error {
 			_ = conn.CloseWrite() // marks the stream's end, which cannot fail
 		}
 	}()
-	if _, err := io.Copy(out, conn); err != nil {
-		return errors.Join(err, conn.Close())
+	_, err := io.Copy(out, conn)
+	if err = errors.Join(err, conn.Close()); err != nil {
+		return err
 	}
-	return conn.Close()
+	return conn.Wait() // it may have broken
 }

@@ -159,20 +159,13 @@ func include(a *app.App, config string, wanted bool) error {
 		return err
 	}
 	line := `Include "` + config + "\"\n"
-	text, has := strings.CutPrefix(string(old), line)
-	switch {
-	case has && wanted:
-		a.Say("%s includes it already.", path)
-		return nil
-	case !has && !wanted && strings.Contains(string(old), "\n"+line):
-		text, has = strings.Replace(string(old), line, "", 1), true
-	}
-	if has == wanted {
-		a.Say("%s does not include it.", path)
-		return nil
-	}
+	text := strings.TrimPrefix(strings.ReplaceAll("\n"+string(old), "\n"+line, "\n"), "\n")
 	if wanted {
-		text = line + string(old)
+		text = line + text
+	}
+	if text == string(old) {
+		a.Say("%s is so already.", path)
+		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
