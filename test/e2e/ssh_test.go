@@ -31,7 +31,7 @@ func (e *env) openSSHCommand(ctx context.Context, program string, args ...string
 	case "ssh", "scp", "sftp":
 		args = append([]string{"-F", config}, args...)
 	default:
-		env = append(env, "GIT_SSH_COMMAND=ssh -F "+config, "RSYNC_RSH=ssh -F "+config)
+		env = append(env, "GIT_SSH_COMMAND=ssh -F "+config)
 	}
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = env

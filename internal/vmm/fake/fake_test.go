@@ -46,7 +46,7 @@ func TestConformance(t *testing.T) {
 		return vmm.Spec{Name: "t", Dir: dir, Kernel: kernel, Accel: vmm.AccelAuto}
 	}
 	vmmtest.Run(t, vmmtest.Harness{
-		Fake:        true,
+		Name:        "fake",
 		Driver:      func(*testing.T) vmm.Driver { return fake.New(host) },
 		Spec:        spec,
 		KillOutside: func(t *testing.T, f vmm.Facts) { host.ByPID(f.PID).Crash("killed") },

@@ -69,7 +69,7 @@ func fakeSpec(t *testing.T) vmm.Spec {
 func TestConformance(t *testing.T) {
 	binary := fakeBinary(t)
 	vmmtest.Run(t, vmmtest.Harness{
-		Fake:        true,
+		Name:        "firecracker, a fake",
 		Driver:      func(t *testing.T) vmm.Driver { return fakeDriver(t, binary) },
 		Spec:        fakeSpec,
 		KillOutside: lab.KillOutside,

@@ -4,6 +4,7 @@ package vmmtest
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -31,18 +32,15 @@ type Harness struct {
 	Full func(t *testing.T) (spec vmm.Spec, free func())
 	// Drives is what script.Drives answers for Spec.
 	Drives string
-	// Fake: what runs the machines is no VMM.
-	Fake bool
+	// Name is what runs the machines, in the results; "" is the driver's name
+	// and the accelerator's.
+	Name string
 }
 
 // tell tells the reader of the results what runs a machine.
 func (h Harness) tell(t *testing.T, d vmm.Driver, f vmm.Facts) {
 	t.Helper()
-	name := d.Name() + "/" + string(f.Accel)
-	if h.Fake {
-		name = strings.TrimPrefix(d.Name()+", a fake", "fake, ")
-	}
-	result.Tell(t, name, "", f.Reduced...)
+	result.Tell(t, cmp.Or(h.Name, d.Name()+"/"+string(f.Accel)), "", f.Reduced...)
 }
 
 // Timeout bounds each wait of the suite.
