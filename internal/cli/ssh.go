@@ -163,8 +163,13 @@ func include(a *app.App, config string, wanted bool) error {
 	if wanted {
 		text = line + text
 	}
-	if text == string(old) {
-		a.Say("%s is so already.", path)
+	switch {
+	case text != string(old):
+	case wanted:
+		a.Say("%s includes it already.", path)
+		return nil
+	default:
+		a.Say("%s does not include it.", path)
 		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
