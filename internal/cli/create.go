@@ -19,7 +19,7 @@ func newCreate(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create [flags] [IMAGE]",
 		Short: "Make a VM",
-		Args:  takes(0, 1, ""),
+		Args:  app.Takes(0, 1, ""),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			spec, err := f.resolve(cmd)
 			if err != nil {
@@ -35,7 +35,7 @@ func newCreate(a *app.App) *cobra.Command {
 		},
 	}
 	f.register(cmd)
-	completeVMMFlag(a, cmd)
+	app.CompleteVMMFlag(a, cmd)
 	cmd.Flags().StringVar(&image, "image", "", "image to stand on (default debian)")
 	how.Register(cmd, "print the VM's ID only, and no progress")
 	how.RegisterTimeout(cmd)

@@ -21,7 +21,7 @@ import (
 )
 
 func newDaemon(a *app.App) *cobra.Command {
-	daemon := group("daemon", "Look after the daemon, which starts by itself")
+	daemon := app.Group("daemon", "Look after the daemon, which starts by itself")
 	daemon.AddCommand(newDaemonStatus(a), newDaemonStop(a), newDaemonLogs(a))
 	return daemon
 }
@@ -31,7 +31,7 @@ func newDaemonStatus(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show whether a daemon runs, and where; starts none",
-		Args:  takes(0, 0, ""),
+		Args:  app.Takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.Existing()
 			if err != nil {
@@ -91,7 +91,7 @@ func newDaemonStop(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "stop",
 		Short: "End the daemon; VMs and what runs in them go on",
-		Args:  takes(0, 0, ""),
+		Args:  app.Takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.Existing()
 			if err != nil {
@@ -147,7 +147,7 @@ func newDaemonLogs(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs",
 		Short: "Print the daemon's log",
-		Args:  takes(0, 0, ""),
+		Args:  app.Takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := a.Places()
 			if err != nil {

@@ -17,13 +17,13 @@ func newDelete(a *app.App) *cobra.Command {
 		Use:     "rm [flags] VM…",
 		Aliases: []string{"delete"},
 		Short:   "Remove VMs and all that belongs to them",
-		Args:    takes(1, -1, "the VM's name"),
+		Args:    app.Takes(1, -1, "the VM's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.Each(cmd, args, app.Action{How: how}, func(ctx context.Context, c *client.Client, vm string) (api.Operation, error) {
 				return c.VMDelete(ctx, api.VMDeleteRequest{VM: vm, Force: force})
 			})
 		},
-		ValidArgsFunction: completeVMs(a),
+		ValidArgsFunction: app.CompleteVMs(a),
 	}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "kill it first if it runs")
 	how.Register(cmd, "no progress")

@@ -19,7 +19,7 @@ func newEvents(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "events",
 		Short: "Show what happened, or with -f what happens",
-		Args:  takes(0, 0, ""),
+		Args:  app.Takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if since < 0 {
 				return app.Usagef("--since: event numbers begin at 1")

@@ -74,9 +74,9 @@ func newExec(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "exec [flags] VM [--] [COMMAND…]",
 		Short: "Run a command in a running VM; without one, a login shell",
-		Args:  takes(1, -1, "the VM's name"),
+		Args:  app.Takes(1, -1, "the VM's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			spec, err := f.spec(a, command(args[1:]))
+			spec, err := f.spec(a, app.Command(args[1:]))
 			if err != nil {
 				return err
 			}
@@ -90,16 +90,8 @@ func newExec(a *app.App) *cobra.Command {
 			return app.CodeError(code)
 		},
 		Annotations:       map[string]string{app.GuestCode: "yes"},
-		ValidArgsFunction: completeVMs(a),
+		ValidArgsFunction: app.CompleteVMs(a),
 	}
 	f.register(cmd)
 	return cmd
-}
-
-// command drops the "--" before a command.
-func command(args []string) []string {
-	if len(args) > 0 && args[0] == "--" {
-		return args[1:]
-	}
-	return args
 }

@@ -15,7 +15,7 @@ import (
 )
 
 func newImage(a *app.App) *cobra.Command {
-	image := group("image", "Make, show and remove images")
+	image := app.Group("image", "Make, show and remove images")
 	image.AddCommand(newImageList(a), newImageInspect(a), newImageDelete(a), newImageBootstrap(a))
 	return image
 }
@@ -26,7 +26,7 @@ func newImageList(a *app.App) *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List images",
-		Args:    takes(0, 0, ""),
+		Args:    app.Takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.Client()
 			if err != nil {
@@ -64,7 +64,7 @@ func newImageInspect(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect IMAGE",
 		Short: "Show an image in full",
-		Args:  takes(1, 1, "the image's name"),
+		Args:  app.Takes(1, 1, "the image's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.Client()
 			if err != nil {
@@ -92,7 +92,7 @@ func newImageDelete(a *app.App) *cobra.Command {
 		Use:     "rm [flags] IMAGE…",
 		Aliases: []string{"delete"},
 		Short:   "Remove images that no VM stands on",
-		Args:    takes(1, -1, "the image's name"),
+		Args:    app.Takes(1, -1, "the image's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.Each(cmd, args, app.Action{How: how}, func(ctx context.Context, c *client.Client, image string) (api.Operation, error) {
 				return c.ImageDelete(ctx, api.ImageDeleteRequest{Image: image})
@@ -109,7 +109,7 @@ func newImageBootstrap(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bootstrap [flags] [NAME]",
 		Short: "Make an image from this host's package sources (default debian)",
-		Args:  takes(0, 1, ""),
+		Args:  app.Takes(0, 1, ""),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := "debian"
 			if len(args) > 0 {

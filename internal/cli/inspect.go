@@ -15,7 +15,7 @@ func newInspect(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect [flags] VM…",
 		Short: "Show VMs in full",
-		Args:  takes(1, -1, "the VM's name"),
+		Args:  app.Takes(1, -1, "the VM's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.Client()
 			if err != nil {
@@ -45,7 +45,7 @@ func newInspect(a *app.App) *cobra.Command {
 			}
 			return nil
 		},
-		ValidArgsFunction: completeVMs(a),
+		ValidArgsFunction: app.CompleteVMs(a),
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON: an object, an array for several")
 	return cmd

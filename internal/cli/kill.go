@@ -15,13 +15,13 @@ func newKill(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kill [flags] VM…",
 		Short: "End VMs at once, as pulling the plug does",
-		Args:  takes(1, -1, "the VM's name"),
+		Args:  app.Takes(1, -1, "the VM's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.Each(cmd, args, app.Action{How: how}, func(ctx context.Context, c *client.Client, vm string) (api.Operation, error) {
 				return c.VMKill(ctx, api.VMActionRequest{VM: vm})
 			})
 		},
-		ValidArgsFunction: completeVMs(a),
+		ValidArgsFunction: app.CompleteVMs(a),
 	}
 	how.Register(cmd, "no progress")
 	how.RegisterTimeout(cmd)

@@ -21,7 +21,7 @@ func listCommand(a *app.App, use, short string, all bool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   use,
 		Short: short,
-		Args:  takes(0, 0, ""),
+		Args:  app.Takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.Client()
 			if err != nil {

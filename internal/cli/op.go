@@ -9,7 +9,7 @@ import (
 )
 
 func newOp(a *app.App) *cobra.Command {
-	op := group("op", "Show and cancel long actions")
+	op := app.Group("op", "Show and cancel long actions")
 	op.AddCommand(newOpList(a), newOpShow(a), newOpCancel(a))
 	return op
 }
@@ -20,7 +20,7 @@ func newOpList(a *app.App) *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List operations, newest first",
-		Args:    takes(0, 0, ""),
+		Args:    app.Takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.Client()
 			if err != nil {
@@ -55,7 +55,7 @@ func newOpShow(a *app.App) *cobra.Command {
 		Use:     "show ID",
 		Aliases: []string{"inspect"},
 		Short:   "Show an operation with its steps",
-		Args:    takes(1, 1, "the operation's ID"),
+		Args:    app.Takes(1, 1, "the operation's ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.Client()
 			if err != nil {
@@ -79,7 +79,7 @@ func newOpCancel(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "cancel ID…",
 		Short: "Cancel operations and take back what they did",
-		Args:  takes(1, -1, "the operation's ID"),
+		Args:  app.Takes(1, -1, "the operation's ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.Client()
 			if err != nil {

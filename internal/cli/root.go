@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"slices"
 	"sort"
 	"strings"
 
@@ -10,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/reach"
 	"github.com/banger-vm/banger/internal/cli/show"
 	"github.com/banger-vm/banger/internal/version"
 )
@@ -22,7 +22,7 @@ const (
 // newRoot builds the commands: nouns with verbs, and the short forms that
 // fingers know.
 func newRoot(a *app.App) *cobra.Command {
-	root := group("banger", "Real Linux virtual machines that feel like processes")
+	root := app.Group("banger", "Real Linux virtual machines that feel like processes")
 	root.Version = version.Version
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
@@ -37,12 +37,12 @@ func newRoot(a *app.App) *cobra.Command {
 
 	root.AddGroup(&cobra.Group{ID: groupEvery, Title: "Every day:"}, &cobra.Group{ID: groupNouns, Title: "All of it:"})
 	for _, cmd := range []*cobra.Command{
-		newRun(a), newExec(a), newSSH(a), newList(a), newPS(a), newCreate(a), newStart(a), newStop(a), newKill(a), newDelete(a), newInspect(a),
+		newRun(a), newExec(a), reach.NewSSH(a), newList(a), newPS(a), newCreate(a), newStart(a), newStop(a), newKill(a), newDelete(a), newInspect(a),
 	} {
 		cmd.GroupID = groupEvery
 		root.AddCommand(cmd)
 	}
-	for _, cmd := range []*cobra.Command{newVM(a), newImage(a), newVMM(a), newOp(a), newSSHConfig(a), newDial(a), newEvents(a), newDaemon(a), newRPC(a), newVersion(a)} {
+	for _, cmd := range []*cobra.Command{newVM(a), newImage(a), newVMM(a), newOp(a), reach.NewSSHConfig(a), reach.NewDial(a), newEvents(a), newDaemon(a), newRPC(a), newVersion(a)} {
 		cmd.GroupID = groupNouns
 		root.AddCommand(cmd)
 	}
@@ -50,34 +50,9 @@ func newRoot(a *app.App) *cobra.Command {
 }
 
 func newVM(a *app.App) *cobra.Command {
-	vm := group("vm", "Make and use virtual machines")
-	vm.AddCommand(newCreate(a), newRun(a), newExec(a), newSSH(a), newDial(a), newStart(a), newStop(a), newKill(a), newDelete(a), newList(a), newInspect(a))
+	vm := app.Group("vm", "Make and use virtual machines")
+	vm.AddCommand(newCreate(a), newRun(a), newExec(a), reach.NewSSH(a), reach.NewDial(a), newStart(a), newStop(a), newKill(a), newDelete(a), newList(a), newInspect(a))
 	return vm
-}
-
-// group makes a command that only holds others.
-func group(use, short string) *cobra.Command {
-	return &cobra.Command{
-		Use:   use,
-		Short: short,
-		Args:  cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return cmd.Help()
-			}
-			return unknown(cmd, args[0])
-		},
-	}
-}
-
-// unknown names the command that was meant, perhaps.
-func unknown(cmd *cobra.Command, word string) error {
-	msg := fmt.Sprintf("%q is no command of %s", show.Safe(word), cmd.CommandPath())
-	cmd.SuggestionsMinimumDistance = 2
-	if near := cmd.SuggestionsFor(word); len(near) > 0 {
-		msg += "; did you mean " + strings.Join(near, " or ") + "?"
-	}
-	return app.Usagef("%s", msg)
 }
 
 // newHelp is cobra's help command, but for a command that is not there.
@@ -92,25 +67,10 @@ func newHelp(root *cobra.Command) *cobra.Command {
 			case err != nil:
 				return err
 			case len(rest) > 0:
-				return unknown(of, rest[0])
+				return app.Unknown(of, rest[0])
 			}
 			return of.Help()
 		},
-	}
-}
-
-// takes checks the number of arguments; most -1 is any.
-func takes(least, most int, what string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
-		switch {
-		case len(args) < least:
-			return app.Usagef("%s is missing", what)
-		case most >= 0 && len(args) > most:
-			return app.Usagef("%q is one argument too many", show.Safe(args[most]))
-		case slices.Contains(args[:least], ""):
-			return app.Usagef("%s is empty", what)
-		}
-		return nil
 	}
 }
 

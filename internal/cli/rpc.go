@@ -12,11 +12,11 @@ import (
 var rpcSchema []byte
 
 func newRPC(a *app.App) *cobra.Command {
-	rpc := group("rpc", "Describe the protocol, for other programs")
+	rpc := app.Group("rpc", "Describe the protocol, for other programs")
 	rpc.AddCommand(&cobra.Command{
 		Use:   "schema",
 		Short: "Print methods, types and errors as JSON",
-		Args:  takes(0, 0, ""),
+		Args:  app.Takes(0, 0, ""),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := a.Out.Write(rpcSchema)
 			return err

@@ -30,12 +30,12 @@ func newRun(a *app.App) *cobra.Command {
 		Long: `Make a VM, start it, and run a command in it; without one, a login shell.
 The exit code is the command's. The VM runs on afterwards, unless --rm is given:
 then it is removed, whatever happens.`,
-		Args:        takes(1, -1, "the image"),
+		Args:        app.Takes(1, -1, "the image"),
 		RunE:        func(cmd *cobra.Command, args []string) error { return r.run(cmd, args) },
 		Annotations: map[string]string{app.GuestCode: "yes"},
 	}
 	r.vm.register(cmd)
-	completeVMMFlag(a, cmd)
+	app.CompleteVMMFlag(a, cmd)
 	r.exec.register(cmd)
 	cmd.Flags().BoolVar(&r.remove, "rm", false, "remove the VM when the command has ended")
 	cmd.Flags().BoolVarP(&r.quiet, "quiet", "q", false, "no progress; with -d print the VM's ID only")
@@ -57,7 +57,7 @@ func (r *runner) run(cmd *cobra.Command, args []string) (err error) {
 	if spec.Image, err = chosenImage(cmd, "", args[:1]); err != nil {
 		return err
 	}
-	argv := command(args[1:])
+	argv := app.Command(args[1:])
 	switch {
 	case r.remove && r.exec.detach:
 		return app.Usagef("with -d the VM runs on: -d and --rm exclude each other")

@@ -16,7 +16,7 @@ func newStart(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "start [flags] VM…",
 		Short: "Start VMs; running ones stay as they are",
-		Args:  takes(1, -1, "the VM's name"),
+		Args:  app.Takes(1, -1, "the VM's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("vmm") && vmm == "" {
 				return app.Usagef("the VMM is empty")
@@ -25,10 +25,10 @@ func newStart(a *app.App) *cobra.Command {
 				return c.VMStart(ctx, api.VMStartRequest{VM: vm, VMM: vmm})
 			})
 		},
-		ValidArgsFunction: completeVMs(a),
+		ValidArgsFunction: app.CompleteVMs(a),
 	}
 	cmd.Flags().StringVar(&vmm, "vmm", "", "move them to this virtual machine monitor, or auto; otherwise they stay on their own")
-	completeVMMFlag(a, cmd)
+	app.CompleteVMMFlag(a, cmd)
 	how.Register(cmd, "no progress")
 	how.RegisterTimeout(cmd)
 	return cmd

@@ -17,13 +17,13 @@ func newStop(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stop [flags] VM…",
 		Short: "Stop VMs gracefully; stopped ones stay as they are",
-		Args:  takes(1, -1, "the VM's name"),
+		Args:  app.Takes(1, -1, "the VM's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.Each(cmd, args, app.Action{How: how}, func(ctx context.Context, c *client.Client, vm string) (api.Operation, error) {
 				return c.VMStop(ctx, api.VMStopRequest{VM: vm, TimeoutMS: time.Duration(timeout).Milliseconds()})
 			})
 		},
-		ValidArgsFunction: completeVMs(a),
+		ValidArgsFunction: app.CompleteVMs(a),
 	}
 	cmd.Flags().VarP(&timeout, "timeout", "t", "how long the guest may take before it is killed: 30s, 2m (default 1m); to end it at once: banger kill")
 	how.Register(cmd, "no progress")

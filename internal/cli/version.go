@@ -15,7 +15,7 @@ func newVersion(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print this program's version; the daemon's is in: banger daemon status",
-		Args:  takes(0, 0, ""),
+		Args:  app.Takes(0, 0, ""),
 		RunE: func(*cobra.Command, []string) error {
 			return a.Line(fmt.Sprintf("banger %s (protocol %d, %s)", version.Version, api.ProtocolVersion, runtime.Version()))
 		},

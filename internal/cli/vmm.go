@@ -15,7 +15,7 @@ import (
 )
 
 func newVMM(a *app.App) *cobra.Command {
-	vmm := group("vmm", "Show, install and remove virtual machine monitors")
+	vmm := app.Group("vmm", "Show, install and remove virtual machine monitors")
 	vmm.AddCommand(newVMMList(a), newVMMInstall(a), newVMMRemove(a))
 	return vmm
 }
@@ -28,7 +28,7 @@ func newVMMList(a *app.App) *cobra.Command {
 		Short:   "List virtual machine monitors and what works with them on this host",
 		Long: `List virtual machine monitors and what works with them on this host. Whether KVM
 works is found out by booting a tiny guest; the verdict is kept.`,
-		Args: takes(0, 0, ""),
+		Args: app.Takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.Client()
 			if err != nil {
@@ -57,7 +57,7 @@ func newVMMInstall(a *app.App) *cobra.Command {
 		Long: `Install a virtual machine monitor from its maker's release archive, or from the
 program itself: a file, or an address (http, https). The SHA-256 sum is that of
 this file, as its maker publishes it. One that is installed already is replaced.`,
-		Args: takes(1, 1, "the VMM's name"),
+		Args: app.Takes(1, 1, "the VMM's name"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			req.VMM = args[0]
 			switch {
@@ -82,7 +82,7 @@ this file, as its maker publishes it. One that is installed already is replaced.
 				return a.Line(done.ID + " " + done.Version)
 			})
 		},
-		ValidArgsFunction: completeVMMs(a, 1),
+		ValidArgsFunction: app.CompleteVMMs(a, 1),
 	}
 	cmd.Flags().StringVar(&req.From, "from", "", "release archive or program: a file or an address")
 	cmd.Flags().StringVar(&req.SHA256, "sha256", "", "its SHA-256 sum")
@@ -97,7 +97,7 @@ func newVMMRemove(a *app.App) *cobra.Command {
 		Use:     "rm [flags] VMM",
 		Aliases: []string{"remove", "delete"},
 		Short:   "Remove a virtual machine monitor that banger has installed",
-		Args:    takes(1, 1, "the VMM's name"),
+		Args:    app.Takes(1, 1, "the VMM's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			act := app.Action{How: how, Begin: func(ctx context.Context, c *client.Client) (api.Operation, error) {
 				return c.VMMRemove(ctx, api.VMMRemoveRequest{VMM: args[0]})
@@ -114,7 +114,7 @@ func newVMMRemove(a *app.App) *cobra.Command {
 				return a.Line(done.ID)
 			})
 		},
-		ValidArgsFunction: completeVMMs(a, 1),
+		ValidArgsFunction: app.CompleteVMMs(a, 1),
 	}
 	how.Register(cmd, "no progress")
 	how.RegisterTimeout(cmd)

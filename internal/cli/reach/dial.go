@@ -1,4 +1,4 @@
-package cli
+package reach
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ import (
 	"github.com/banger-vm/banger/internal/cli/app"
 )
 
-func newDial(a *app.App) *cobra.Command {
+func NewDial(a *app.App) *cobra.Command {
 	var wait app.Seconds
 	cmd := &cobra.Command{
 		Use:   "dial [flags] VM ADDRESS",
@@ -23,7 +23,7 @@ func newDial(a *app.App) *cobra.Command {
 		Long: `Connect standard input and output to an address in a VM: a port of its
 loopback (8080), HOST:PORT as the VM understands it, or the path of a Unix
 socket. The VM needs no network for it.`,
-		Args: takes(2, 2, "the VM's name or the address in it"),
+		Args: app.Takes(2, 2, "the VM's name or the address in it"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			network, address, err := guestAddress(args[1])
 			if err != nil {
@@ -39,7 +39,7 @@ socket. The VM needs no network for it.`,
 			}
 			return pipe(a.In, a.Out, conn)
 		},
-		ValidArgsFunction: completeVMs(a),
+		ValidArgsFunction: app.CompleteVMs(a),
 	}
 	cmd.Flags().Var(&wait, "wait", "wait so long for something to listen there: 30s, 5m")
 	return cmd

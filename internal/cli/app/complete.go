@@ -1,4 +1,4 @@
-package cli
+package app
 
 import (
 	"context"
@@ -7,15 +7,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/banger-vm/banger/api"
-	"github.com/banger-vm/banger/internal/cli/app"
 )
 
 // completion bounds what a shell waits for.
 const completion = 300 * time.Millisecond
 
-// completeVMs completes the names of VMs for a shell. It starts no daemon and
+// CompleteVMs completes the names of VMs for a shell. It starts no daemon and
 // does not keep anybody waiting.
-func completeVMs(a *app.App) cobra.CompletionFunc {
+func CompleteVMs(a *App) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if cmd.Name() == "exec" && len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveDefault
@@ -38,8 +37,8 @@ func completeVMs(a *app.App) cobra.CompletionFunc {
 	}
 }
 
-// completeVMMs completes the first most arguments as names of VMMs, in the same way.
-func completeVMMs(a *app.App, most int) cobra.CompletionFunc {
+// CompleteVMMs completes the first most arguments as names of VMMs, in the same way.
+func CompleteVMMs(a *App, most int) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if len(args) >= most {
 			return nil, cobra.ShellCompDirectiveNoFileComp
@@ -48,8 +47,8 @@ func completeVMMs(a *app.App, most int) cobra.CompletionFunc {
 	}
 }
 
-// completeVMMFlag completes --vmm.
-func completeVMMFlag(a *app.App, cmd *cobra.Command) {
+// CompleteVMMFlag completes --vmm.
+func CompleteVMMFlag(a *App, cmd *cobra.Command) {
 	err := cmd.RegisterFlagCompletionFunc("vmm", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return append([]string{"auto"}, vmmNames(a, cmd)...), cobra.ShellCompDirectiveNoFileComp
 	})
@@ -58,7 +57,7 @@ func completeVMMFlag(a *app.App, cmd *cobra.Command) {
 	}
 }
 
-func vmmNames(a *app.App, cmd *cobra.Command) []string {
+func vmmNames(a *App, cmd *cobra.Command) []string {
 	ctx, cancel := context.WithTimeout(cmd.Context(), completion)
 	defer cancel()
 	c, err := a.Existing()

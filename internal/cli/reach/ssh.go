@@ -1,4 +1,4 @@
-package cli
+package reach
 
 import (
 	"errors"
@@ -69,12 +69,12 @@ func (f *sshFlags) args() []string {
 	return args
 }
 
-func newSSH(a *app.App) *cobra.Command {
+func NewSSH(a *app.App) *cobra.Command {
 	var f sshFlags
 	cmd := &cobra.Command{
 		Use:   "ssh [flags] VM [--] [COMMAND…]",
 		Short: "Log in to a running VM with OpenSSH; it needs no network",
-		Args:  takes(1, -1, "the VM's name"),
+		Args:  app.Takes(1, -1, "the VM's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.Client()
 			if err != nil {
@@ -87,11 +87,11 @@ func newSSH(a *app.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			argv := slices.Concat([]string{"ssh", "-F", at.Config}, f.args(), []string{"--", at.Host}, command(args[1:]))
+			argv := slices.Concat([]string{"ssh", "-F", at.Config}, f.args(), []string{"--", at.Host}, app.Command(args[1:]))
 			return become(argv)
 		},
 		Annotations:       map[string]string{app.GuestCode: "yes"},
-		ValidArgsFunction: completeVMs(a),
+		ValidArgsFunction: app.CompleteVMs(a),
 	}
 	f.register(cmd)
 	return cmd
@@ -107,14 +107,14 @@ func become(argv []string) error {
 	return fmt.Errorf("running %s: %w", path, syscall.Exec(path, argv, os.Environ()))
 }
 
-func newSSHConfig(a *app.App) *cobra.Command {
+func NewSSHConfig(a *app.App) *cobra.Command {
 	var install, uninstall bool
 	cmd := &cobra.Command{
 		Use:   "ssh-config",
 		Short: "Print the ssh_config by which ssh, scp, rsync and git reach VMs as NAME.vm",
 		Long: `Print the ssh_config by which ssh, scp, sftp, rsync and git reach VMs as NAME.vm.
 --install has your ~/.ssh/config include it, so that "ssh dev.vm" works.`,
-		Args: takes(0, 0, ""),
+		Args: app.Takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if install && uninstall {
 				return app.Usagef("--install and --uninstall exclude each other")
