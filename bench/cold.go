@@ -20,7 +20,7 @@ import (
 func cold(ctx context.Context, b *bench) error {
 	var floor, process, through coming
 	var theirs, parts bootParts
-	for range max(b.rounds(7), 3) {
+	for range 7 { // one boot says little where machines are noisy
 		err := b.floorCold(ctx, &floor, &theirs)
 		if err == nil {
 			err = b.bangerRun(ctx, &process)

@@ -193,7 +193,7 @@ func (b *bench) prepare(ctx context.Context) error {
 // rounds is how often to measure: a few times only in a quick run.
 func (b *bench) rounds(n int) int {
 	if b.opts.quick {
-		return max(2, n/10)
+		return max(2, n/5)
 	}
 	return n
 }

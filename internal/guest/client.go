@@ -23,11 +23,14 @@ import (
 // Dialer opens the raw channel to the agent.
 type Dialer func(ctx context.Context) (io.ReadWriteCloser, error)
 
+// patient is how many times an attempt is made in the time that all took so far.
+const patient = 32
+
 // Config is what may differ. Zero values take the defaults.
 type Config struct {
 	CallTimeout time.Duration // of a call, whatever its context says: 30 s
 	Attempt     time.Duration // of one attempt to connect: 5 s
-	Backoff     time.Duration // between attempts, doubled up to 32 times as much: 10 ms
+	Backoff     time.Duration // between attempts at first, and up to 32 times as much: 10 ms
 	// A connection that brings nothing for Idle is asked for a sign of life and
 	// given up when there is none for Silence more: 5 s and 4 s.
 	Idle, Silence time.Duration
@@ -65,7 +68,7 @@ type Client struct {
 	conn    *http.ClientConn
 	attempt chan struct{} // closed when the attempt under way is over
 	lastErr error
-	backoff time.Duration
+	failing time.Time // since when attempts fail; zero: they do not
 }
 
 // New makes a client; Close ends it.
@@ -132,12 +135,16 @@ func (c *Client) try(over chan struct{}) {
 	c.mu.Lock()
 	c.lastErr = err
 	if err == nil {
-		c.conn, c.attempt, c.backoff = conn, nil, 0
+		c.conn, c.attempt, c.failing = conn, nil, time.Time{}
 		c.mu.Unlock()
 		return
 	}
-	c.backoff = min(max(c.backoff*2, c.cfg.Backoff), 32*c.cfg.Backoff)
-	rest := c.backoff
+	if c.failing.IsZero() {
+		c.failing = time.Now()
+	}
+	// A fraction of the time that it has taken already, so that little is lost
+	// when a guest has booted and little is tried in vain where none does.
+	rest := min(max(time.Since(c.failing)/patient, c.cfg.Backoff), patient*c.cfg.Backoff)
 	c.mu.Unlock()
 	c.log.Debug("no connection to the guest's agent", "err", err, "again_in", rest)
 	select {

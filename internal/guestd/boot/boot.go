@@ -154,7 +154,7 @@ func (b *boot) handOver() error {
 	for _, f := range b.late {
 		b.try(insert(f))
 	}
-	if err := placeSelf(b.self); err != nil {
+	if err := unhurried(func() error { return placeSelf(b.self) }); err != nil {
 		return fmt.Errorf("placing banger-guest in %s: %w", runDir, err)
 	}
 	if b.report.Init == power.Systemd {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -68,6 +69,18 @@ func switchRoot(dir string) error {
 		}
 	}
 	return nil
+}
+
+// unhurried lets do run with little of a processor that others want: the first
+// command comes at just that time.
+func unhurried(do func() error) error {
+	const self, low, usual = 0, 10, 0
+	runtime.LockOSThread() // it is a thread that has a priority
+	defer runtime.UnlockOSThread()
+	if err := unix.Setpriority(unix.PRIO_PROCESS, self, low); err != nil {
+		return err
+	}
+	return errors.Join(do(), unix.Setpriority(unix.PRIO_PROCESS, self, usual))
 }
 
 // placeSelf copies banger-guest to where the units and the shutdown find it.

@@ -140,7 +140,7 @@ func (d *Driver) run(ctx context.Context, spec vmm.Spec, path string, enclosed b
 	}
 	args := commandLine(spec)
 	return hostexec.Spawn(hostexec.Daemon{
-		Name: path, Title: args[0], Args: args[1:], Dir: filepath.Join(spec.Dir, dirRun), Env: []string{},
+		Name: path, Title: args[0], Args: args[1:], Dir: filepath.Join(spec.Dir, dirRun), Env: environment(),
 		Stdin: f.Stdin, Stdout: f.Stdout, Stderr: f.Stderr, ExtraFiles: f.Extra,
 	})
 }

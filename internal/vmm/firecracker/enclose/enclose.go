@@ -30,6 +30,7 @@ type Plan struct {
 	Dir   string   `json:"dir"`
 	Binds []Bind   `json:"binds"`
 	Args  []string `json:"args"` // the whole command line; argv[0] is a title
+	Env   []string `json:"env"`  // the whole environment
 }
 
 // Bind is a file of the host at a path inside.

@@ -36,7 +36,7 @@ func inside(encoded string) error {
 	if err := renounce(); err != nil {
 		return err
 	}
-	return fmt.Errorf("starting the program in its enclosure: %w", syscall.Exec(Program, p.Args, nil))
+	return fmt.Errorf("starting the program in its enclosure: %w", syscall.Exec(Program, p.Args, p.Env))
 }
 
 // build makes the root at p.Root.
