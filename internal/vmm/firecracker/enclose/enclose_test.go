@@ -67,7 +67,7 @@ func newRig(t *testing.T) *rig {
 	file("given", "given")
 	file("disk", "disk")
 	r.plan = enclose.Plan{
-		Root: filepath.Join(r.dir, "root"), Dir: filepath.Join(r.dir, "run"), Args: []string{"a title", "one"},
+		Root: filepath.Join(r.dir, "root"), Dir: filepath.Join(r.dir, "run"), Args: []string{"a title", "one"}, Env: []string{"A=its own"},
 		Binds: []enclose.Bind{
 			{From: filepath.Join(r.dir, "given"), To: "/given"},
 			{From: filepath.Join(r.dir, "disk"), To: "/disk", Writable: true},
@@ -105,7 +105,7 @@ func (r *rig) wait(t *testing.T, proc *hostexec.Process, exit hostexec.Exit, err
 }
 
 const seen = `args: [a title one]
-dir: /run pid: 1 uid: 1000 gid: 1000 host: vmm env: 0
+dir: /run pid: 1 uid: 1000 gid: 1000 host: vmm env: [A=its own]
 files: [/dev/null /disk /given /program]
 write read-only: true
 write writable: <nil>

@@ -15,7 +15,7 @@ func main() {
 	fmt.Println("args:", os.Args)
 	dir, _ := os.Getwd()
 	host, _ := os.Hostname()
-	fmt.Println("dir:", dir, "pid:", os.Getpid(), "uid:", os.Getuid(), "gid:", os.Getgid(), "host:", host, "env:", len(os.Environ()))
+	fmt.Println("dir:", dir, "pid:", os.Getpid(), "uid:", os.Getuid(), "gid:", os.Getgid(), "host:", host, "env:", os.Environ())
 	var files []string
 	_ = filepath.WalkDir("/", func(path string, e os.DirEntry, err error) error {
 		if err == nil && !e.IsDir() {
