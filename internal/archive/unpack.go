@@ -2,6 +2,7 @@ package archive
 
 import (
 	"archive/tar"
+	"bufio"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -27,6 +28,7 @@ func (p *Place) Unpack(ctx context.Context, r io.Reader, n *Count, skipped Skipp
 	defer func() { err = errors.Join(err, u.room.close()) }()
 	u.dirs = []*dir{{root: p.root}}
 	defer func() { err = errors.Join(err, u.leave(1)) }()
+	r = bufio.NewReaderSize(r, 64<<10) // small files come several at once
 	in := tar.NewReader(r)
 	for entries := 0; ; entries++ {
 		h, err := in.Next()

@@ -21,6 +21,9 @@ var errRead = errors.New("the archive cannot be read on")
 
 // replaceable refuses to put anything in the place of what is no file or link.
 func (u *unpacker) replaceable(d *dir, name string) error {
+	if d.made { // there is nothing else in it; a directory cannot be replaced
+		return nil
+	}
 	info, err := d.root.Lstat(path.Base(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -62,7 +62,7 @@ func (e *env) testTree(t *testing.T, here string) {
 	// As the guest's own programs see it.
 	file := filepath.Join(here, "dated")
 	at := time.Unix(1_234_567_890, 123_456_789)
-	if err := errors.Join(os.WriteFile(file, []byte("x"), 0o600), os.Chmod(file, 0o4751), os.Chtimes(file, at, at)); err != nil {
+	if err := errors.Join(os.WriteFile(file, []byte("x"), 0o600), os.Chmod(file, 0o751|os.ModeSetuid), os.Chtimes(file, at, at)); err != nil {
 		t.Fatal(err)
 	}
 	e.ok(t, "cp", file, "copies:")
