@@ -242,10 +242,13 @@ func TestModes(t *testing.T) {
 		old.Mode = 0o777
 		top := dir("./")
 		top.Mode = 0o777
-		if _, err := unpack(t, at, archive.Rules{Setuid: keep}, pack(t, top, su, old, file("old/f", ""))); err != nil {
+		closed := dir("closed")
+		closed.Mode = 0o555
+		if _, err := unpack(t, at, archive.Rules{Setuid: keep}, pack(t, top, su, old, closed, file("old/f", ""), dir("old/d"), file("closed/f", ""))); err != nil {
 			t.Fatal(err)
 		}
-		want := map[string]os.FileMode{"su": 0o755, "old": 0o700 | os.ModeDir, ".": 0o700 | os.ModeDir}
+		t.Cleanup(func() { _ = os.Chmod(at+"/closed", 0o700) }) // to be removed
+		want := map[string]os.FileMode{"su": 0o755, "closed": 0o555 | os.ModeDir, "old": 0o700 | os.ModeDir, ".": 0o700 | os.ModeDir}
 		if keep {
 			want["su"] |= os.ModeSetuid | os.ModeSetgid
 		}

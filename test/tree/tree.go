@@ -35,7 +35,7 @@ func Grow(dir string, draw Draw) error {
 		return err
 	}
 	for _, d := range slices.Backward(g.dirs) { // what is in them is done
-		if err := errors.Join(g.date(d), os.Chmod(d, g.mode(0o500))); err != nil {
+		if err := errors.Join(g.date(d), os.Chmod(d, g.mode(0o700))); err != nil {
 			return err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -355,6 +356,50 @@ func TestOrphan(t *testing.T) {
 			t.Fatalf("it left %q", names(t, r.home))
 		}
 	}
+}
+
+// A copy has the rights of its user, and nothing else in the agent has.
+func TestRights(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can become another user")
+	}
+	r := newRig(t, files.Config{})
+	here := t.TempDir()
+	write(t, here+"/f", "text")
+	for dir := r.home; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Mkdir(r.home+"/its", 0o755), os.Chown(r.home+"/its", 4242, 4243), os.Mkdir(r.home+"/ours", 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	write(t, r.home+"/ours/secret", "root's")
+	owner := func(path string) uint32 {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Sys().(*syscall.Stat_t).Uid
+	}
+	r.cfg.User = "other"
+	if _, err := r.put.Put(t.Context(), []string{here + "/f"}, "its", r.cfg); err != nil || owner(r.home+"/its/f") != 4242 {
+		t.Errorf("it is of %d, %v", owner(r.home+"/its/f"), err)
+	}
+	if _, err := r.put.Put(t.Context(), []string{here + "/f"}, ".", r.cfg); err == nil || !strings.Contains(err.Error(), "permission denied") {
+		t.Errorf("into a directory of root's: %v", err)
+	}
+	if _, err := r.get.Get(t.Context(), []string{"ours/secret"}, here, r.cfg); api.KindOf(err) != api.KindFailedPrecondition {
+		t.Errorf("a file of root's: %v", err)
+	}
+	if _, err := r.get.Get(t.Context(), []string{"ours"}, here+"/got", r.cfg); err == nil && len(r.skipped) == 0 {
+		t.Error("a directory of root's was read")
+	}
+	write(t, r.home+"/after", "") // by this thread, or another
+	if owner(r.home+"/after") != 0 {
+		t.Error("the agent has lost its rights")
+	}
+	r.empty(t)
 }
 
 func TestRefusals(t *testing.T) {
