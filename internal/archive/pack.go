@@ -180,7 +180,7 @@ func (p *packer) file(at string, h *tar.Header) error {
 		return p.skip(h.Name, reason(err))
 	}
 	if !info.Mode().IsRegular() {
-		return p.skip(h.Name, kindOf(info.Mode())) // it became another a moment ago
+		return p.skip(h.Name, "it was replaced while it was copied")
 	}
 	st := info.Sys().(*syscall.Stat_t)
 	id := inode{uint64(st.Dev), st.Ino}
@@ -190,19 +190,9 @@ func (p *packer) file(at string, h *tar.Header) error {
 		return p.tar.WriteHeader(h)
 	}
 	h.Typeflag, h.Size = tar.TypeReg, info.Size()
-	all, content := []part{{0, h.Size}}, []byte(nil)
-	if st.Blocks*512 < h.Size {
-		if all, err = parts(f, h.Size); err != nil {
-			return p.skip(h.Name, reason(err))
-		}
-	}
-	if len(all) != 1 || all[0].n != h.Size {
-		content = encodeMap(all, h.Size)
-		h.PAXRecords = map[string]string{Sparse: strconv.FormatInt(h.Size, 10)}
-		h.Size = int64(len(content))
-		for _, each := range all {
-			h.Size += each.n
-		}
+	all, holes, err := layout(f, st.Blocks, h)
+	if err != nil {
+		return p.skip(h.Name, reason(err))
 	}
 	if st.Nlink > 1 {
 		p.linked[id] = h.Name
@@ -210,10 +200,30 @@ func (p *packer) file(at string, h *tar.Header) error {
 	if err := p.tar.WriteHeader(h); err != nil {
 		return err
 	}
-	if _, err := p.tar.Write(content); err != nil {
+	if _, err := p.tar.Write(holes); err != nil {
 		return err
 	}
 	return p.data(f, h.Name, all)
+}
+
+// layout finds the parts of a file, and makes its header that of a sparse one
+// where they leave something out; then its content begins with their map.
+// blocks is what the file takes, each of 512 bytes.
+func layout(f *os.File, blocks int64, h *tar.Header) (all []part, encoded []byte, err error) {
+	size := h.Size
+	if blocks*512 >= size {
+		return []part{{0, size}}, nil, nil
+	}
+	if all, err = parts(f, size); err != nil || len(all) == 1 && all[0].n == size {
+		return all, nil, err
+	}
+	encoded = encodeMap(all, size)
+	h.PAXRecords = map[string]string{Sparse: strconv.FormatInt(size, 10)}
+	h.Size = int64(len(encoded))
+	for _, each := range all {
+		h.Size += each.n
+	}
+	return all, encoded, nil
 }
 
 // data packs the parts of a file. One that is cut short under us goes on in
