@@ -46,6 +46,8 @@ const (
 const (
 	MethodExecAttach = "exec.attach"
 	MethodDialOpen   = "dial.open"
+	MethodFilesPut   = "files.put"
+	MethodFilesGet   = "files.get"
 )
 
 // Empty is the parameter or result of a method that has none.
@@ -112,5 +114,7 @@ func Methods() []Method {
 
 		{MethodExecAttach, ServerMonitor, true, ExecAttachRequest{}, ExecAttached{}, "Start a command in the guest or attach to it again."},
 		{MethodDialOpen, ServerMonitor, true, DialOpenRequest{}, ExecAttached{}, "Connect to an address in the guest, or attach to the connection again."},
+		{MethodFilesPut, ServerMonitor, true, FilesPutRequest{}, ExecAttached{}, "Put files into the guest, or attach to that again."},
+		{MethodFilesGet, ServerMonitor, true, FilesGetRequest{}, ExecAttached{}, "Get files from the guest, or attach to that again."},
 	}
 }

@@ -54,7 +54,7 @@ Figures are min / **median** / p95; ratios and limits are of medians.
 		fmt.Fprintf(&s, "| %s | %s | %s | %s | %s | %s | %s | %s |\n",
 			r.name, command, r.unit, r.floor, r.banger, r.ratio(), r.bound(), r.verdict())
 	}
-	s.WriteString("\nThe floor of the whole process of an exec is the same exec through `client` in a running program.\n")
+	s.WriteString("\nThe floor of the whole process of an exec is the same exec through `client` in a running program; that of a copy, the same bytes through an exec.\n")
 	return s.String()
 }
 

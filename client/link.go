@@ -243,7 +243,7 @@ func encodeCall(method string, params any) ([]byte, error) {
 	}
 	if len(line) > rpc.MaxRequest {
 		return nil, api.NewError(api.KindInvalid,
-			fmt.Sprintf("the command's arguments and environment are longer than %d bytes", rpc.MaxRequest),
+			fmt.Sprintf("the request, all names and arguments in it, is longer than %d bytes", rpc.MaxRequest),
 			"Pass large data through stdin.")
 	}
 	return append(line, '\n'), nil

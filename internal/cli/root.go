@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/files"
 	"github.com/banger-vm/banger/internal/cli/reach"
 	"github.com/banger-vm/banger/internal/cli/show"
 	"github.com/banger-vm/banger/internal/version"
@@ -37,7 +38,7 @@ func newRoot(a *app.App) *cobra.Command {
 
 	root.AddGroup(&cobra.Group{ID: groupEvery, Title: "Every day:"}, &cobra.Group{ID: groupNouns, Title: "All of it:"})
 	for _, cmd := range []*cobra.Command{
-		newRun(a), newExec(a), reach.NewSSH(a), newList(a), newPS(a), newCreate(a), newStart(a), newStop(a), newKill(a), newDelete(a), newInspect(a),
+		newRun(a), newExec(a), reach.NewSSH(a), files.NewCopy(a), newList(a), newPS(a), newCreate(a), newStart(a), newStop(a), newKill(a), newDelete(a), newInspect(a),
 	} {
 		cmd.GroupID = groupEvery
 		root.AddCommand(cmd)
@@ -51,7 +52,7 @@ func newRoot(a *app.App) *cobra.Command {
 
 func newVM(a *app.App) *cobra.Command {
 	vm := app.Group("vm", "Make and use virtual machines")
-	vm.AddCommand(newCreate(a), newRun(a), newExec(a), reach.NewSSH(a), reach.NewDial(a), newStart(a), newStop(a), newKill(a), newDelete(a), newList(a), newInspect(a))
+	vm.AddCommand(newCreate(a), newRun(a), newExec(a), reach.NewSSH(a), reach.NewDial(a), files.NewCopy(a), newStart(a), newStop(a), newKill(a), newDelete(a), newList(a), newInspect(a))
 	return vm
 }
 

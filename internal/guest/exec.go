@@ -37,6 +37,25 @@ func (c *Client) Dial(ctx context.Context, request, early []byte) (io.ReadWriteC
 	return c.attach(ctx, wire.PathDial, request, early)
 }
 
+// FilesPut puts files into the guest, or attaches to that: request is an
+// api.FilesPutRequest in JSON, the rest is as with Exec.
+func (c *Client) FilesPut(ctx context.Context, request, early []byte) (io.ReadWriteCloser, *api.ExecAttached, error) {
+	return c.files(ctx, wire.PathFilesPut, request, early)
+}
+
+// FilesGet gets files from the guest, or attaches to that: request is an
+// api.FilesGetRequest in JSON, the rest is as with Exec.
+func (c *Client) FilesGet(ctx context.Context, request, early []byte) (io.ReadWriteCloser, *api.ExecAttached, error) {
+	return c.files(ctx, wire.PathFilesGet, request, early)
+}
+
+func (c *Client) files(ctx context.Context, path string, request, early []byte) (io.ReadWriteCloser, *api.ExecAttached, error) {
+	if len(request) > wire.MaxExec {
+		return nil, nil, fault.New(fault.Invalid, "Copy fewer at once.", "the names of the files are longer than %d bytes", wire.MaxExec)
+	}
+	return c.attach(ctx, path, request, early)
+}
+
 func (c *Client) attach(ctx context.Context, path string, request, early []byte) (io.ReadWriteCloser, *api.ExecAttached, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.CallTimeout)
 	defer cancel()

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -18,6 +19,7 @@ import (
 	"github.com/banger-vm/banger/internal/guestd/boot"
 	"github.com/banger-vm/banger/internal/guestd/dials"
 	"github.com/banger-vm/banger/internal/guestd/execs"
+	"github.com/banger-vm/banger/internal/guestd/files"
 	"github.com/banger-vm/banger/internal/guestd/identity"
 	"github.com/banger-vm/banger/internal/guestd/notify"
 	"github.com/banger-vm/banger/internal/guestd/power"
@@ -106,6 +108,10 @@ func runAgent(version string) error {
 			return execs.New(log, execs.Config{User: user, LogDir: logDir, LogSize: logSize})
 		},
 		Dial: dials.New(log, dials.Config{}),
+		Files: func(user func() string) (put, get http.Handler) {
+			s := files.New(log, files.Config{User: user})
+			return s.Put(), s.Get()
+		},
 		Identified: func() error {
 			defer goOn.Close()
 			_, err := goOn.Write([]byte{1})

@@ -28,6 +28,8 @@ func (m *Monitor) server() *rpcserver.Server {
 		Streams: map[string]rpcserver.Stream{
 			api.MethodExecAttach: m.stream(m.agent.Exec),
 			api.MethodDialOpen:   m.stream(m.agent.Dial),
+			api.MethodFilesPut:   m.stream(m.agent.FilesPut),
+			api.MethodFilesGet:   m.stream(m.agent.FilesGet),
 		},
 		Rest: debug.FreeOSMemory,
 	})

@@ -50,7 +50,7 @@ var mayImport = []struct {
 	{"cmd/bangerd", patterns{"internal/daemon"}, "a main is a few lines"},
 	{"cmd/banger-guest", patterns{"internal/guestd"}, "a main is a few lines"},
 	{"api", nil, "api is for every program"},
-	{"client/...", patterns{"api", "client/...", "internal/rpc", "internal/stream"}, "client is what other programs import"},
+	{"client/...", patterns{"api", "client/...", "internal/rpc", "internal/stream", "internal/archive"}, "client is what other programs import"},
 	{"internal/cli/...", patterns{"client/...", "api", "internal/places", "internal/size", "internal/version", "internal/cli/*"}, "cli sees only client and api"},
 
 	{"internal/daemon", leaves.with("api", "internal/*"), "daemon wires what is below it"},
@@ -85,8 +85,9 @@ var mayImport = []struct {
 
 	{"internal/guest", leaves.with("api", "internal/guest/wire", "internal/stream"), "guest knows one agent, and no VMs"},
 	{"internal/guest/wire", nil, "wire is what both ends share"},
-	{"internal/guestd/...", patterns{"api", "internal/guest/wire", "internal/stream", "internal/version", "internal/guestd/*", "internal/disk"}, "guestd runs in the guest"},
+	{"internal/guestd/...", patterns{"api", "internal/guest/wire", "internal/stream", "internal/version", "internal/guestd/*", "internal/disk", "internal/archive"}, "guestd runs in the guest"},
 	{"internal/stream", nil, "stream is a leaf"},
+	{"internal/archive", patterns{"api"}, "what both ends of a copy share knows no streams"},
 	{"internal/rpc", leaves.with("api"), "rpc knows no VMs"},
 	{"internal/rpc/*", leaves.with("api", "internal/rpc/..."), "rpc knows no VMs"},
 
@@ -131,6 +132,7 @@ var importedBy = []struct {
 	{patterns{"internal/monitor/*"}, patterns{"internal/daemon", "internal/monitor/..."}, "parts of the monitor"},
 	{patterns{"internal/service", "internal/store"}, patterns{"internal/daemon"}, "only daemon wires"},
 	{patterns{"internal/guest"}, patterns{"internal/monitor/..."}, "a guest's bytes are checked in its monitor"},
+	{patterns{"internal/archive"}, patterns{"client", "internal/guestd/files"}, "a monitor passes archives unread"},
 	{patterns{"internal/guestd/..."}, patterns{"cmd/banger-guest", "internal/guestd/..."}, "guestd runs in the guest"},
 	{patterns{"internal/cli/..."}, patterns{"cmd/banger", "internal/cli/..."}, "cli is the top"},
 	{patterns{"os/exec"}, patterns{"internal/hostexec", "internal/cli/...", "client/...", "internal/guestd/...", "internal/disk/disktest", "internal/vmm/vmmtest/lab"}, "only hostexec starts processes"},

@@ -85,8 +85,8 @@ func (a *App) Say(format string, args ...any) {
 	fmt.Fprintf(a.Err, format+"\n", args...) // there is nobody to tell that nobody listens
 }
 
-// progress shows operations on stderr.
-func (a *App) progress() *show.Progress {
+// Progress shows on stderr how far something is.
+func (a *App) Progress() *show.Progress {
 	width := 0
 	if fd := int(a.Err.Fd()); term.IsTerminal(fd) && os.Getenv("TERM") != "dumb" {
 		width = 80

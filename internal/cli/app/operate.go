@@ -68,7 +68,7 @@ func (a *App) Operate(ctx context.Context, act Action) (api.Operation, error) {
 	defer abandon()
 
 	w := waiter{
-		App: a, act: act, ctx: ctx, c: c, progress: a.progress(),
+		App: a, act: act, ctx: ctx, c: c, progress: a.Progress(),
 		began: make(chan api.Operation, 1), updates: make(chan api.Operation), ended: make(chan outcome, 1),
 	}
 	defer w.progress.Clear()

@@ -10,7 +10,7 @@ import (
 	"github.com/banger-vm/banger/internal/size"
 )
 
-// Progress tells of an operation under way: on a terminal as one line that
+// Progress tells of something long under way: on a terminal as one line that
 // changes, elsewhere as a line per phase, not too often.
 type Progress struct {
 	w     io.Writer
@@ -56,6 +56,19 @@ func (p *Progress) Update(op api.Operation) {
 	}
 	p.phase, p.last = phase, now
 	fmt.Fprintf(p.w, "%s\n", strings.TrimSpace(Safe(phase)+" "+amount(op.Progress)))
+}
+
+// Copy tells how far a copy is.
+func (p *Progress) Copy(files, bytes int64) {
+	text, now := fmt.Sprintf("copying: %d files, %s", files, size.Format(bytes)), p.now()
+	switch {
+	case now.Sub(p.began) < quiet:
+	case p.live:
+		p.draw(text, api.Progress{})
+	case now.Sub(p.last) >= sayAgain:
+		p.last = now
+		fmt.Fprintln(p.w, text)
+	}
 }
 
 // Clear removes the line that changes; call it before anything else is

@@ -27,6 +27,8 @@ const (
 	PathWatch    = "/v1/watch"       // GET → a Hello per line, at once and whenever it changes
 	PathExec     = "/v1/exec/attach" // POST: a line api.ExecAttachRequest, frames → a line ExecReply, frames
 	PathDial     = "/v1/dial"        // POST: a line api.DialOpenRequest, frames → a line ExecReply, frames
+	PathFilesPut = "/v1/files/put"   // POST: a line api.FilesPutRequest, frames → a line ExecReply, frames
+	PathFilesGet = "/v1/files/get"   // POST: a line api.FilesGetRequest, frames → a line ExecReply, frames
 	PathPower    = "/v1/power"       // POST Power → {}
 )
 
@@ -110,7 +112,8 @@ type Power struct {
 	Action Halt `json:"action"`
 }
 
-// ExecReply is the first line of an exec's response body, and of a dial's.
+// ExecReply is the first line of an exec's response body, and of a dial's and a
+// copy's.
 type ExecReply struct {
 	OK    *ExecOK   `json:"ok,omitempty"`
 	Error *ExecFail `json:"error,omitempty"`

@@ -49,6 +49,8 @@ type Config struct {
 	Exec func(user func() string) Executor
 	// Dial serves wire.PathDial.
 	Dial http.Handler
+	// Files makes what serves wire.PathFilesPut and wire.PathFilesGet.
+	Files func(user func() string) (put, get http.Handler)
 }
 
 // Executor runs commands.
@@ -63,6 +65,7 @@ type Agent struct {
 	cfg       Config
 	state     *state
 	exec      Executor
+	put, get  http.Handler  // files
 	identity  chan struct{} // held by who sets the identity
 	shutdowns chan wire.Halt
 }
@@ -88,10 +91,12 @@ func New(log *slog.Logger, cfg Config) (*Agent, error) {
 		identity:  make(chan struct{}, 1),
 		shutdowns: make(chan wire.Halt),
 	}
-	a.exec = cfg.Exec(func() string {
+	user := func() string {
 		h, _, _ := a.state.get()
 		return h.User
-	})
+	}
+	a.exec = cfg.Exec(user)
+	a.put, a.get = cfg.Files(user)
 	return a, nil
 }
 

@@ -53,6 +53,8 @@ func (a *Agent) handler() http.Handler {
 	mux.HandleFunc("POST "+wire.PathPower, a.servePower)
 	mux.Handle("POST "+wire.PathExec, a.exec)
 	mux.Handle("POST "+wire.PathDial, a.cfg.Dial)
+	mux.Handle("POST "+wire.PathFilesPut, a.put)
+	mux.Handle("POST "+wire.PathFilesGet, a.get)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header()["Date"] = nil // nobody reads it
 		mux.ServeHTTP(w, r)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"sync"
 	"syscall"
@@ -12,22 +13,17 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/guest/wire"
-	"github.com/banger-vm/banger/internal/guestd/session"
 	"github.com/banger-vm/banger/internal/stream"
 )
 
-// dialled is one connection, from its opening until its client knows its end.
+// dialled is one connection.
 type dialled struct {
-	server  *Server
-	id      string
+	log     *slog.Logger
 	end     *stream.End
-	session *session.Session
-	ready   chan struct{} // closed when it is open, or could not be opened
+	spec    api.DialSpec
+	timeout time.Duration
 
-	// Set before ready is closed.
-	fail *wire.ExecFail
-	conn halfCloser
-
+	conn     halfCloser // set by Open
 	dropping sync.Once
 }
 
@@ -37,44 +33,33 @@ type halfCloser interface {
 	CloseWrite() error
 }
 
-func newDialled(s *Server, id string) *dialled {
-	d := &dialled{server: s, id: id, ready: make(chan struct{})}
-	d.end = stream.NewAgent(stream.Hooks{
-		Signal: func(int) { d.drop() },
-		Resize: func(uint16, uint16) {},
-	})
-	d.end.Sender(stream.Stderr).Close() // there is none; that cannot fail
-	d.session = session.New(d.end, s.cfg.OrphanAfter, func() { s.remove(d) })
-	return d
+func newDialled(log *slog.Logger, end *stream.End, spec api.DialSpec, timeout time.Duration) *dialled {
+	end.Sender(stream.Stderr).Close() // there is none; that cannot fail
+	return &dialled{log: log, end: end, spec: spec, timeout: timeout}
 }
 
-// open connects, and copies from then on.
-func (d *dialled) open(spec api.DialSpec, timeout time.Duration) {
-	defer close(d.ready)
-	ctx, cancel := context.WithTimeout(context.Background(), timeout) // a client that reconnects finds it
+// Open connects, and copies from then on.
+func (d *dialled) Open() *wire.ExecFail {
+	ctx, cancel := context.WithTimeout(context.Background(), d.timeout) // a client that reconnects finds it
 	defer cancel()
 	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, spec.Network, spec.Address)
+	conn, err := dialer.DialContext(ctx, d.spec.Network, d.spec.Address)
 	if err != nil {
-		d.fail = refusal(spec, err)
-		return
+		return refusal(d.spec, err)
 	}
 	half, ok := conn.(halfCloser)
 	if !ok { // it is one of those two
 		conn.Close()
-		d.fail = refusal(spec, errors.ErrUnsupported)
-		return
+		return refusal(d.spec, errors.ErrUnsupported)
 	}
 	d.conn = half
 	go d.copy()
+	return nil
 }
 
-// drop ends the connection now.
-func (d *dialled) drop() {
-	<-d.ready
-	if d.conn != nil {
-		d.dropping.Do(func() { d.conn.Close() }) // the copies end, and tell
-	}
+// Drop ends the connection now.
+func (d *dialled) Drop() {
+	d.dropping.Do(func() { d.conn.Close() }) // the copies end, and tell
 }
 
 // copy passes both directions on until both have ended.
@@ -93,21 +78,21 @@ func (d *dialled) copy() {
 	_, received := out.ReadFrom(d.conn)
 	if errors.Is(received, stream.ErrStopped) {
 		received = nil
-		d.drop() // nobody wants what comes: as if a program had closed it
+		d.Drop() // nobody wants what comes: as if a program had closed it
 	}
 	out.Close() // marks the stream's end, which cannot fail
 	if received != nil {
-		d.drop() // it broke: nothing can be sent either
+		d.Drop() // it broke: nothing can be sent either
 	}
 	both.Wait()
-	d.drop()
+	d.Drop()
 	exit := api.ExecExit{}
 	if err := errors.Join(broken(received), broken(sent)); err != nil {
 		exit = api.ExecExit{Code: 1, Error: err.Error()}
 	}
 	payload, err := json.Marshal(exit)
 	if err != nil { // it is a number and a text
-		d.server.log.Error("encoding an exit failed", "dial", d.id, "err", err)
+		d.log.Error("encoding an exit failed", "dial", d.spec.Address, "err", err)
 	}
 	d.end.SetExit(payload)
 }
@@ -122,21 +107,4 @@ func broken(err error) error {
 		return nil
 	}
 	return err
-}
-
-// serve serves one call of its client.
-func (d *dialled) serve(c *session.Conn, req api.DialOpenRequest) error {
-	at, err := d.end.Sender(stream.Stdout).Resume(req.StdoutOffset)
-	if err != nil {
-		fail := invalid("Open another connection.", "the client has more bytes than have come")
-		return errors.Join(err, c.Reply(wire.ExecReply{Error: fail}))
-	}
-	err = c.Reply(wire.ExecReply{OK: &wire.ExecOK{
-		ID: d.id, StdinOffset: d.end.Receiver(stream.Stdin).Offset(), StdoutOffset: at,
-		ControlSeq: d.end.ControlSeq(), Window: stream.Window,
-	}})
-	if err != nil {
-		return err
-	}
-	return d.end.Serve(c)
 }

@@ -1,5 +1,5 @@
-// Package session is what commands and dialled connections have in common: a
-// stream to a client, over calls that come and go.
+// Package session is what commands, dialled connections and copies have in
+// common: a stream to a client, over calls that come and go.
 package session
 
 import (
