@@ -35,6 +35,8 @@ func (d *Driver) Info(ctx context.Context) (vmm.Info, error) {
 		Accels:    map[vmm.Accel]string{vmm.AccelKVM: kvm, vmm.AccelTCG: "Firecracker has no TCG"},
 		Isolation: map[vmm.Accel]vmm.Isolation{vmm.AccelKVM: d.isolation(path)},
 		Networks:  []network.Backend{network.BackendNone},
+		// The agent's channel.
+		GuestDrivers: []string{"vmw_vsock_virtio_transport"},
 	}, nil
 }
 

@@ -37,6 +37,8 @@ func (d *Driver) Info(ctx context.Context) (vmm.Info, error) {
 		Accels:    map[vmm.Accel]string{vmm.AccelTCG: "", vmm.AccelKVM: kvm},
 		Isolation: map[vmm.Accel]vmm.Isolation{vmm.AccelTCG: isolation(vmm.AccelTCG), vmm.AccelKVM: isolation(vmm.AccelKVM)},
 		Networks:  []network.Backend{network.BackendNone, network.BackendBuiltin},
+		// Its microvm starts a vmlinux only so, and the agent's channel is a port.
+		GuestDrivers: []string{vmm.PVH, "virtio_console"},
 	}, nil
 }
 
