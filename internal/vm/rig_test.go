@@ -228,7 +228,10 @@ func (p *fakeParts) Release(context.Context, network.Request) error {
 
 // fakeVMMs are "fake" and "other", which runs no guest when it is broken and
 // may be missing.
-type fakeVMMs struct{ broken, missing bool }
+type fakeVMMs struct {
+	broken, missing bool
+	last            choose.Want
+}
 
 func (f *fakeVMMs) Check(_ context.Context, w choose.Want) error {
 	if w.VMM != "" && w.VMM != choose.Auto && w.VMM != "fake" && w.VMM != "other" {
@@ -241,6 +244,7 @@ func (f *fakeVMMs) Check(_ context.Context, w choose.Want) error {
 }
 
 func (f *fakeVMMs) Choose(_ context.Context, w choose.Want) (choose.Choice, error) {
+	f.last = w
 	c := choose.Choice{VMM: "fake", Why: "chosen: it is a fake", Accel: vmm.AccelTCG, Isolation: vmm.IsolationNoPromise}
 	if w.VMM == "other" {
 		c = choose.Choice{VMM: "other", Why: "asked for", Accel: vmm.AccelKVM, Isolation: vmm.IsolationNamespaces}
