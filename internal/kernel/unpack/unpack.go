@@ -20,6 +20,9 @@ import (
 // packed with up to 128 MiB.
 const maxWindow = 128 << 20
 
+// maxOutput is more than any limit: that is not for the decoder to keep.
+const maxOutput = 1 << 40
+
 // ErrTooLarge is the error of a read beyond the limit.
 var ErrTooLarge = errors.New("it unpacks to more than is allowed")
 
@@ -27,7 +30,7 @@ var ErrTooLarge = errors.New("it unpacks to more than is allowed")
 type format struct {
 	name  string
 	magic string
-	open  func(io.Reader, int64) (io.Reader, func(), error) // nil: only its name is known
+	open  func(r io.Reader, window int) (io.Reader, func(), error) // nil: only its name is known
 }
 
 var formats = [...]format{
@@ -45,7 +48,9 @@ const peeked = 6
 
 // Open reads what is packed in r, up to limit bytes: the read of one more fails
 // with ErrTooLarge. Closing the reader frees it, and closes nothing else.
-func Open(r io.Reader, limit int64) (io.ReadCloser, error) {
+func Open(r io.Reader, limit int64) (io.ReadCloser, error) { return open(r, limit, maxWindow) }
+
+func open(r io.Reader, limit int64, window int) (io.ReadCloser, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	head, err := in.Peek(peeked)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -58,7 +63,7 @@ func Open(r io.Reader, limit int64) (io.ReadCloser, error) {
 		if f.open == nil {
 			return nil, fmt.Errorf("it is packed with %s; gzip, Zstandard, XZ and LZ4 are known", f.name)
 		}
-		from, free, err := f.open(in, limit)
+		from, free, err := f.open(in, window)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
@@ -67,26 +72,26 @@ func Open(r io.Reader, limit int64) (io.ReadCloser, error) {
 	return nil, fmt.Errorf("it is packed in a way that is not known (it begins with % x); gzip, Zstandard, XZ and LZ4 are", head)
 }
 
-func openGzip(r io.Reader, _ int64) (io.Reader, func(), error) {
+func openGzip(r io.Reader, _ int) (io.Reader, func(), error) {
 	dec, err := gzip.NewReader(r)
 	return dec, nil, err
 }
 
-func openZstd(r io.Reader, limit int64) (io.Reader, func(), error) {
+func openZstd(r io.Reader, window int) (io.Reader, func(), error) {
 	dec, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxMemory(uint64(max(limit, maxWindow))), zstd.WithDecoderMaxWindow(maxWindow))
+		zstd.WithDecoderMaxMemory(maxOutput), zstd.WithDecoderMaxWindow(uint64(window)))
 	if err != nil {
 		return nil, nil, err
 	}
 	return dec, dec.Close, nil
 }
 
-func openXZ(r io.Reader, _ int64) (io.Reader, func(), error) {
-	dec, err := xz.NewReader(r, maxWindow)
+func openXZ(r io.Reader, window int) (io.Reader, func(), error) {
+	dec, err := xz.NewReader(r, uint32(window))
 	return dec, nil, err
 }
 
-func openLZ4(r io.Reader, _ int64) (io.Reader, func(), error) {
+func openLZ4(r io.Reader, _ int) (io.Reader, func(), error) {
 	return lz4.NewReader(r), nil, nil
 }
 
