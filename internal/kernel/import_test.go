@@ -17,6 +17,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/kernel/kerneltest"
+	"github.com/banger-vm/banger/internal/kernel/unfit"
 )
 
 const importID = "00112233aabbccdd"
@@ -149,8 +150,8 @@ func TestImportRefuses(t *testing.T) {
 			l, src, _ := newLibrary(t)
 			c.spoil(src)
 			_, err := l.Import(t.Context(), importID, src, quiet)
-			var unfit *Unfit
-			if !errors.As(err, &unfit) || !strings.Contains(err.Error(), c.want) {
+			var wrong *unfit.Error
+			if !errors.As(err, &wrong) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want one with %q", err, c.want)
 			}
 			if _, err := l.Get(importID); err == nil {
@@ -160,6 +161,42 @@ func TestImportRefuses(t *testing.T) {
 				t.Errorf("left %v, %v", files(t, l), err)
 			}
 		})
+	}
+}
+
+// Modules that become too much are unpacked no further than there is room.
+func TestModulesOfNoEnd(t *testing.T) {
+	for name, pack := range packers(t) {
+		if pack == nil {
+			pack = func(b []byte) ([]byte, string) { return b, "" }
+		}
+		body, suffix := pack(slices.Concat(kerneltest.Module(kerneltest.Release), make([]byte, 4<<20)))
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "a.ko"+suffix), body, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		if _, err := plainModule(root, "a.ko"+suffix, kerneltest.Release, 1<<20); !errors.Is(err, errTreeTooBig) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if info, err := os.Stat(filepath.Join(dir, "a.ko")); suffix != "" && (err != nil || info.Size() > 1<<20) {
+			t.Errorf("%s: it was unpacked to %v, %v", name, info, err)
+		}
+	}
+}
+
+func TestModuleThatIsThereTwice(t *testing.T) {
+	l, src, _ := newLibrary(t)
+	src.pack = packers(t)["gzip"]
+	src.also = func(tree string) error {
+		return os.WriteFile(filepath.Join(tree, "kernel/drivers/md/dm-mod.ko"), kerneltest.Module(kerneltest.Release), 0o600)
+	}
+	if _, err := l.Import(t.Context(), importID, src, quiet); err == nil || !strings.Contains(err.Error(), "dm-mod.ko.gz: it is there twice") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -180,7 +217,7 @@ func TestLacks(t *testing.T) {
 			}
 			src.dep = dep.String()
 			if slices.Contains(want, pvh) {
-				src.vmlinux = bzImage(packLZ4(t, kerneltest.Vmlinux(2000, kerneltest.Note[:8])))
+				src.vmlinux = kerneltest.Vmlinuz(kerneltest.Vmlinux(2000, kerneltest.Note[:8]))
 			}
 			k, err := l.Import(t.Context(), importID, src, quiet)
 			if err != nil || !slices.Equal(k.Lacks, want) {
@@ -243,30 +280,10 @@ func TestRemoveLeavesWhatWasMadeAgain(t *testing.T) {
 	}
 }
 
-func TestRelease(t *testing.T) {
-	long := kerneltest.BzImage([]byte("payload!"))
-	copy(long[0x300:], strings.Repeat("6", 100)+" ")
-	for name, c := range map[string]struct {
-		in   []byte
-		want string
-	}{
-		"bzImage":                  {kerneltest.BzImage([]byte("payload!")), kerneltest.Release},
-		"ELF":                      {tinyELF(4000), kerneltest.Release},
-		"ELF, over a chunk's edge": {slices.Concat(tinyELF(10), bytes.Repeat([]byte{1}, 1<<20-300), []byte("Linux version 6.9-far (x)\n")), "6.9-far"},
-		"ELF without one":          {slices.Concat(tinyELF(10), make([]byte, 3<<20)), ""},
-		"too long":                 {long, ""},
-	} {
-		got, err := Release(bytes.NewReader(c.in), int64(len(c.in)))
-		if got != c.want || (err == nil) != (c.want != "") {
-			t.Errorf("%s: %q, %v", name, got, err)
-		}
-	}
-}
-
 // FuzzCheckModule: no input makes it panic.
 func FuzzCheckModule(f *testing.F) {
 	f.Add(kerneltest.Module(kerneltest.Release))
-	f.Add(tinyELF(100))
+	f.Add(kerneltest.Vmlinux(100, nil))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if err := checkModule(bytes.NewReader(in), kerneltest.Release); err == nil && !bytes.Contains(in, []byte("vermagic="+kerneltest.Release)) {
 			t.Error("it was taken")

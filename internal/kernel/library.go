@@ -47,7 +47,7 @@ type Package struct {
 	Source  string
 }
 
-// Source gives a kernel; one that no guest can use is Unfit. Modules may be
+// Source gives a kernel; one that no guest can use is unfit. Modules may be
 // packed, and need no index.
 type Source interface {
 	// Fetch unpacks the kernel into dir, which is empty.

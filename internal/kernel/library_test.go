@@ -25,6 +25,7 @@ type fakeSource struct {
 	vmlinux []byte
 	dep     string
 	pack    func([]byte) ([]byte, string)
+	also    func(tree string) error
 }
 
 func (s *fakeSource) Fetch(ctx context.Context, dir string, report Report) (Package, error) {
@@ -39,6 +40,9 @@ func (s *fakeSource) Fetch(ctx context.Context, dir string, report Report) (Pack
 		os.WriteFile(filepath.Join(dir, "boot", "vmlinuz"), s.vmlinux, 0o644),
 		kerneltest.WriteTree(filepath.Join(dir, "lib", "modules", kerneltest.Release), kerneltest.Release, s.dep, s.pack),
 	)
+	if s.also != nil {
+		err = errors.Join(err, s.also(filepath.Join(dir, "lib", "modules", kerneltest.Release)))
+	}
 	if err != nil {
 		return Package{}, err
 	}
@@ -47,12 +51,15 @@ func (s *fakeSource) Fetch(ctx context.Context, dir string, report Report) (Pack
 
 func newLibrary(t *testing.T) (*Library, *fakeSource, *hostexec.Recorder) {
 	t.Helper()
-	src := &fakeSource{vmlinux: bzImage(packLZ4(t, tinyELF(2000))), dep: kerneltest.Dep}
+	src := &fakeSource{vmlinux: kerneltest.Vmlinuz(tinyELF(2000)), dep: kerneltest.Dep}
 	run := &hostexec.Recorder{Reply: func(ctx context.Context, cmd hostexec.Cmd) (hostexec.Result, error) {
 		return kerneltest.Host(src.dep).Reply(ctx, cmd)
 	}}
 	return New(Config{Dir: filepath.Join(t.TempDir(), "kernels")}, src, run, slog.New(slog.DiscardHandler)), src, run
 }
+
+// tinyELF is a kernel with a segment of n bytes.
+func tinyELF(n int) []byte { return kerneltest.Vmlinux(n, kerneltest.Note) }
 
 func quiet(string, int64, int64) {}
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/kernel/vmlinux"
 )
 
 // recipe is the version of what this package makes of a kernel: another one
@@ -131,16 +132,16 @@ func extractFile(ctx context.Context, from, to string, digest io.Writer) (entry 
 		return false, err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	if err := Extract(ctx, io.MultiWriter(out, digest), in, st.Size()); err != nil {
+	if err := vmlinux.Extract(ctx, io.MultiWriter(out, digest), in, st.Size()); err != nil {
 		return false, err
 	}
 	if st, err = out.Stat(); err != nil {
 		return false, err
 	}
-	if err := CheckELF(out, st.Size()); err != nil {
+	if err := vmlinux.Check(out, st.Size()); err != nil {
 		return false, err
 	}
-	if entry, err = hasPVH(out); err != nil {
+	if entry, err = vmlinux.HasPVH(out); err != nil {
 		return false, err
 	}
 	return entry, out.Sync()

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"debug/elf"
 	"io"
+
+	"github.com/banger-vm/banger/internal/kernel/unfit"
 )
 
 // maxModinfo bounds what a module says of itself.
@@ -13,18 +15,18 @@ const maxModinfo = 1 << 20
 func checkModule(r io.ReaderAt, release string) error {
 	f, err := elf.NewFile(r)
 	if err != nil {
-		return Unfitf("it is no kernel module: %w", err)
+		return unfit.New("it is no kernel module: %w", err)
 	}
 	if f.Class != elf.ELFCLASS64 || f.Machine != elf.EM_X86_64 {
-		return Unfitf("it is for %s (%s); x86-64 is needed", f.Machine, f.Class)
+		return unfit.New("it is for %s (%s); x86-64 is needed", f.Machine, f.Class)
 	}
 	section := f.Section(".modinfo")
 	if section == nil || section.Size > maxModinfo {
-		return Unfitf("it is no kernel module")
+		return unfit.New("it is no kernel module")
 	}
 	info, err := section.Data()
 	if err != nil {
-		return Unfitf("it is no whole kernel module: %w", err)
+		return unfit.New("it is no whole kernel module: %w", err)
 	}
 	for field := range bytes.SplitSeq(info, []byte{0}) {
 		magic, ok := bytes.CutPrefix(field, []byte("vermagic="))
@@ -33,9 +35,9 @@ func checkModule(r io.ReaderAt, release string) error {
 		}
 		of, _, _ := bytes.Cut(magic, []byte(" "))
 		if string(of) != release {
-			return Unfitf("it is for the kernel %.64q, and this is %s", of, release)
+			return unfit.New("it is for the kernel %.64q, and this is %s", of, release)
 		}
 		return nil
 	}
-	return Unfitf("it does not say which kernel it is for")
+	return unfit.New("it does not say which kernel it is for")
 }

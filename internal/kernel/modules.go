@@ -7,6 +7,8 @@ import (
 	"io"
 	"path"
 	"strings"
+
+	"github.com/banger-vm/banger/internal/kernel/unfit"
 )
 
 // maxModules bounds modules.dep; Debian's largest kernel has about 4,500.
@@ -63,7 +65,7 @@ func (m *Modules) Closure(want []Want) ([]string, error) {
 			if w.Optional {
 				continue
 			}
-			return nil, Unfitf("the kernel has no module %s, which its guests need", w.Name)
+			return nil, unfit.New("the kernel has no module %s, which its guests need", w.Name)
 		}
 		if err := c.add(moduleName(w.Name)); err != nil {
 			return nil, err

@@ -1,13 +1,10 @@
 package kernel
 
 import (
-	"bytes"
-	"debug/elf"
-	"encoding/binary"
-	"fmt"
-	"io"
 	"slices"
 	"strings"
+
+	"github.com/banger-vm/banger/internal/kernel/unfit"
 )
 
 // Want is a module that the initramfs shall hold.
@@ -52,7 +49,7 @@ const (
 func Noted() []string { return []string{console, vsock, network, snapshot, pvh} }
 
 // lacks names what of the noted modules the kernel has not. A kernel that no
-// guest could run on is Unfit.
+// guest could run on is unfit.
 func (m *Modules) lacks() ([]string, error) {
 	var missing, lacks []string
 	for _, w := range Wanted() {
@@ -61,7 +58,7 @@ func (m *Modules) lacks() ([]string, error) {
 		}
 	}
 	if len(missing) > 0 {
-		return nil, Unfitf("the kernel has no %s, which its guests need, neither built in nor as a module", strings.Join(missing, " and no "))
+		return nil, unfit.New("the kernel has no %s, which its guests need, neither built in nor as a module", strings.Join(missing, " and no "))
 	}
 	for _, name := range Noted() {
 		if name != pvh && !m.has(name) {
@@ -69,53 +66,7 @@ func (m *Modules) lacks() ([]string, error) {
 		}
 	}
 	if slices.Contains(lacks, console) && slices.Contains(lacks, vsock) {
-		return nil, Unfitf("the kernel has neither %s nor %s, and its guests need one of them to be reached", console, vsock)
+		return nil, unfit.New("the kernel has neither %s nor %s, and its guests need one of them to be reached", console, vsock)
 	}
 	return lacks, nil
-}
-
-// The note by which a kernel tells its PVH entry.
-const (
-	pvhOwner = "Xen\x00"
-	pvhType  = 18 // XEN_ELFNOTE_PHYS32_ENTRY
-	maxNotes = 1 << 20
-)
-
-// hasPVH says whether the ELF kernel in r has a PVH entry.
-func hasPVH(r io.ReaderAt) (bool, error) {
-	f, err := elf.NewFile(r)
-	if err != nil {
-		return false, err
-	}
-	for _, p := range f.Progs {
-		if p.Type != elf.PT_NOTE || p.Filesz > maxNotes {
-			continue
-		}
-		notes, err := io.ReadAll(p.Open())
-		if err != nil {
-			return false, fmt.Errorf("reading the kernel's notes: %w", err)
-		}
-		if pvhIn(notes) {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
-func pvhIn(notes []byte) bool {
-	const head = 12
-	pad := func(n uint32) uint64 { return (uint64(n) + 3) &^ 3 }
-	for len(notes) >= head {
-		name, desc := binary.LittleEndian.Uint32(notes), binary.LittleEndian.Uint32(notes[4:])
-		kind := binary.LittleEndian.Uint32(notes[8:])
-		notes = notes[head:]
-		if uint64(len(notes)) < pad(name)+pad(desc) {
-			return false
-		}
-		if kind == pvhType && bytes.HasPrefix(notes, []byte(pvhOwner)) && int(name) == len(pvhOwner) {
-			return true
-		}
-		notes = notes[pad(name)+pad(desc):]
-	}
-	return false
 }

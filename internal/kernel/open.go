@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/kernel/unfit"
 )
 
 // OpenFile opens a kernel that somebody gave, by its absolute path. The caller
@@ -19,7 +20,7 @@ func OpenFile(path string) (f *os.File, size int64, err error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = Unfitf("it is no regular file")
+		err = unfit.New("it is no regular file")
 	}
 	if err != nil {
 		return nil, 0, errors.Join(err, f.Close())

@@ -10,6 +10,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/banger-vm/banger/internal/kernel/unfit"
 	"github.com/banger-vm/banger/internal/kernel/unpack"
 )
 
@@ -20,7 +21,7 @@ const (
 )
 
 // errTreeTooBig tells what makes modules that large.
-var errTreeTooBig = Unfitf("the modules take more than %d GiB; debugging symbols are what makes them large (make INSTALL_MOD_STRIP=1 modules_install leaves them out)", maxTreeBytes>>30)
+var errTreeTooBig = unfit.New("the modules take more than %d GiB; debugging symbols are what makes them large (make INSTALL_MOD_STRIP=1 modules_install leaves them out)", maxTreeBytes>>30)
 
 // ModulePacking returns how the file name of a module ends after ".ko": "" for
 // a plain one, ".xz", ".zst" or ".gz". Other files are no modules.
@@ -113,25 +114,25 @@ func unpackModule(root *os.Root, file, plain string, limit int64) (err error) {
 	defer from.Close()
 	in, err := unpack.Open(from, limit)
 	if err != nil {
-		return Unfitf("it cannot be unpacked: %w", err)
+		return unfit.New("it cannot be unpacked: %w", err)
 	}
 	defer in.Close()
 	to, err := root.OpenFile(plain, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		return Unfitf("it is there twice, packed and not")
+		return unfit.New("it is there twice, packed and not")
 	}
 	if err != nil {
 		return err
 	}
-	out := &keeping{w: to}
+	out := &unpack.Writer{To: to}
 	_, err = io.Copy(out, in)
 	switch {
-	case out.err != nil:
-		err = out.err
+	case out.Err != nil:
+		err = out.Err
 	case errors.Is(err, unpack.ErrTooLarge) && limit < maxModuleBytes:
 		err = errTreeTooBig
 	case err != nil:
-		err = Unfitf("it cannot be unpacked: %w", err)
+		err = unfit.New("it cannot be unpacked: %w", err)
 	}
 	return errors.Join(err, to.Close(), root.Remove(file))
 }

@@ -60,9 +60,11 @@ var mayImport = []struct {
 	{"internal/vm/*", leaves.with("internal/machine", "internal/vmm", "internal/vm/sshkey"), "a part of vm sees one contract"},
 	{"internal/image", leaves.with("internal/operation"), "image knows no VMs"},
 	{"internal/image/*", leaves.with("internal/image", "internal/operation"), "children import their parent and what it may"},
-	{"internal/kernel", leaves.with("internal/kernel/unpack"), "kernel knows no images and no VMs"},
+	{"internal/kernel", leaves.with("internal/kernel/unpack", "internal/kernel/unfit", "internal/kernel/vmlinux"), "kernel knows no images and no VMs"},
 	{"internal/kernel/unpack", nil, "unpack knows no kernels"},
-	{"internal/kernel/*", leaves.with("internal/kernel", "internal/operation"), "children import their parent and what it may"},
+	{"internal/kernel/unfit", nil, "a leaf"},
+	{"internal/kernel/vmlinux", patterns{"internal/kernel/unpack", "internal/kernel/unfit"}, "vmlinux knows one file"},
+	{"internal/kernel/*", leaves.with("internal/kernel", "internal/kernel/unpack", "internal/kernel/unfit", "internal/kernel/vmlinux", "internal/operation"), "children import their parent and what it may"},
 	{"internal/operation", leaves, "operation knows no VMs"},
 
 	{"internal/monitor/...", leaves.with("api", "internal/monitor/*", "internal/unit", "internal/machine", "internal/vmm", "internal/guest", "internal/guest/wire", "internal/rpc/..."), "a monitor is given its drivers"},

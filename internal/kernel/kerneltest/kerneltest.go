@@ -4,6 +4,7 @@ package kerneltest
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/binary"
 	"os"
 	"path/filepath"
@@ -89,6 +90,19 @@ func BzImage(payload []byte) []byte {
 	le.PutUint32(b[0x248:], Gap)
 	le.PutUint32(b[0x24c:], uint32(len(payload)))
 	return append(append(b, payload...), Behind...)
+}
+
+// Vmlinuz is a bzImage of Release with an ELF kernel, packed with gzip.
+func Vmlinuz(elf []byte) []byte {
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := w.Write(elf); err != nil {
+		panic(err) // a buffer takes everything
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return BzImage(packed.Bytes())
 }
 
 // Module is a module of a kernel release.

@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"github.com/banger-vm/banger/internal/kernel"
+	"github.com/banger-vm/banger/internal/kernel/unfit"
+	"github.com/banger-vm/banger/internal/kernel/vmlinux"
 )
 
 // Bounds on what is read; Debian's largest kernel has 4,500 modules, 400 MB.
@@ -42,7 +44,7 @@ func (s *Source) Fetch(ctx context.Context, dir string, report kernel.Report) (k
 		return kernel.Package{}, err
 	}
 	defer in.Close()
-	release, err := kernel.Release(in, size)
+	release, err := vmlinux.Release(in, size)
 	if err != nil {
 		return kernel.Package{}, err
 	}
@@ -83,7 +85,7 @@ func (s *Source) find(release string) (*os.Root, error) {
 		tree, err := given.OpenRoot(sub)
 		return tree, errors.Join(err, given.Close())
 	}
-	return nil, errors.Join(kernel.Unfitf("%s is no directory of modules of the kernel %s: it has no %s", s.modules, release, lists[0]), given.Close())
+	return nil, errors.Join(unfit.New("%s is no directory of modules of the kernel %s: it has no %s", s.modules, release, lists[0]), given.Close())
 }
 
 func (s *Source) copyTree(ctx context.Context, out *os.Root, to, release string, report kernel.Report) error {
@@ -126,7 +128,7 @@ func wanted(tree *os.Root) (files []string, total int64, err error) {
 	entries := 0
 	err = fs.WalkDir(tree.FS(), ".", func(file string, d fs.DirEntry, err error) error {
 		if entries++; entries > maxEntries {
-			return kernel.Unfitf("the directory of modules has more than %d entries", maxEntries)
+			return unfit.New("the directory of modules has more than %d entries", maxEntries)
 		}
 		if d != nil && d.IsDir() && (file == "build" || file == "source") {
 			return fs.SkipDir
@@ -176,7 +178,7 @@ func (s *Source) copy(ctx context.Context, out *os.Root, name string, in io.Read
 	}
 	n, err := io.Copy(to, io.LimitReader(in, s.left+1))
 	if s.left -= n; err == nil && s.left < 0 {
-		err = kernel.Unfitf("the kernel and its modules take more than %d GiB", maxBytes>>30)
+		err = unfit.New("the kernel and its modules take more than %d GiB", maxBytes>>30)
 	}
 	return errors.Join(err, to.Close())
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/kernel"
 	"github.com/banger-vm/banger/internal/kernel/kerneltest"
+	"github.com/banger-vm/banger/internal/kernel/unfit"
 )
 
 const dep = "kernel/drivers/a.ko:\nkernel/b.ko: kernel/drivers/a.ko\n"
@@ -195,8 +196,8 @@ func TestRefused(t *testing.T) {
 			g := give(t)
 			c.spoil(g)
 			_, _, err := g.fetch(t.Context(), New(g.vmlinuz, g.modules))
-			var unfit *kernel.Unfit
-			if !errors.As(err, &unfit) || !strings.Contains(err.Error(), c.want) {
+			var wrong *unfit.Error
+			if !errors.As(err, &wrong) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want one with %q", err, c.want)
 			}
 		})
@@ -217,8 +218,8 @@ func TestBounds(t *testing.T) {
 	s := New(g.vmlinuz, g.modules)
 	s.left = int64(len(kerneltest.BzImage([]byte("payload!")))) + 100
 	_, _, err := g.fetch(t.Context(), s)
-	var unfit *kernel.Unfit
-	if !errors.As(err, &unfit) || !strings.Contains(err.Error(), "GiB") {
+	var wrong *unfit.Error
+	if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "GiB") {
 		t.Errorf("too many bytes: %v", err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())

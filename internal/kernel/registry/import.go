@@ -13,6 +13,8 @@ import (
 
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/kernel"
+	"github.com/banger-vm/banger/internal/kernel/unfit"
+	"github.com/banger-vm/banger/internal/kernel/vmlinux"
 	"github.com/banger-vm/banger/internal/naming"
 	"github.com/banger-vm/banger/internal/operation"
 )
@@ -85,13 +87,13 @@ func releaseOf(vmlinuz string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	return kernel.Release(f, size)
+	return vmlinux.Release(f, size)
 }
 
 // explain makes a fault of what is wrong with a kernel that somebody gave.
 func explain(err error, vmlinuz string) error {
-	var unfit *kernel.Unfit
-	if !errors.As(err, &unfit) {
+	var wrong *unfit.Error
+	if !errors.As(err, &wrong) {
 		return err
 	}
 	return fault.New(fault.Precondition, "Use a kernel that is built for virtual machines, such as Debian's, with the modules of the same version.",

@@ -128,3 +128,14 @@ func (r *reader) Close() error {
 	}
 	return nil
 }
+
+// Writer keeps its error, to tell it from that of a reader that is copied.
+type Writer struct {
+	To  io.Writer
+	Err error
+}
+
+func (w *Writer) Write(p []byte) (n int, err error) {
+	n, w.Err = w.To.Write(p)
+	return n, w.Err
+}

@@ -1,4 +1,4 @@
-package kernel
+package vmlinux
 
 import (
 	"bytes"
@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"regexp"
+
+	"github.com/banger-vm/banger/internal/kernel/unfit"
 )
 
 // Offsets in a bzImage (Documentation/arch/x86/boot.rst).
@@ -60,9 +62,9 @@ func readHeader(r io.ReaderAt, size int64) (header, error) {
 	}
 	switch other := foreign(head[:n]); {
 	case other != "":
-		return header{}, Unfitf("this is a kernel for %s; x86-64 is needed", other)
+		return header{}, unfit.New("this is a kernel for %s; x86-64 is needed", other)
 	case n < len(head):
-		return header{}, Unfitf("this is no kernel: it has %d bytes", n)
+		return header{}, unfit.New("this is no kernel: it has %d bytes", n)
 	case bytes.HasPrefix(head, []byte(elf.ELFMAG)):
 		return header{elf: true}, nil
 	}
@@ -88,14 +90,14 @@ func foreign(head []byte) string {
 func readBzImage(head []byte, r io.ReaderAt, size int64) (header, error) {
 	le := binary.LittleEndian
 	if string(head[offMagic:offMagic+4]) != "HdrS" {
-		return header{}, Unfitf("this is no kernel: neither an ELF nor a bzImage")
+		return header{}, unfit.New("this is no kernel: neither an ELF nor a bzImage")
 	}
 	version := le.Uint16(head[offVersion:])
 	switch {
 	case version < minVersion:
-		return header{}, Unfitf("the kernel's boot protocol %d.%02d is too old: 2.08 is needed", version>>8, version&0xff)
+		return header{}, unfit.New("the kernel's boot protocol %d.%02d is too old: 2.08 is needed", version>>8, version&0xff)
 	case version >= flagsVersion && le.Uint16(head[offLoadFlags:])&flag64 == 0:
-		return header{}, Unfitf("this is a kernel for 32-bit x86; x86-64 is needed")
+		return header{}, unfit.New("this is a kernel for 32-bit x86; x86-64 is needed")
 	}
 	sects := int64(head[offSetupSects])
 	if sects == 0 {
@@ -107,7 +109,7 @@ func readBzImage(head []byte, r io.ReaderAt, size int64) (header, error) {
 	}
 	switch {
 	case h.length < 8 || h.offset+h.length > size:
-		return header{}, Unfitf("the kernel is damaged: its payload lies outside of the file")
+		return header{}, unfit.New("the kernel is damaged: its payload lies outside of the file")
 	case h.length > maxPacked:
 		return header{}, errTooBig
 	}
@@ -128,7 +130,7 @@ func Release(r io.ReaderAt, size int64) (string, error) {
 	case err != nil:
 		return "", err
 	case len(h.release) > maxRelease || !releaseForm.MatchString(h.release):
-		return "", Unfitf("the kernel does not say its version")
+		return "", unfit.New("the kernel does not say its version")
 	}
 	return h.release, nil
 }

@@ -1,4 +1,6 @@
-package kernel
+// Package vmlinux takes the ELF kernel out of what kernels come in, and says what
+// it is: for which processor, of which version, with which entry.
+package vmlinux
 
 import (
 	"context"
@@ -7,6 +9,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/banger-vm/banger/internal/kernel/unfit"
 	"github.com/banger-vm/banger/internal/kernel/unpack"
 )
 
@@ -15,6 +18,8 @@ const (
 	maxPacked  = 128 << 20
 	maxVmlinux = 512 << 20
 )
+
+var errTooBig = unfit.New("the kernel is too large: at most %d MiB packed and %d MiB unpacked are taken", maxPacked>>20, maxVmlinux>>20)
 
 // Extract writes the ELF vmlinux that the kernel in r holds to w: out of a
 // bzImage (vmlinuz), or r itself where that is an ELF already.
@@ -53,18 +58,18 @@ func unpackPayload(w io.Writer, payload *io.SectionReader) error {
 	}
 	in, err := unpack.Open(packed, want)
 	if err != nil {
-		return Unfitf("the kernel cannot be unpacked: %w", err)
+		return unfit.New("the kernel cannot be unpacked: %w", err)
 	}
 	defer in.Close()
-	out := &keeping{w: w}
+	out := &unpack.Writer{To: w}
 	n, err := io.Copy(out, in)
 	switch {
-	case out.err != nil: // ours, not the kernel's
-		return out.err
+	case out.Err != nil: // ours, not the kernel's
+		return out.Err
 	case errors.Is(err, unpack.ErrTooLarge), err == nil && n != want:
-		return Unfitf("the kernel is damaged: it unpacks to another size than the %d bytes it states", want)
+		return unfit.New("the kernel is damaged: it unpacks to another size than the %d bytes it states", want)
 	case err != nil:
-		return Unfitf("unpacking the kernel: %w", err)
+		return unfit.New("unpacking the kernel: %w", err)
 	}
 	return nil
 }
@@ -82,36 +87,25 @@ func (u until) Write(p []byte) (int, error) {
 	return u.w.Write(p)
 }
 
-// keeping keeps its writer's error, to tell it from a reader's.
-type keeping struct {
-	w   io.Writer
-	err error
-}
-
-func (k *keeping) Write(p []byte) (n int, err error) {
-	n, k.err = k.w.Write(p)
-	return n, k.err
-}
-
-// CheckELF makes sure that r is a 64-bit x86 ELF program whose segments lie
+// Check makes sure that r is a 64-bit x86 ELF program whose segments lie
 // inside of it.
-func CheckELF(r io.ReaderAt, size int64) error {
+func Check(r io.ReaderAt, size int64) error {
 	f, err := elf.NewFile(r)
 	if err != nil {
-		return Unfitf("the kernel is no whole ELF: %w", err)
+		return unfit.New("the kernel is no whole ELF: %w", err)
 	}
 	if f.Class != elf.ELFCLASS64 || f.Machine != elf.EM_X86_64 {
-		return Unfitf("the kernel is for %s (%s); x86-64 is needed", f.Machine, f.Class)
+		return unfit.New("the kernel is for %s (%s); x86-64 is needed", f.Machine, f.Class)
 	}
 	load := false
 	for _, p := range f.Progs {
 		if p.Off > uint64(size) || p.Filesz > uint64(size)-p.Off {
-			return Unfitf("the kernel is damaged: a segment lies outside of the file")
+			return unfit.New("the kernel is damaged: a segment lies outside of the file")
 		}
 		load = load || p.Type == elf.PT_LOAD
 	}
 	if !load {
-		return Unfitf("the kernel is damaged: it has nothing to load")
+		return unfit.New("the kernel is damaged: it has nothing to load")
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package kernel
+package vmlinux
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,7 +90,7 @@ func TestExtract(t *testing.T) {
 			if !bytes.Equal(got, want) {
 				t.Fatalf("got %d bytes that differ from the %d packed", len(got), len(want))
 			}
-			if err := CheckELF(bytes.NewReader(got), int64(len(got))); err != nil {
+			if err := Check(bytes.NewReader(got), int64(len(got))); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -135,7 +136,7 @@ func TestExtractRefuses(t *testing.T) {
 	}
 }
 
-func TestCheckELFRefuses(t *testing.T) {
+func TestCheckRefuses(t *testing.T) {
 	good := tinyELF(1000)
 	arm := bytes.Clone(good)
 	arm[18] = 183
@@ -154,11 +155,31 @@ func TestCheckELFRefuses(t *testing.T) {
 		{"no ELF", "no whole ELF", []byte("#!/bin/sh")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := CheckELF(bytes.NewReader(c.in), int64(len(c.in)))
+			err := Check(bytes.NewReader(c.in), int64(len(c.in)))
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("got error %v, want one with %q", err, c.want)
 			}
 		})
+	}
+}
+
+func TestRelease(t *testing.T) {
+	long := kerneltest.BzImage([]byte("payload!"))
+	copy(long[0x300:], strings.Repeat("6", 100)+" ")
+	for name, c := range map[string]struct {
+		in   []byte
+		want string
+	}{
+		"bzImage":                  {kerneltest.BzImage([]byte("payload!")), kerneltest.Release},
+		"ELF":                      {tinyELF(4000), kerneltest.Release},
+		"ELF, over a chunk's edge": {slices.Concat(tinyELF(10), bytes.Repeat([]byte{1}, 1<<20-300), []byte("Linux version 6.9-far (x)\n")), "6.9-far"},
+		"ELF without one":          {slices.Concat(tinyELF(10), make([]byte, 3<<20)), ""},
+		"too long":                 {long, ""},
+	} {
+		got, err := Release(bytes.NewReader(c.in), int64(len(c.in)))
+		if got != c.want || (err == nil) != (c.want != "") {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
 	}
 }
 
@@ -176,8 +197,8 @@ func FuzzExtract(f *testing.F) {
 		if err := Extract(t.Context(), &out, bytes.NewReader(in), int64(len(in))); err == nil && out > maxVmlinux {
 			t.Fatalf("%d bytes were written", out)
 		}
-		_ = CheckELF(bytes.NewReader(in), int64(len(in))) // must not panic
-		_, _ = hasPVH(bytes.NewReader(in))
+		_ = Check(bytes.NewReader(in), int64(len(in))) // must not panic
+		_, _ = HasPVH(bytes.NewReader(in))
 		if release, err := Release(bytes.NewReader(in), int64(len(in))); err == nil && filepath.Base(release) != release {
 			t.Fatalf("the version %q is a path", release)
 		}
