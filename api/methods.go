@@ -26,6 +26,13 @@ const (
 	MethodImageInspect         = "image.inspect"
 	MethodImageDelete          = "image.delete"
 
+	MethodKernelImportBegin  = "kernel.import.begin"
+	MethodKernelImportStatus = "kernel.import.status"
+	MethodKernelImportCancel = "kernel.import.cancel"
+	MethodKernelList         = "kernel.list"
+	MethodKernelInspect      = "kernel.inspect"
+	MethodKernelDelete       = "kernel.delete"
+
 	MethodVMMList          = "vmm.list"
 	MethodVMMInstallBegin  = "vmm.install.begin"
 	MethodVMMInstallStatus = "vmm.install.status"
@@ -80,7 +87,7 @@ func Methods() []Method {
 		{MethodDaemonStatus, ServerDaemon, false, Empty{}, DaemonStatus{}, "Describe the daemon."},
 		{MethodDaemonStop, ServerDaemon, false, Empty{}, Empty{}, "End the daemon; VMs run on."},
 
-		{MethodVMCreateBegin, ServerDaemon, false, VMCreateRequest{}, op, "Begin to make a VM, and to start it if asked."},
+		{MethodVMCreateBegin, ServerDaemon, false, VMCreateRequest{}, op, "Begin to make a VM, and to start it if asked; the result is {id, weaker}: sentences on what is weaker because of its kernel."},
 		{MethodVMCreateStatus, ServerDaemon, false, OpRef{}, op, "Show the state of a create."},
 		{MethodVMCreateCancel, ServerDaemon, false, OpRef{}, op, "Cancel a create and undo it."},
 		{MethodVMStart, ServerDaemon, false, VMStartRequest{}, op, "Begin to start a VM; a running one is success."},
@@ -98,6 +105,13 @@ func Methods() []Method {
 		{MethodImageList, ServerDaemon, false, Empty{}, ImageList{}, "List images by name."},
 		{MethodImageInspect, ServerDaemon, false, ImageRef{}, Image{}, "Show an image."},
 		{MethodImageDelete, ServerDaemon, false, ImageDeleteRequest{}, op, "Begin to remove an image that no VM stands on."},
+
+		{MethodKernelImportBegin, ServerDaemon, false, KernelImportRequest{}, op, "Begin to make a kernel of files of the daemon's host."},
+		{MethodKernelImportStatus, ServerDaemon, false, OpRef{}, op, "Show the state of an import."},
+		{MethodKernelImportCancel, ServerDaemon, false, OpRef{}, op, "Cancel an import and undo it."},
+		{MethodKernelList, ServerDaemon, false, Empty{}, KernelList{}, "List kernels by name."},
+		{MethodKernelInspect, ServerDaemon, false, KernelRef{}, Kernel{}, "Show a kernel."},
+		{MethodKernelDelete, ServerDaemon, false, KernelDeleteRequest{}, op, "Begin to remove a kernel that no VM runs on."},
 
 		{MethodVMMList, ServerDaemon, false, VMMListRequest{}, VMMList{}, "List the VMMs of this host and what works with them."},
 		{MethodVMMInstallBegin, ServerDaemon, false, VMMInstallRequest{}, op, "Begin to install a VMM; the result is {id, version}."},

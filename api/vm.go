@@ -21,10 +21,11 @@ const (
 type VMSpec struct {
 	Name        string            `json:"name,omitempty"`        // made up when empty
 	Image       string            `json:"image,omitempty"`       // default "debian"
+	Kernel      string            `json:"kernel,omitempty"`      // default "debian"
 	CPUs        int               `json:"cpus,omitempty"`        // 1 to 64, default 1
 	MemoryBytes int64             `json:"memory,omitempty"`      // default 512 MiB
 	DiskBytes   int64             `json:"disk,omitempty"`        // work disk, default 16 GiB
-	DiskDriver  string            `json:"disk_driver,omitempty"` // guestcow (default) or copy
+	DiskDriver  string            `json:"disk_driver,omitempty"` // guestcow (default, where the kernel can) or copy
 	Network     string            `json:"network,omitempty"`     // user (default) or none
 	VMM         string            `json:"vmm,omitempty"`         // auto (default) or a driver's name
 	Accel       string            `json:"accel,omitempty"`       // auto (default), kvm or tcg

@@ -112,6 +112,39 @@ func (c *Client) ImageDelete(ctx context.Context, req api.ImageDeleteRequest) (a
 	return get[api.Operation](ctx, c, api.MethodImageDelete, req)
 }
 
+// KernelImportBegin begins to make a kernel of files of the daemon's host.
+func (c *Client) KernelImportBegin(ctx context.Context, req api.KernelImportRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodKernelImportBegin, req)
+}
+
+// KernelImportStatus returns the state of an import.
+func (c *Client) KernelImportStatus(ctx context.Context, id string) (api.Operation, error) {
+	return get[api.Operation](ctx, c, api.MethodKernelImportStatus, api.OpRef{ID: id})
+}
+
+// KernelImportCancel cancels an import, which is then undone.
+func (c *Client) KernelImportCancel(ctx context.Context, id string) (api.Operation, error) {
+	return get[api.Operation](ctx, c, api.MethodKernelImportCancel, api.OpRef{ID: id})
+}
+
+// KernelList lists kernels by name.
+func (c *Client) KernelList(ctx context.Context) ([]api.Kernel, error) {
+	list, err := get[api.KernelList](ctx, c, api.MethodKernelList, api.Empty{})
+	return present(list.Kernels), err
+}
+
+// KernelInspect returns a kernel.
+func (c *Client) KernelInspect(ctx context.Context, kernel string) (api.Kernel, error) {
+	return get[api.Kernel](ctx, c, api.MethodKernelInspect, api.KernelRef{Kernel: kernel})
+}
+
+// KernelDelete begins to remove a kernel that no VM runs on.
+func (c *Client) KernelDelete(ctx context.Context, req api.KernelDeleteRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodKernelDelete, req)
+}
+
 // VMMList lists the VMMs of the daemon's host, in the order in which they are
 // chosen.
 func (c *Client) VMMList(ctx context.Context, req api.VMMListRequest) ([]api.VMM, error) {

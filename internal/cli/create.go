@@ -2,13 +2,13 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/spf13/cobra"
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/kernels"
 	"github.com/banger-vm/banger/internal/cli/show"
 )
 
@@ -31,11 +31,17 @@ func newCreate(a *app.App) *cobra.Command {
 			act := app.Action{Cancel: true, How: how, Begin: func(ctx context.Context, c *client.Client) (api.Operation, error) {
 				return c.VMCreateBegin(ctx, api.VMCreateRequest{Spec: spec})
 			}}
-			return a.Do(cmd.Context(), act, func(op api.Operation) error { return made(a, op, how.Quiet) })
+			return a.Do(cmd.Context(), act, func(op api.Operation) error {
+				if !how.Quiet {
+					a.TellWeaker(op)
+				}
+				return a.Made(op, how.Quiet)
+			})
 		},
 	}
 	f.register(cmd)
 	app.CompleteVMMFlag(a, cmd)
+	kernels.CompleteFlag(a, cmd)
 	cmd.Flags().StringVar(&image, "image", "", "image to stand on (default debian)")
 	how.Register(cmd, "print the VM's ID only, and no progress")
 	how.RegisterTimeout(cmd)
@@ -54,26 +60,4 @@ func chosenImage(cmd *cobra.Command, flag string, args []string) (string, error)
 		return args[0], nil
 	}
 	return flag, nil
-}
-
-// made prints the name or the ID of what an operation has made.
-func made(a *app.App, op api.Operation, quiet bool) error {
-	id, err := resultID(op)
-	if err != nil {
-		return err
-	}
-	if quiet || op.Name == "" {
-		return a.Line(id)
-	}
-	return a.Line(op.Name)
-}
-
-func resultID(op api.Operation) (string, error) {
-	var result struct {
-		ID string `json:"id"`
-	}
-	if err := json.Unmarshal(op.Result, &result); err != nil || result.ID == "" {
-		return "", api.NewError(api.KindInternal, "the daemon's answer does not say what was made", "")
-	}
-	return result.ID, nil
 }

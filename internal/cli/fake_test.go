@@ -156,6 +156,21 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 		api.MethodImageBootstrapBegin: locked(f, func(r api.ImageBootstrapRequest) (api.Operation, error) {
 			return f.begin("image.bootstrap", r.Name, r.Name == "slow", func() string { return "img1" }), nil
 		}),
+		api.MethodKernelList:    locked(f, func(api.Empty) (api.KernelList, error) { return api.KernelList{Kernels: fakeKernels()}, nil }),
+		api.MethodKernelInspect: locked(f, func(api.KernelRef) (api.Kernel, error) { return fakeKernels()[1], nil }),
+		api.MethodKernelImportBegin: locked(f, func(r api.KernelImportRequest) (api.Operation, error) {
+			name := r.Name
+			if name == "" {
+				name = "of " + r.Vmlinuz + " and " + r.Modules
+			}
+			return f.begin("kernel.import", name, r.Name == "slow", func() string { return "k1" }), nil
+		}),
+		api.MethodKernelDelete: locked(f, func(r api.KernelDeleteRequest) (api.Operation, error) {
+			if r.Kernel == "debian" {
+				return api.Operation{}, api.NewError(api.KindFailedPrecondition, "the kernel debian is in use by web", "Remove them first: banger rm web")
+			}
+			return f.begin("kernel.delete", r.Kernel, false, func() string { return r.Kernel }), nil
+		}),
 		api.MethodVMMList: locked(f, func(r api.VMMListRequest) (api.VMMList, error) { return f.vmms(r.Try), nil }),
 		api.MethodVMMInstallBegin: locked(f, func(r api.VMMInstallRequest) (api.Operation, error) {
 			op := f.begin("vmm.install", r.VMM, r.VMM == "slow", func() string { return r.VMM })
@@ -256,10 +271,27 @@ func (f *fake) create(r api.VMCreateRequest) (api.Operation, error) {
 		}
 		return vm.ID
 	})
+	if s.Kernel == "poor" {
+		f.ops[len(f.ops)-1].Result = json.RawMessage(fmt.Sprintf(`{"id":%q,"weaker":["The root is a full copy\u001b."]}`, vm.ID))
+	}
 	if r.Start && s.Name == "broken" {
 		f.fail(vm)
 	}
 	return op, nil
+}
+
+// fakeKernels are the default one and one that lacks something.
+func fakeKernels() []api.Kernel {
+	return []api.Kernel{
+		{
+			ID: "aaaabbbbccccdddd", Name: "debian", Origin: "debian", Release: "6.1.0-56-cloud-amd64", Source: "Debian linux-image 6.1",
+			SizeBytes: 150 << 20, CreatedAt: time.Now().Add(-50 * time.Hour), VMs: []string{"web", "old"},
+		},
+		{
+			ID: "bbbbccccddddeeee", Name: "poor", Origin: "imported", Release: "6.1\x1b[31m", Source: "/boot/vmlinuz", Lacks: []string{"dm_snapshot", "pvh"},
+			SizeBytes: 100 << 20, CreatedAt: time.Now().Add(-3 * time.Hour),
+		},
+	}
 }
 
 // fail makes the newest operation one whose VMM did not start.

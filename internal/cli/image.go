@@ -118,7 +118,7 @@ func newImageBootstrap(a *app.App) *cobra.Command {
 			act := app.Action{Cancel: true, How: how, Begin: func(ctx context.Context, c *client.Client) (api.Operation, error) {
 				return c.ImageBootstrapBegin(ctx, api.ImageBootstrapRequest{Name: name})
 			}}
-			return a.Do(cmd.Context(), act, func(op api.Operation) error { return made(a, op, how.Quiet) })
+			return a.Do(cmd.Context(), act, func(op api.Operation) error { return a.Made(op, how.Quiet) })
 		},
 	}
 	how.Register(cmd, "print the image's ID only, and no progress")

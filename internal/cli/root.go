@@ -10,6 +10,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/cli/app"
 	"github.com/banger-vm/banger/internal/cli/files"
+	"github.com/banger-vm/banger/internal/cli/kernels"
 	"github.com/banger-vm/banger/internal/cli/reach"
 	"github.com/banger-vm/banger/internal/cli/show"
 	"github.com/banger-vm/banger/internal/version"
@@ -43,7 +44,7 @@ func newRoot(a *app.App) *cobra.Command {
 		cmd.GroupID = groupEvery
 		root.AddCommand(cmd)
 	}
-	for _, cmd := range []*cobra.Command{newVM(a), newImage(a), newVMM(a), newOp(a), reach.NewSSHConfig(a), reach.NewDial(a), newEvents(a), newDaemon(a), newRPC(a), newVersion(a)} {
+	for _, cmd := range []*cobra.Command{newVM(a), newImage(a), kernels.New(a), newVMM(a), newOp(a), reach.NewSSHConfig(a), reach.NewDial(a), newEvents(a), newDaemon(a), newRPC(a), newVersion(a)} {
 		cmd.GroupID = groupNouns
 		root.AddCommand(cmd)
 	}

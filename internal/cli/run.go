@@ -15,6 +15,7 @@ import (
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/kernels"
 	"github.com/banger-vm/banger/internal/cli/session"
 	"github.com/banger-vm/banger/internal/cli/show"
 )
@@ -36,6 +37,7 @@ then it is removed, whatever happens.`,
 	}
 	r.vm.register(cmd)
 	app.CompleteVMMFlag(a, cmd)
+	kernels.CompleteFlag(a, cmd)
 	r.exec.register(cmd)
 	cmd.Flags().BoolVar(&r.remove, "rm", false, "remove the VM when the command has ended")
 	cmd.Flags().BoolVarP(&r.quiet, "quiet", "q", false, "no progress; with -d print the VM's ID only")
@@ -79,7 +81,7 @@ func (r *runner) run(cmd *cobra.Command, args []string) (err error) {
 		case err != nil:
 			return err
 		case r.exec.detach:
-			if err := made(r.App, op, r.quiet); err != nil {
+			if err := r.Made(op, r.quiet); err != nil {
 				return err
 			}
 		}
@@ -89,7 +91,7 @@ func (r *runner) run(cmd *cobra.Command, args []string) (err error) {
 
 // start makes a VM without a command.
 func (r *runner) start(ctx context.Context, spec api.VMSpec) error {
-	return r.make(ctx, spec, func(op api.Operation, _ string) error { return made(r.App, op, r.quiet) })
+	return r.make(ctx, spec, func(op api.Operation, _ string) error { return r.Made(op, r.quiet) })
 }
 
 // make makes and starts the VM, uses it, and removes it if that is wanted.
@@ -102,9 +104,12 @@ func (r *runner) make(ctx context.Context, spec api.VMSpec, use func(op api.Oper
 	if err != nil {
 		return err
 	}
-	id, err := resultID(op)
+	id, err := app.ResultID(op)
 	if err != nil {
 		return err
+	}
+	if !r.quiet {
+		r.TellWeaker(op)
 	}
 	if !r.remove && !r.Interrupted {
 		r.warn(ctx)

@@ -27,7 +27,8 @@ func (f *specFlags) register(cmd *cobra.Command) {
 	fs.StringVarP(&f.memory, "memory", "m", "512M", "memory")
 	fs.StringVar(&f.disk, "disk", "16G", "size of the work disk")
 	fs.StringVar(&f.spec.Network, "network", "", "network: user or none (default user)")
-	fs.StringVar(&f.spec.DiskDriver, "disk-driver", "", "disk driver: guestcow or copy (default guestcow)")
+	fs.StringVar(&f.spec.DiskDriver, "disk-driver", "", "disk driver: guestcow or copy (default guestcow, where the kernel can)")
+	fs.StringVar(&f.spec.Kernel, "kernel", "", "kernel: see banger kernel ls (default debian)")
 	fs.StringVar(&f.spec.VMM, "vmm", "", "virtual machine monitor: auto, firecracker or qemu (default auto, or what config.toml says)")
 	fs.StringVar(&f.spec.Accel, "accel", "", "acceleration: auto, kvm or tcg (default auto)")
 	fs.StringArrayVar(&f.labels, "label", nil, "a label, KEY=VALUE; may be repeated")
@@ -40,6 +41,8 @@ func (f *specFlags) resolve(cmd *cobra.Command) (api.VMSpec, error) {
 	switch {
 	case given("name") && f.spec.Name == "":
 		return f.spec, app.Usagef("the name is empty")
+	case given("kernel") && f.spec.Kernel == "":
+		return f.spec, app.Usagef("the kernel is empty")
 	case given("vmm") && f.spec.VMM == "":
 		return f.spec, app.Usagef("the VMM is empty")
 	case given("cpus") && f.spec.CPUs < 1:

@@ -9,6 +9,7 @@ import (
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/image"
 	"github.com/banger-vm/banger/internal/kernel"
+	"github.com/banger-vm/banger/internal/kernel/registry"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/vm"
 	"github.com/banger-vm/banger/internal/vmm/choose"
@@ -44,14 +45,13 @@ func vmImage(i image.Image) vm.Image {
 // kernelSource gives internal/vm kernels with the current banger-guest.
 type kernelSource struct {
 	library *kernel.Library
+	named   *registry.Registry
 	guest   string
 }
 
-func (s kernelSource) Ensure(ctx context.Context, report operation.Report) (string, error) {
-	k, err := s.library.Ensure(ctx, func(phase string, done, total int64) {
-		report(operation.Progress{Phase: phase, Done: done, Total: total, Unit: "bytes"})
-	})
-	return k.ID, err
+func (s kernelSource) Ensure(ctx context.Context, name, holder string, report operation.Report) (vm.Kernel, func(), error) {
+	k, release, err := s.named.Ensure(ctx, name, holder, registry.Progress(report))
+	return vm.Kernel{ID: k.ID, Name: k.Name, Lacks: k.Lacks}, release, err
 }
 
 func (s kernelSource) Get(ctx context.Context, id string) (vm.Kernel, error) {
@@ -60,7 +60,17 @@ func (s kernelSource) Get(ctx context.Context, id string) (vm.Kernel, error) {
 		return vm.Kernel{}, err
 	}
 	initramfs, err := s.library.Initramfs(ctx, k, s.guest)
-	return vm.Kernel{ID: k.ID, Vmlinux: k.Vmlinux, Initramfs: initramfs, Modules: k.ModulesDisk}, err
+	if err != nil {
+		return vm.Kernel{}, err
+	}
+	named, err := s.named.Get(ctx, id)
+	if fault.KindOf(err) == fault.NotFound { // of a daemon that knew no names, and not the default one any more
+		named.Name, err = k.Release, nil
+	}
+	return vm.Kernel{
+		ID: k.ID, Name: named.Name, Lacks: k.Lacks,
+		Vmlinux: k.Vmlinux, Initramfs: initramfs, Modules: k.ModulesDisk,
+	}, err
 }
 
 // Guest is the default kernel, for drivers to try KVM with; zero until one is there.

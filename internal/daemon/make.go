@@ -16,6 +16,8 @@ import (
 	"github.com/banger-vm/banger/internal/image/bootstrap"
 	"github.com/banger-vm/banger/internal/kernel"
 	"github.com/banger-vm/banger/internal/kernel/debian"
+	"github.com/banger-vm/banger/internal/kernel/local"
+	"github.com/banger-vm/banger/internal/kernel/registry"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/monitor/control"
 	"github.com/banger-vm/banger/internal/network"
@@ -38,10 +40,16 @@ func (d *Daemon) newImages(p *parts) *image.Registry {
 	})
 }
 
-func (d *Daemon) newKernels(agent string) kernelSource {
+func (d *Daemon) newKernels(p *parts, agent string) kernelSource {
 	run := hostexec.Host{}
 	packages := debian.New(debian.Config{CacheDir: d.places.CacheDir}, run)
-	return kernelSource{kernel.New(kernel.Config{Dir: filepath.Join(d.places.StateDir, "kernels")}, packages, run, d.log), agent}
+	library := kernel.New(kernel.Config{Dir: filepath.Join(d.places.StateDir, "kernels")}, packages, run, d.log)
+	named := registry.New(p.store, library, d.log, registry.Config{
+		// The VMs are made after the kernels.
+		Users: func(ctx context.Context, id string) ([]string, error) { return p.vms.KernelUsers(ctx, id) },
+		Open:  func(vmlinuz, modules string) kernel.Source { return local.New(vmlinuz, modules) },
+	})
+	return kernelSource{library, named, agent}
 }
 
 // newRuntime makes the daemon's end of monitors, which are this program too.
@@ -96,6 +104,7 @@ func sshDial(self string, p places.Places) func(id string) []string {
 func (d *Daemon) newOperations(p *parts) *operation.Registry {
 	planners := make(map[string]operation.Planner)
 	maps.Copy(planners, p.images.Planners())
+	maps.Copy(planners, p.kernels.named.Planners())
 	maps.Copy(planners, p.vms.Planners())
 	maps.Copy(planners, p.installs.Planners())
 	return operation.New(p.store, p.claims, p.events, d.log, operation.Config{Planners: planners})

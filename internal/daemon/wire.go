@@ -58,7 +58,10 @@ func (d *Daemon) wire(ctx context.Context) (_ *parts, err error) {
 	if p.vmms, err = d.newVMMs(networks); err != nil {
 		return nil, err
 	}
-	p.images, p.kernels = d.newImages(p), d.newKernels(agent)
+	p.images, p.kernels = d.newImages(p), d.newKernels(p, agent)
+	if err := p.kernels.named.Adopt(ctx); err != nil {
+		return nil, err
+	}
 	p.vms = d.newVMs(self, p, d.newRuntime(self, p.vmms.finder), networks)
 	p.vmms.guest, p.vmms.usual = p.kernels.Guest, p.vms.UsualVMM
 	p.installs = install.New(d.log, install.Config{Dir: d.vmmDir(), Products: products(d.log), Users: p.vms.VMMUsers})

@@ -103,6 +103,12 @@ type Driver interface {
 	Usage(dir string) (Usage, error)
 }
 
+// GuestJoined is a driver whose root the guest's kernel puts together.
+type GuestJoined interface {
+	// GuestDrivers names what that takes, as /proc/modules shows it.
+	GuestDrivers() []string
+}
+
 // CreateOnce is the Create of a driver whose Reset makes a root where there is
 // none: one that is there is left as it is.
 func CreateOnce(ctx context.Context, d Driver, dir string, base Base) (Root, error) {

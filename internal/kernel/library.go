@@ -3,8 +3,11 @@
 // modules. Images hold none of these, so any image runs on any kernel.
 //
 // A kernel is <state>/kernels/<id>/{vmlinux,modules.ext4,modules/,kernel.json}
-// and never changes; its ID is the digest of what it was made from. Beside it
-// lie its initramfs files, one for each guest program in use.
+// and never changes; the ID of the default one is the digest of what it was made
+// from. Beside it lie its initramfs files, one for each guest program in use.
+//
+// Where a kernel comes from is a child's business (debian, local); names and who
+// uses them are those of registry.
 package kernel
 
 import (
@@ -29,6 +32,8 @@ type Kernel struct {
 	Vmlinux     string // ELF
 	ModulesDisk string // ext4: the content of /lib/modules/<Release>
 	Modules     []string
+	Lacks       []string // of Noted
+	SizeBytes   int64    // of its files, but for initramfs files
 }
 
 // Report publishes progress; total 0 is unknown. It never blocks.
@@ -42,7 +47,8 @@ type Package struct {
 	Source  string
 }
 
-// Source finds the default kernel.
+// Source gives a kernel; one that no guest can use is unfit. Modules may be
+// packed, and need no index.
 type Source interface {
 	// Fetch unpacks the kernel into dir, which is empty.
 	Fetch(ctx context.Context, dir string, report Report) (Package, error)
@@ -107,11 +113,11 @@ func (l *Library) Ensure(ctx context.Context, report Report) (Kernel, error) {
 // Get returns the kernel with this ID.
 func (l *Library) Get(id string) (Kernel, error) {
 	if !validID(id) {
-		return Kernel{}, fault.New(fault.Invalid, "", "%q is no kernel ID", id)
+		return Kernel{}, badID(id)
 	}
-	k, err := load(filepath.Join(l.cfg.Dir, id))
+	k, err := load(l.dir(id))
 	if errors.Is(err, fs.ErrNotExist) {
-		return Kernel{}, fault.New(fault.NotFound, "The next banger run makes the default kernel again.", "there is no kernel %s", id)
+		return Kernel{}, fault.New(fault.NotFound, "See which there are with: banger kernel ls", "there is no kernel %s", id)
 	}
 	return k, err
 }

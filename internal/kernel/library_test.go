@@ -14,6 +14,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/kernel/kerneltest"
 )
 
 // fakeSource is a source of a tiny kernel.
@@ -23,6 +24,8 @@ type fakeSource struct {
 	err     error
 	vmlinux []byte
 	dep     string
+	pack    func([]byte) ([]byte, string)
+	also    func(tree string) error
 }
 
 func (s *fakeSource) Fetch(ctx context.Context, dir string, report Report) (Package, error) {
@@ -30,47 +33,33 @@ func (s *fakeSource) Fetch(ctx context.Context, dir string, report Report) (Pack
 	defer s.mu.Unlock()
 	s.fetched++
 	report("kernel: downloading", 1, 2)
-	tree := filepath.Join(dir, "lib", "modules", "6.1-test")
-	files := map[string]string{
-		filepath.Join(dir, "boot", "vmlinuz"):   string(s.vmlinux),
-		filepath.Join(tree, "modules.builtin"):  debianBuiltin,
-		filepath.Join(tree, "modules.dep"):      s.dep, // modules.dep.bin is what tells that depmod ran
-		filepath.Join(tree, "kernel", "other"):  "x",
-		filepath.Join(tree, "modules.softdep"):  "",
-		filepath.Join(tree, "kernel", "a", "b"): strings.Repeat("y", 10_000),
+	if err := os.MkdirAll(filepath.Join(dir, "boot"), 0o755); err != nil {
+		return Package{}, err
 	}
-	for line := range strings.Lines(s.dep) {
-		if file, _, ok := strings.Cut(line, ":"); ok {
-			files[filepath.Join(tree, file)] = "module " + file
-		}
+	err := errors.Join(
+		os.WriteFile(filepath.Join(dir, "boot", "vmlinuz"), s.vmlinux, 0o644),
+		kerneltest.WriteTree(filepath.Join(dir, "lib", "modules", kerneltest.Release), kerneltest.Release, s.dep, s.pack),
+	)
+	if s.also != nil {
+		err = errors.Join(err, s.also(filepath.Join(dir, "lib", "modules", kerneltest.Release)))
 	}
-	for name, body := range files {
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			return Package{}, err
-		}
-		if err := os.WriteFile(name, []byte(body), 0o644); err != nil {
-			return Package{}, err
-		}
+	if err != nil {
+		return Package{}, err
 	}
-	return Package{Release: "6.1-test", Vmlinuz: "boot/vmlinuz", Source: "a test"}, s.err
-}
-
-// host stands in for mke2fs: it writes the file it is told to make.
-func host() *hostexec.Recorder {
-	return &hostexec.Recorder{Reply: func(_ context.Context, cmd hostexec.Cmd) (hostexec.Result, error) {
-		if cmd.Name == "mke2fs" {
-			return hostexec.Result{}, os.WriteFile(cmd.Args[len(cmd.Args)-2], []byte("ext4"), 0o644)
-		}
-		return hostexec.Result{}, nil
-	}}
+	return Package{Release: kerneltest.Release, Vmlinuz: "boot/vmlinuz", Source: "a test"}, s.err
 }
 
 func newLibrary(t *testing.T) (*Library, *fakeSource, *hostexec.Recorder) {
 	t.Helper()
-	src := &fakeSource{vmlinux: bzImage(packLZ4(t, tinyELF(2000))), dep: debianDep}
-	run := host()
+	src := &fakeSource{vmlinux: kerneltest.Vmlinuz(tinyELF(2000)), dep: kerneltest.Dep}
+	run := &hostexec.Recorder{Reply: func(ctx context.Context, cmd hostexec.Cmd) (hostexec.Result, error) {
+		return kerneltest.Host(src.dep).Reply(ctx, cmd)
+	}}
 	return New(Config{Dir: filepath.Join(t.TempDir(), "kernels")}, src, run, slog.New(slog.DiscardHandler)), src, run
 }
+
+// tinyELF is a kernel with a segment of n bytes.
+func tinyELF(n int) []byte { return kerneltest.Vmlinux(n, kerneltest.Note) }
 
 func quiet(string, int64, int64) {}
 
@@ -99,7 +88,7 @@ func TestEnsureMakesOnce(t *testing.T) {
 	if err != nil || !bytes.Equal(got, tinyELF(2000)) {
 		t.Fatalf("the vmlinux differs: %v", err)
 	}
-	if k.Release != "6.1-test" || len(k.Modules) != 13 || k.Modules[0] != "000-virtio_ring.ko" {
+	if k.Release != kerneltest.Release || len(k.Modules) != 13 || k.Modules[0] != "000-virtio_ring.ko" {
 		t.Fatalf("got %+v", k)
 	}
 	lines := run.String()
@@ -121,7 +110,7 @@ func leftovers(t *testing.T, l *Library) []string {
 }
 
 func TestEnsureFailsCleanly(t *testing.T) {
-	missing := strings.ReplaceAll(debianDep, "virtio_blk", "virtio_other")
+	missing := strings.ReplaceAll(kerneltest.Dep, "virtio_blk", "virtio_other")
 	for _, c := range []struct {
 		name, want string
 		kind       fault.Kind
@@ -131,8 +120,8 @@ func TestEnsureFailsCleanly(t *testing.T) {
 			s.err = fault.New(fault.Unavailable, "", "no network")
 		}},
 		{"kernel", "neither an ELF", fault.Internal, func(s *fakeSource, _ *hostexec.Recorder) { s.vmlinux = make([]byte, 5000) }},
-		{"ELF", "no whole ELF", fault.Internal, func(s *fakeSource, _ *hostexec.Recorder) { s.vmlinux = tinyELF(1000)[:600:600]; s.vmlinux[4] = 9 }},
-		{"modules", "no module virtio_blk", fault.Internal, func(s *fakeSource, _ *hostexec.Recorder) { s.dep = missing }},
+		{"ELF", "no whole ELF", fault.Internal, func(s *fakeSource, _ *hostexec.Recorder) { s.vmlinux = tinyELF(1000); s.vmlinux[4] = 9 }},
+		{"modules", "no virtio_blk", fault.Internal, func(s *fakeSource, _ *hostexec.Recorder) { s.dep = missing }},
 		{"depmod", "apt-get install kmod", fault.Precondition, func(_ *fakeSource, r *hostexec.Recorder) {
 			r.Reply = func(context.Context, hostexec.Cmd) (hostexec.Result, error) {
 				return hostexec.Result{}, hostexec.ErrNotInstalled

@@ -10,15 +10,21 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/kernel/vmlinux"
 )
 
 // recipe is the version of what this package makes of a kernel: another one
-// gives every kernel another ID.
-const recipe = "banger-kernel-1\n"
+// gives every default kernel another ID.
+const recipe = "banger-kernel-2\n"
+
+// Places in the directory in which a kernel is made.
+const (
+	packageDir = "package" // as the source unpacked it
+	wholeDir   = "kernel"
+)
 
 // make fetches and makes the default kernel. The caller holds the claim.
 func (l *Library) make(ctx context.Context, report Report) (k Kernel, err error) {
@@ -30,47 +36,65 @@ func (l *Library) make(ctx context.Context, report Report) (k Kernel, err error)
 		return Kernel{}, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	pkgDir, outDir := filepath.Join(tmp, "package"), filepath.Join(tmp, "kernel")
-	for _, d := range []string{pkgDir, filepath.Join(outDir, modulesDir)} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return Kernel{}, err
-		}
-	}
-	pkg, err := l.source.Fetch(ctx, pkgDir, report)
+	rec, err := l.build(ctx, l.source, tmp, report)
 	if err != nil {
 		return Kernel{}, err
 	}
-	report("kernel: extracting", 0, 0)
-	rec := record{Release: pkg.Release, Source: pkg.Source}
-	if rec.ID, err = l.convert(ctx, pkg, pkgDir, outDir, &rec); err != nil {
-		return Kernel{}, fmt.Errorf("making a kernel of %s: %w", pkg.Source, err)
-	}
-	return l.place(outDir, rec)
+	rec.ID = rec.Digest[:idLength]
+	return l.place(filepath.Join(tmp, wholeDir), rec)
 }
 
-// convert makes all files of the kernel and returns its ID.
-func (l *Library) convert(ctx context.Context, pkg Package, pkgDir, outDir string, rec *record) (string, error) {
+// build makes all files of a kernel in tmp, which is empty: they lie in
+// wholeDir then, without their record.
+func (l *Library) build(ctx context.Context, src Source, tmp string, report Report) (record, error) {
+	pkgDir, outDir := filepath.Join(tmp, packageDir), filepath.Join(tmp, wholeDir)
+	for _, d := range []string{pkgDir, filepath.Join(outDir, modulesDir)} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return record{}, err
+		}
+	}
+	pkg, err := src.Fetch(ctx, pkgDir, report)
+	if err != nil {
+		return record{}, err
+	}
+	report("kernel: extracting", 0, 0)
+	rec := record{Release: pkg.Release, Source: pkg.Source}
+	if err := l.convert(ctx, pkg, pkgDir, outDir, &rec, report); err != nil {
+		return record{}, fmt.Errorf("making a kernel of %s: %w", pkg.Source, err)
+	}
+	return rec, nil
+}
+
+// convert makes the files and fills in the record.
+func (l *Library) convert(ctx context.Context, pkg Package, pkgDir, outDir string, rec *record, report Report) error {
 	digest := sha256.New()
 	if _, err := io.WriteString(digest, recipe+pkg.Release+"\n"); err != nil {
-		return "", err
+		return err
 	}
-	if err := extractFile(filepath.Join(pkgDir, pkg.Vmlinuz), filepath.Join(outDir, vmlinuxFile), digest); err != nil {
-		return "", err
-	}
-	if err := l.indexModules(ctx, pkgDir, pkg.Release); err != nil {
-		return "", err
+	entry, err := extractFile(ctx, filepath.Join(pkgDir, pkg.Vmlinuz), filepath.Join(outDir, vmlinuxFile), digest)
+	if err != nil {
+		return err
 	}
 	tree := filepath.Join(pkgDir, "lib", "modules", pkg.Release)
-	var err error
-	if rec.Modules, err = pickModules(tree, filepath.Join(outDir, modulesDir)); err != nil {
-		return "", err
+	if err := plainModules(ctx, tree, pkg.Release, report); err != nil {
+		return err
+	}
+	report("kernel: making the modules disk", 0, 0)
+	if err := l.indexModules(ctx, pkgDir, pkg.Release); err != nil {
+		return err
+	}
+	if err := pickModules(tree, filepath.Join(outDir, modulesDir), rec); err != nil {
+		return err
+	}
+	if !entry {
+		rec.Lacks = append(rec.Lacks, pvh)
 	}
 	size, err := measure(tree, digest)
 	if err != nil {
-		return "", err
+		return err
 	}
-	id := hex.EncodeToString(digest.Sum(nil))
-	return id[:idLength], l.makeDisk(ctx, tree, filepath.Join(outDir, diskFile), id, size)
+	rec.Digest = hex.EncodeToString(digest.Sum(nil))
+	return l.makeDisk(ctx, tree, filepath.Join(outDir, diskFile), rec.Digest, size)
 }
 
 // place moves a whole kernel to where it is found.
@@ -92,40 +116,41 @@ func (l *Library) place(outDir string, rec record) (Kernel, error) {
 }
 
 // extractFile extracts the kernel in from into the file to and adds it to the
-// digest.
-func extractFile(from, to string, digest io.Writer) (err error) {
+// digest. It says whether the kernel has a PVH entry.
+func extractFile(ctx context.Context, from, to string, digest io.Writer) (entry bool, err error) {
 	in, err := os.Open(from)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer in.Close()
 	st, err := in.Stat()
 	if err != nil {
-		return err
+		return false, err
 	}
 	out, err := os.Create(to)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	if err := Extract(io.MultiWriter(out, digest), in, st.Size()); err != nil {
-		return err
+	if err := vmlinux.Extract(ctx, io.MultiWriter(out, digest), in, st.Size()); err != nil {
+		return false, err
 	}
 	if st, err = out.Stat(); err != nil {
-		return err
+		return false, err
 	}
-	if err := CheckELF(out, st.Size()); err != nil {
-		return err
+	if err := vmlinux.Check(out, st.Size()); err != nil {
+		return false, err
 	}
-	return out.Sync()
+	if entry, err = vmlinux.HasPVH(out); err != nil {
+		return false, err
+	}
+	return entry, out.Sync()
 }
 
-// indexModules writes modules.dep and its kin where the package has none:
-// Debian's does that when it is installed.
+// indexModules writes modules.dep and its kin: a package of Debian's has none,
+// that is done when it is installed, and others name the modules as they were
+// packed.
 func (l *Library) indexModules(ctx context.Context, base, release string) error {
-	if _, err := os.Stat(filepath.Join(base, "lib", "modules", release, "modules.dep.bin")); err == nil {
-		return nil
-	}
 	_, err := l.run.Run(ctx, hostexec.Cmd{Name: "depmod", Args: []string{"-b", base, release}})
 	if errors.Is(err, hostexec.ErrNotInstalled) {
 		return fault.New(fault.Precondition, "Install it with: sudo apt-get install kmod", "indexing the kernel's modules needs depmod: %w", err)
@@ -136,45 +161,49 @@ func (l *Library) indexModules(ctx context.Context, base, release string) error 
 	return nil
 }
 
-// pickModules copies what the initramfs needs out of tree into dir and
-// returns the file names in the order of insertion.
-func pickModules(tree, dir string) ([]string, error) {
-	dep, err := os.Open(filepath.Join(tree, "modules.dep"))
+// pickModules copies what the initramfs needs out of tree into dir, and notes
+// the file names in the order of insertion and what the kernel lacks.
+func pickModules(tree, dir string, rec *record) error {
+	root, err := os.OpenRoot(tree)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	table, err := readTable(root)
+	if err != nil {
+		return err
+	}
+	if rec.Lacks, err = table.lacks(); err != nil {
+		return err
+	}
+	files, err := table.Closure(Wanted())
+	if err != nil {
+		return err
+	}
+	for i, file := range files {
+		body, err := fs.ReadFile(root.FS(), file)
+		if err != nil {
+			return fmt.Errorf("reading the module %s: %w", file, err)
+		}
+		name := fmt.Sprintf("%03d-%s.ko", i, moduleName(file))
+		if err := writeFile(filepath.Join(dir, name), body); err != nil {
+			return err
+		}
+		rec.Modules = append(rec.Modules, name)
+	}
+	return nil
+}
+
+func readTable(root *os.Root) (*Modules, error) {
+	dep, err := root.Open("modules.dep")
 	if err != nil {
 		return nil, err
 	}
 	defer dep.Close()
-	builtin, err := os.Open(filepath.Join(tree, "modules.builtin"))
+	builtin, err := root.Open("modules.builtin")
 	if err != nil {
 		return nil, err
 	}
 	defer builtin.Close()
-	table, err := ParseModules(dep, builtin)
-	if err != nil {
-		return nil, err
-	}
-	files, err := table.Closure(Wanted())
-	if err != nil {
-		return nil, err
-	}
-	root, err := os.OpenRoot(tree)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	var names []string
-	for i, file := range files {
-		body, err := fs.ReadFile(root.FS(), file)
-		if err != nil {
-			return nil, fmt.Errorf("reading the module %s: %w", file, err)
-		}
-		base := filepath.Base(file)
-		_, suffix, _ := strings.Cut(base, ".ko") // a packed module stays packed: the guest's kernel unpacks it
-		name := fmt.Sprintf("%03d-%s.ko%s", i, moduleName(base), suffix)
-		if err := writeFile(filepath.Join(dir, name), body); err != nil {
-			return nil, err
-		}
-		names = append(names, name)
-	}
-	return names, nil
+	return ParseModules(dep, builtin)
 }

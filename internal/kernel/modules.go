@@ -7,37 +7,12 @@ import (
 	"io"
 	"path"
 	"strings"
+
+	"github.com/banger-vm/banger/internal/kernel/unfit"
 )
 
 // maxModules bounds modules.dep; Debian's largest kernel has about 4,500.
 const maxModules = 1 << 16
-
-// Want is a module that the initramfs shall hold.
-type Want struct {
-	Name     string
-	Optional bool // a kernel without it is fine
-}
-
-// Wanted is what a guest needs before it can mount its root and answer. The
-// order is that of insertion where nothing in modules.dep says otherwise.
-func Wanted() []Want {
-	return []Want{
-		{Name: "virtio_ring"},
-		{Name: "virtio"},
-		{Name: "virtio_mmio"},
-		{Name: "virtio_pci"},
-		{Name: "virtio_blk"},
-		{Name: "virtio_console"},
-		{Name: "virtio_rng", Optional: true},
-		{Name: "virtio_net", Optional: true},
-		{Name: "dm_mod"},
-		{Name: "dm_bufio"},
-		{Name: "dm_snapshot"},
-		{Name: "vsock", Optional: true},
-		{Name: "vmw_vsock_virtio_transport", Optional: true},
-		{Name: "ext4"},
-	}
-}
 
 // Modules is the module table of a kernel: modules.dep and modules.builtin.
 type Modules struct {
@@ -86,18 +61,24 @@ func ParseModules(dep, builtin io.Reader) (*Modules, error) {
 func (m *Modules) Closure(want []Want) ([]string, error) {
 	c := closure{m: m, state: map[string]visit{}}
 	for _, w := range want {
-		name := moduleName(w.Name)
-		if _, ok := m.deps[name]; !ok && !m.builtin[name] {
+		if !m.has(w.Name) {
 			if w.Optional {
 				continue
 			}
-			return nil, fmt.Errorf("the kernel has no module %s, which its guests need", w.Name)
+			return nil, unfit.New("the kernel has no module %s, which its guests need", w.Name)
 		}
-		if err := c.add(name); err != nil {
+		if err := c.add(moduleName(w.Name)); err != nil {
 			return nil, err
 		}
 	}
 	return c.files, nil
+}
+
+// has says whether the kernel has a module, built in or not.
+func (m *Modules) has(name string) bool {
+	name = moduleName(name)
+	_, ok := m.deps[name]
+	return ok || m.builtin[name]
 }
 
 type visit int

@@ -9,26 +9,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/banger-vm/banger/internal/kernel/kerneltest"
 )
-
-// debianDep is of Debian's cloud kernel, in a foreign order.
-const debianDep = `
-kernel/drivers/net/virtio_net.ko: kernel/drivers/net/net_failover.ko kernel/net/core/failover.ko kernel/drivers/virtio/virtio.ko kernel/drivers/virtio/virtio_ring.ko
-kernel/drivers/md/dm-snapshot.ko: kernel/drivers/md/dm-bufio.ko kernel/drivers/md/dm-mod.ko
-kernel/drivers/md/dm-bufio.ko: kernel/drivers/md/dm-mod.ko
-kernel/drivers/md/dm-mod.ko:
-kernel/drivers/net/net_failover.ko: kernel/net/core/failover.ko
-kernel/net/core/failover.ko:
-kernel/drivers/virtio/virtio.ko: kernel/drivers/virtio/virtio_ring.ko
-kernel/drivers/virtio/virtio_ring.ko:
-kernel/drivers/virtio/virtio_mmio.ko: kernel/drivers/virtio/virtio.ko kernel/drivers/virtio/virtio_ring.ko
-kernel/drivers/virtio/virtio_pci_modern_dev.ko:
-kernel/drivers/virtio/virtio_pci.ko: kernel/drivers/virtio/virtio_pci_modern_dev.ko kernel/drivers/virtio/virtio.ko kernel/drivers/virtio/virtio_ring.ko
-kernel/drivers/block/virtio_blk.ko: kernel/drivers/virtio/virtio.ko kernel/drivers/virtio/virtio_ring.ko
-kernel/drivers/char/virtio_console.ko: kernel/drivers/virtio/virtio.ko kernel/drivers/virtio/virtio_ring.ko
-`
-
-const debianBuiltin = "kernel/fs/ext4/ext4.ko\n"
 
 func parse(t testing.TB, dep, builtin string) *Modules {
 	m, err := ParseModules(strings.NewReader(dep), strings.NewReader(builtin))
@@ -39,7 +22,7 @@ func parse(t testing.TB, dep, builtin string) *Modules {
 }
 
 func TestClosureOfDebian(t *testing.T) {
-	got, err := parse(t, debianDep, debianBuiltin).Closure(Wanted())
+	got, err := parse(t, kerneltest.Dep, kerneltest.Builtin).Closure(Wanted())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +100,7 @@ func TestClosureOrder(t *testing.T) {
 
 // FuzzParseModules: what is accepted names only files inside the tree.
 func FuzzParseModules(f *testing.F) {
-	f.Add(debianDep, debianBuiltin)
+	f.Add(kerneltest.Dep, kerneltest.Builtin)
 	f.Add("../../etc/passwd.ko: x.ko\n", "")
 	f.Add("/abs/virtio.ko:\n", "kernel/a.ko")
 	f.Fuzz(func(t *testing.T, dep, builtin string) {

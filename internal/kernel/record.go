@@ -11,10 +11,12 @@ import (
 // record is kernel.json: written last, so a directory that has it is whole.
 type record struct {
 	ID      string           `json:"id"`
+	Digest  string           `json:"digest,omitempty"` // of what it was made from
 	Release string           `json:"release"`
 	Source  string           `json:"source"`
 	Modules []string         `json:"modules"` // of the initramfs, in their order
-	Sizes   map[string]int64 `json:"sizes"`   // of the files
+	Lacks   []string         `json:"lacks,omitempty"`
+	Sizes   map[string]int64 `json:"sizes"` // of the files
 }
 
 const (
@@ -40,13 +42,15 @@ func load(dir string) (Kernel, error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return Kernel{}, fmt.Errorf("the kernel in %s cannot be used: its %s is damaged: %w", dir, recordFile, err)
 	}
+	var total int64
 	for name, size := range r.Sizes {
+		total += size
 		if st, err := os.Stat(filepath.Join(dir, name)); err != nil || st.Size() != size {
 			return Kernel{}, fmt.Errorf("the kernel in %s cannot be used: its file %s is missing or damaged", dir, name)
 		}
 	}
 	return Kernel{
-		ID: r.ID, Release: r.Release, Source: r.Source, Modules: r.Modules,
+		ID: r.ID, Release: r.Release, Source: r.Source, Modules: r.Modules, Lacks: r.Lacks, SizeBytes: total,
 		Vmlinux:     filepath.Join(dir, vmlinuxFile),
 		ModulesDisk: filepath.Join(dir, diskFile),
 	}, nil

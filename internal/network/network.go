@@ -15,6 +15,9 @@ const (
 	BackendBuiltin Backend = "builtin"
 )
 
+// GuestDriver is what a guest's kernel has for any card, as /proc/modules shows it.
+const GuestDriver = "virtio_net"
+
 // Attachment is one card as a VMM needs it.
 type Attachment struct {
 	Backend Backend `json:"backend"`

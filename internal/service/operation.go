@@ -16,6 +16,8 @@ func (p Parts) operationMethods() map[string]rpcserver.Handler {
 		api.MethodOpShow:               show,
 		api.MethodVMCreateStatus:       show,
 		api.MethodImageBootstrapStatus: show,
+		api.MethodKernelImportStatus:   show,
+		api.MethodKernelImportCancel:   cancel,
 		api.MethodVMMInstallStatus:     show,
 		api.MethodVMMInstallCancel:     cancel,
 		api.MethodOpCancel:             cancel,

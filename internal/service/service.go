@@ -10,6 +10,7 @@ import (
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/event"
 	"github.com/banger-vm/banger/internal/image"
+	"github.com/banger-vm/banger/internal/kernel/registry"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/rpc/rpcserver"
 	"github.com/banger-vm/banger/internal/vm"
@@ -30,6 +31,7 @@ type Parts struct {
 	Daemon        Daemon
 	VMs           *vm.Manager
 	Images        *image.Registry
+	Kernels       *registry.Registry
 	Operations    *operation.Registry
 	Events        *event.Log
 	VMMs          VMMs
@@ -46,7 +48,7 @@ func Methods(p Parts) map[string]rpcserver.Handler {
 			return api.Empty{}, nil
 		}),
 	}
-	for _, part := range []map[string]rpcserver.Handler{p.vmMethods(), p.imageMethods(), p.vmmMethods(), p.operationMethods()} {
+	for _, part := range []map[string]rpcserver.Handler{p.vmMethods(), p.imageMethods(), p.kernelMethods(), p.vmmMethods(), p.operationMethods()} {
 		for name, h := range part {
 			all[name] = h
 		}

@@ -68,7 +68,7 @@ func begun(r operation.Record, err error) (any, error) {
 
 func specFrom(s api.VMSpec) spec.VM {
 	return spec.VM{
-		Name: s.Name, Image: s.Image, CPUs: s.CPUs, MemoryBytes: s.MemoryBytes, DiskBytes: s.DiskBytes,
+		Name: s.Name, Image: s.Image, Kernel: s.Kernel, CPUs: s.CPUs, MemoryBytes: s.MemoryBytes, DiskBytes: s.DiskBytes,
 		DiskDriver: s.DiskDriver, Network: s.Network, VMM: s.VMM, Accel: vmm.Accel(s.Accel),
 		Labels: s.Labels, AutoRemove: s.AutoRemove,
 	}
@@ -81,7 +81,7 @@ func vmFrom(v vm.View) api.VM {
 		User: v.User, CreatedAt: v.CreatedAt, Dir: v.Dir, Operation: v.Operation,
 		VMMWhy: v.Choice.Why, Isolation: v.Isolation, Reduced: v.Reduced,
 		Spec: api.VMSpec{
-			Name: s.Name, Image: s.Image, CPUs: s.CPUs, MemoryBytes: s.MemoryBytes, DiskBytes: s.DiskBytes,
+			Name: s.Name, Image: s.Image, Kernel: s.Kernel, CPUs: s.CPUs, MemoryBytes: s.MemoryBytes, DiskBytes: s.DiskBytes,
 			DiskDriver: s.DiskDriver, Network: s.Network, VMM: s.VMM, Accel: string(s.Accel),
 			Labels: s.Labels, AutoRemove: s.AutoRemove,
 		},

@@ -161,7 +161,7 @@ func (n *named[T]) taken(name string) error {
 }
 
 func (n *named[T]) missing(ref string) error {
-	hint := map[string]string{"VM": "See which there are with: banger ls", "image": "See which there are with: banger image ls"}[n.what]
+	hint := map[string]string{"VM": "See which there are with: banger ls", "image": "See which there are with: banger image ls", "kernel": "See which there are with: banger kernel ls"}[n.what]
 	return fault.New(fault.NotFound, hint, "there is no %s %q", n.what, ref)
 }
 

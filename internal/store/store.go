@@ -1,5 +1,5 @@
 // Package store keeps what banger must remember in one SQLite file: VMs,
-// images, the journal of operations and the last events. It implements the
+// images, kernels, the journal of operations and the last events. It implements the
 // stores that its consumers declare; nothing here decides anything.
 //
 // One connection writes and a few read (WAL), so a reader never waits.
@@ -28,6 +28,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/event"
 	"github.com/banger-vm/banger/internal/image"
+	"github.com/banger-vm/banger/internal/kernel/registry"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/vm"
 )
@@ -37,8 +38,9 @@ type Store struct {
 	write *sql.DB // one connection
 	read  *sql.DB
 
-	vms    *named[vm.Record]
-	images *named[image.Image]
+	vms     *named[vm.Record]
+	images  *named[image.Image]
+	kernels *named[registry.Record]
 	// keepEnded is how many operations that have ended are kept.
 	keepEnded int
 }
@@ -48,6 +50,7 @@ var (
 	_ event.Keeper      = (*Store)(nil)
 	_ vm.Store          = (*Store)(nil)
 	_ image.Store       = (*Store)(nil)
+	_ registry.Store    = (*Store)(nil)
 )
 
 // Open opens the state file at path, made or migrated where needed. The caller
@@ -97,8 +100,9 @@ func open(ctx context.Context, path string) (s *Store, err error) {
 		return nil, err
 	}
 	s = &Store{
-		vms:    &named[vm.Record]{table: "vms", what: "VM", clone: cloneVM},
-		images: &named[image.Image]{table: "images", what: "image", clone: func(i image.Image) image.Image { return i }},
+		vms:     &named[vm.Record]{table: "vms", what: "VM", clone: cloneVM},
+		images:  &named[image.Image]{table: "images", what: "image", clone: func(i image.Image) image.Image { return i }},
+		kernels: &named[registry.Record]{table: "kernels", what: "kernel", clone: cloneKernel},
 
 		keepEnded: 1000,
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/banger-vm/banger/internal/event"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/image"
+	"github.com/banger-vm/banger/internal/kernel/registry"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/vm"
@@ -128,6 +129,71 @@ func TestImages(t *testing.T) {
 	}
 	if all, err := s.Images(ctx); err != nil || len(all) != 0 {
 		t.Fatal(all, err)
+	}
+}
+
+func TestKernels(t *testing.T) {
+	s, ctx := newStore(t), t.Context()
+	k := registry.Record{ID: "ff00", Name: "mine-6.12", Lacks: []string{"dm_snapshot"}, CreatedAt: time.Unix(1, 0).UTC()}
+	for range 2 {
+		if err := s.PutKernel(ctx, k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, ref := range []string{"ff", "ff00", "mine-6.12"} {
+		got, err := s.Kernel(ctx, ref)
+		if diff := cmp.Diff(k, got); diff != "" || err != nil {
+			t.Fatal(err, diff)
+		}
+	}
+	other := k
+	other.ID = "ff11"
+	wantKind(t, s.PutKernel(ctx, other), fault.Exists, "a kernel")
+	k.Name = "older"
+	if err := s.PutKernel(ctx, k); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PutKernel(ctx, other); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.KernelByID(ctx, "ff")
+	wantKind(t, err, fault.NotFound, "no kernel")
+	all, err := s.Kernels(ctx)
+	if diff := cmp.Diff([]registry.Record{other, k}, all); diff != "" || err != nil {
+		t.Fatal(err, diff)
+	}
+	all[0].Lacks[0] = "changed by the caller"
+	if again, err := s.Kernels(ctx); err != nil || again[0].Lacks[0] != "dm_snapshot" {
+		t.Fatal(again, err)
+	}
+	if err := s.DeleteKernel(ctx, "ff00"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A state of the version before kernels had names is brought to this one, and
+// copied first.
+func TestKernelsMigration(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "banger.db")
+	s := openTest(t, path)
+	if err := s.InsertVM(t.Context(), record(1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.write.Exec("DROP TABLE kernels; PRAGMA user_version = 1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openTest(t, path)
+	if err := s.PutKernel(t.Context(), registry.Record{ID: "ff00", Name: "mine"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.VM(t.Context(), "vm-0001"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path + ".v1"); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -284,7 +350,7 @@ func TestNewerVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Open(t.Context(), path)
-	wantKind(t, err, fault.Precondition, "version 99", "up to 1", path)
+	wantKind(t, err, fault.Precondition, "version 99", "up to 2", path)
 }
 
 // A migration that fails half-way leaves the file as it was.

@@ -38,7 +38,7 @@ func (s *Store) VMs(ctx context.Context) ([]vm.Record, error) { return s.vms.all
 
 // cloneVM copies a record and all that it points to.
 func cloneVM(r vm.Record) vm.Record {
-	r.Spec.Labels = maps.Clone(r.Spec.Labels)
+	r.Spec.Labels, r.Weaker = maps.Clone(r.Spec.Labels), slices.Clone(r.Weaker)
 	if r.Boot == nil {
 		return r
 	}

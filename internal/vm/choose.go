@@ -37,6 +37,7 @@ func (m *Manager) chooseVMM(ctx context.Context, id, name string, report operati
 	}
 	w := want(r.Spec, name)
 	w.Guest = choose.Guest{Kernel: kernel.Vmlinux, Initramfs: kernel.Initramfs}
+	w.Kernel, w.Lacks = kernel.Name, kernel.Lacks
 	choice, err := m.VMMs.Choose(ctx, w)
 	if err != nil {
 		return err

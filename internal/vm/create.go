@@ -23,6 +23,7 @@ type createParams struct {
 	ID        string  `json:"id"`
 	MachineID string  `json:"machine_id"`
 	Spec      spec.VM `json:"spec"`
+	DiskAsked bool    `json:"disk_asked,omitempty"` // for the very disk driver
 	Start     bool    `json:"start"`
 	BootID    string  `json:"boot_id"`
 }
@@ -45,7 +46,9 @@ func (m *Manager) Create(ctx context.Context, asked spec.VM, start bool, key str
 	if err := m.VMMs.Check(ctx, want(s, s.VMM)); err != nil {
 		return operation.Record{}, err
 	}
-	p := createParams{ID: newID(6), MachineID: newID(16), Spec: s, Start: start, BootID: newID(8)}
+	p := createParams{
+		ID: newID(6), MachineID: newID(16), Spec: s, DiskAsked: asked.DiskDriver != "", Start: start, BootID: newID(8),
+	}
 	return m.ops.Begin(ctx, operation.Request{
 		Kind: KindCreate, Target: target(p.ID), Name: s.Name, Key: key, Params: p,
 	})
@@ -120,7 +123,7 @@ func (m *Manager) planCreate(op operation.Record) (operation.Plan, error) {
 				Do:   func(ctx context.Context, _ operation.Report) error { return m.setMade(ctx, p.ID) },
 			},
 		},
-		Result: func() any { return map[string]string{"id": p.ID} },
+		Result: func() any { return m.created(p.ID) },
 		Fail:   func(context.Context, error) { m.removeUnneeded(p.ID) },
 	}
 	if p.Start {
@@ -159,14 +162,6 @@ func (m *Manager) bindImage(ctx context.Context, p createParams, report operatio
 	return m.update(ctx, p.ID, func(r *Record) { r.ImageID, r.User = img.ID, img.User })
 }
 
-func (m *Manager) bindKernel(ctx context.Context, p createParams, report operation.Report) error {
-	id, err := m.Kernels.Ensure(ctx, report)
-	if err != nil {
-		return err
-	}
-	return m.update(ctx, p.ID, func(r *Record) { r.KernelID = id })
-}
-
 // makeDisks makes the VM's directory and all four drives in it.
 func (m *Manager) makeDisks(ctx context.Context, p createParams, report operation.Report) error {
 	phase(report, "making the disks")
@@ -183,7 +178,7 @@ func (m *Manager) makeDisks(ctx context.Context, p createParams, report operatio
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making the VM's directory: %w", err)
 	}
-	driver, err := m.diskDriver(p.Spec.DiskDriver)
+	driver, err := m.diskDriver(r.Spec.DiskDriver)
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,11 @@ type Images interface {
 
 // Kernel is the part of a kernel that a VM needs.
 type Kernel struct {
-	ID        string
+	ID   string
+	Name string
+	// Lacks names the drivers that it has not, of those that some VMM, disk or
+	// network needs.
+	Lacks     []string
 	Vmlinux   string
 	Initramfs string // with the current banger-guest
 	Modules   string // ext4 image
@@ -60,7 +64,10 @@ type Kernel struct {
 
 // Kernels gives VMs their kernel.
 type Kernels interface {
-	Ensure(ctx context.Context, report operation.Report) (id string, err error)
+	// Ensure returns the kernel of that name, by "" the default one, which is
+	// made first where it is not there; where its files are is for Get to say.
+	// It cannot be deleted until release is called.
+	Ensure(ctx context.Context, name, holder string, report operation.Report) (k Kernel, release func(), err error)
 	Get(ctx context.Context, id string) (Kernel, error)
 }
 
@@ -274,13 +281,22 @@ func unconnected(v View) error {
 
 // ImageUsers names the VMs that stand on an image.
 func (m *Manager) ImageUsers(ctx context.Context, imageID string) ([]string, error) {
+	return m.users(ctx, func(r Record) bool { return r.ImageID == imageID })
+}
+
+// KernelUsers names the VMs that run on a kernel, or will at their next start.
+func (m *Manager) KernelUsers(ctx context.Context, kernelID string) ([]string, error) {
+	return m.users(ctx, func(r Record) bool { return r.KernelID == kernelID })
+}
+
+func (m *Manager) users(ctx context.Context, of func(Record) bool) ([]string, error) {
 	records, err := m.Store.VMs(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var names []string
 	for _, r := range records {
-		if r.ImageID == imageID {
+		if of(r) {
 			names = append(names, r.Spec.Name)
 		}
 	}

@@ -30,22 +30,24 @@ import (
 // rig is a daemon's worth of parts around a Manager, over a fake host that
 // outlives it.
 type rig struct {
-	t      *testing.T
-	dir    string
-	host   *fake.Runtime
-	parts  *fakeParts
-	vmms   *fakeVMMs
-	vms    *vm.Manager
-	ops    *operation.Registry
-	store  *store.Store
-	wrap   func(vm.Store) vm.Store // what the Manager has for a store
-	events *event.Log
+	t     *testing.T
+	dir   string
+	host  *fake.Runtime
+	parts *fakeParts
+	vmms  *fakeVMMs
+
+	kernels *fakeKernels
+	vms     *vm.Manager
+	ops     *operation.Registry
+	store   *store.Store
+	wrap    func(vm.Store) vm.Store // what the Manager has for a store
+	events  *event.Log
 
 	stopTimeout time.Duration
 }
 
 func newRig(t *testing.T) *rig {
-	r := &rig{t: t, dir: t.TempDir(), host: fake.New(), parts: &fakeParts{}, vmms: &fakeVMMs{}, stopTimeout: time.Minute}
+	r := &rig{t: t, dir: t.TempDir(), host: fake.New(), parts: &fakeParts{}, vmms: &fakeVMMs{}, kernels: &fakeKernels{}, stopTimeout: time.Minute}
 	r.open()
 	t.Cleanup(r.close)
 	return r
@@ -70,7 +72,7 @@ func (r *rig) open() {
 		vms = r.wrap(db)
 	}
 	r.vms = vm.New(vm.Parts{
-		Store: vms, Runtime: r.host, Images: r.parts, Kernels: kernels{}, Work: r.parts, VMMs: r.vmms,
+		Store: vms, Runtime: r.host, Images: r.parts, Kernels: r.kernels, Work: r.parts, VMMs: r.vmms,
 		Disks:    map[string]disk.Driver{"guestcow": r.parts},
 		Networks: map[string]network.Driver{"user": r.parts},
 		Access:   access.New(filepath.Join(r.dir, "ssh"), func(id string) []string { return []string{"banger", "dial", id} }),
@@ -226,7 +228,10 @@ func (p *fakeParts) Release(context.Context, network.Request) error {
 
 // fakeVMMs are "fake" and "other", which runs no guest when it is broken and
 // may be missing.
-type fakeVMMs struct{ broken, missing bool }
+type fakeVMMs struct {
+	broken, missing bool
+	last            choose.Want
+}
 
 func (f *fakeVMMs) Check(_ context.Context, w choose.Want) error {
 	if w.VMM != "" && w.VMM != choose.Auto && w.VMM != "fake" && w.VMM != "other" {
@@ -239,6 +244,7 @@ func (f *fakeVMMs) Check(_ context.Context, w choose.Want) error {
 }
 
 func (f *fakeVMMs) Choose(_ context.Context, w choose.Want) (choose.Choice, error) {
+	f.last = w
 	c := choose.Choice{VMM: "fake", Why: "chosen: it is a fake", Accel: vmm.AccelTCG, Isolation: vmm.IsolationNoPromise}
 	if w.VMM == "other" {
 		c = choose.Choice{VMM: "other", Why: "asked for", Accel: vmm.AccelKVM, Isolation: vmm.IsolationNamespaces}
@@ -249,9 +255,26 @@ func (f *fakeVMMs) Choose(_ context.Context, w choose.Want) (choose.Choice, erro
 	return c, nil
 }
 
-type kernels struct{}
+// fakeKernels are "debian" and one that lacks things.
+type fakeKernels struct {
+	lacks    []string
+	released int
+}
 
-func (kernels) Ensure(context.Context, operation.Report) (string, error) { return "k1", nil }
-func (kernels) Get(context.Context, string) (vm.Kernel, error) {
-	return vm.Kernel{ID: "k1", Vmlinux: "/k1"}, nil
+func (f *fakeKernels) Ensure(_ context.Context, name, _ string, _ operation.Report) (vm.Kernel, func(), error) {
+	release := func() { f.released++ }
+	switch name {
+	case "", "debian":
+		return vm.Kernel{ID: "k1", Name: "debian"}, release, nil
+	case "poor":
+		return vm.Kernel{ID: "k2", Name: "poor", Lacks: f.lacks}, release, nil
+	}
+	return vm.Kernel{}, nil, fault.New(fault.NotFound, "", "there is no kernel %q", name)
+}
+
+func (f *fakeKernels) Get(_ context.Context, id string) (vm.Kernel, error) {
+	if id == "k2" {
+		return vm.Kernel{ID: "k2", Name: "poor", Lacks: f.lacks, Vmlinux: "/k1"}, nil
+	}
+	return vm.Kernel{ID: "k1", Name: "debian", Vmlinux: "/k1"}, nil
 }

@@ -22,6 +22,7 @@ func (m *Manager) view(r Record) View {
 	v.Operation = holder.Operation
 	v.State, v.Reason = derive(r, v.Live, holder.Kind)
 	v.Isolation = isolation(r, v.Live)
+	v.Reduced = append(v.Reduced, r.Weaker...)
 	if driver, ok := m.Networks[r.Spec.Network]; ok {
 		v.Reduced = append(v.Reduced, driver.Exposure()...)
 	}

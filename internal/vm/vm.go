@@ -27,9 +27,11 @@ type Record struct {
 	// Choice is the VMM and why it is that one; zero until it is chosen.
 	Choice choose.Choice `json:"choice,omitzero"`
 	// Made is set once all of the VM's files are there.
-	Made   bool    `json:"made"`
-	DiskMS float64 `json:"disk_ms"` // making the disks took
-	Boot   *Boot   `json:"boot,omitempty"`
+	Made bool `json:"made"`
+	// Weaker are sentences on what is weaker because of its kernel.
+	Weaker []string `json:"weaker,omitempty"`
+	DiskMS float64  `json:"disk_ms"` // making the disks took
+	Boot   *Boot    `json:"boot,omitempty"`
 }
 
 // Boot is the running or the last boot.

@@ -60,7 +60,14 @@ type Info struct {
 	Isolation map[Accel]Isolation `json:"isolation"`
 	// Networks are the backends that a machine can be attached to.
 	Networks []network.Backend `json:"networks"`
+	// GuestDrivers are what a guest's kernel must have to be reached, as
+	// /proc/modules shows them, and PVH.
+	GuestDrivers []string `json:"guest_drivers"`
 }
+
+// PVH is the entry of a kernel by which a VMM starts a vmlinux, where it needs
+// one.
+const PVH = "pvh"
 
 // NotTried is the reason of an Info that does not know yet.
 const NotTried = "KVM is there, but has not been tried: there is no guest kernel yet"

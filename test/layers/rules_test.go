@@ -54,14 +54,17 @@ var mayImport = []struct {
 	{"internal/cli/...", patterns{"client/...", "api", "internal/places", "internal/size", "internal/version", "internal/cli/*"}, "cli sees only client and api"},
 
 	{"internal/daemon", leaves.with("api", "internal/*"), "daemon wires what is below it"},
-	{"internal/service", leaves.with("api", "internal/rpc/...", "internal/vm", "internal/vm/spec", "internal/image", "internal/operation", "internal/machine", "internal/vmm", "internal/vmm/choose", "internal/vmm/install"), "service calls use cases"},
-	{"internal/store", leaves.with("internal/vm", "internal/vm/spec", "internal/image", "internal/operation"), "store implements its consumers' interfaces"},
+	{"internal/service", leaves.with("api", "internal/rpc/...", "internal/vm", "internal/vm/spec", "internal/image", "internal/kernel/registry", "internal/operation", "internal/machine", "internal/vmm", "internal/vmm/choose", "internal/vmm/install"), "service calls use cases"},
+	{"internal/store", leaves.with("internal/vm", "internal/vm/spec", "internal/image", "internal/kernel/registry", "internal/operation"), "store implements its consumers' interfaces"},
 	{"internal/vm", leaves.with("internal/operation", "internal/machine", "internal/vmm", "internal/vmm/choose", "internal/disk", "internal/network", "internal/guest/wire", "internal/vm/*"), "vm sees contracts only"},
 	{"internal/vm/*", leaves.with("internal/machine", "internal/vmm", "internal/vm/sshkey"), "a part of vm sees one contract"},
 	{"internal/image", leaves.with("internal/operation"), "image knows no VMs"},
 	{"internal/image/*", leaves.with("internal/image", "internal/operation"), "children import their parent and what it may"},
-	{"internal/kernel", leaves, "kernel knows no images and no VMs"},
-	{"internal/kernel/*", leaves.with("internal/kernel"), "children import their parent and what it may"},
+	{"internal/kernel", leaves.with("internal/kernel/unpack", "internal/kernel/unfit", "internal/kernel/vmlinux"), "kernel knows no images and no VMs"},
+	{"internal/kernel/unpack", nil, "unpack knows no kernels"},
+	{"internal/kernel/unfit", nil, "a leaf"},
+	{"internal/kernel/vmlinux", patterns{"internal/kernel/unpack", "internal/kernel/unfit"}, "vmlinux knows one file"},
+	{"internal/kernel/*", leaves.with("internal/kernel", "internal/kernel/unpack", "internal/kernel/unfit", "internal/kernel/vmlinux", "internal/operation"), "children import their parent and what it may"},
 	{"internal/operation", leaves, "operation knows no VMs"},
 
 	{"internal/monitor/...", leaves.with("api", "internal/monitor/*", "internal/unit", "internal/machine", "internal/vmm", "internal/guest", "internal/guest/wire", "internal/rpc/..."), "a monitor is given its drivers"},
@@ -114,7 +117,7 @@ var driverMay = leaves.with(
 
 var drivers = patterns{
 	"internal/vmm/qemu", "internal/vmm/firecracker", "internal/disk/guestcow", "internal/disk/copy", "internal/network/user", "internal/network/none",
-	"internal/image/bootstrap", "internal/kernel/debian",
+	"internal/image/bootstrap", "internal/kernel/debian", "internal/kernel/local",
 }
 
 // importedBy says who alone may import a package; benchmarks and tests may too.

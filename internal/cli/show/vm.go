@@ -47,7 +47,7 @@ func VM(w io.Writer, vm api.VM) error {
 	}
 	fields := []string{
 		"Name", vm.Name, "ID", vm.ID, "State", string(vm.State), "Reason", vm.Reason, "Operation", vm.Operation,
-		"Image", strings.TrimSpace(vm.Spec.Image + " " + Short(vm.ImageID)), "Kernel", vm.KernelID, "User", vm.User,
+		"Image", strings.TrimSpace(vm.Spec.Image + " " + Short(vm.ImageID)), "Kernel", strings.TrimSpace(vm.Spec.Kernel + " " + Short(vm.KernelID)), "User", vm.User,
 		"CPUs", strconv.Itoa(vm.Spec.CPUs), "Memory", size.Format(vm.Spec.MemoryBytes), "Disk", disk,
 		"Network", vm.Spec.Network, "VMM", vmm(vm), "Isolation", vm.Isolation, "Labels", strings.Join(labels, ", "),
 		"Created", vm.CreatedAt.Local().Format("2006-01-02 15:04:05"), "Directory", vm.Dir,

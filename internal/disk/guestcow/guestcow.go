@@ -44,6 +44,9 @@ func LayerBytes(baseBytes int64) int64 {
 	return (total + alignment - 1) / alignment * alignment
 }
 
+// GuestDrivers is what joins base and layer.
+func (Driver) GuestDrivers() []string { return []string{"dm_snapshot"} }
+
 // Check says whether dir can hold layers.
 func (Driver) Check(ctx context.Context, dir string) error {
 	return disk.CheckSparse(ctx, dir, 64<<30)

@@ -1,9 +1,10 @@
-// Package debian takes Debian's cloud kernel out of its package, which the
-// host's own apt finds and fetches: no mirror is named here, and apt checks
-// the signatures.
+// Package debian takes a kernel of Debian's out of its package, by default that
+// for clouds. The host's own apt finds and fetches it: no mirror is named here,
+// and apt checks the signatures.
 package debian
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ const metaPackage = "linux-image-cloud-amd64"
 // Config is where a Source keeps packages it has fetched.
 type Config struct {
 	CacheDir string // banger's; its kernels/ may be emptied at any time
+	Package  string // one that depends on the newest kernel of its kind; linux-image-cloud-amd64 if empty
 }
 
 // Source is a kernel.Source.
@@ -34,11 +36,14 @@ type Source struct {
 }
 
 // New returns a Source.
-func New(cfg Config, run hostexec.Runner) *Source { return &Source{cfg: cfg, run: run} }
+func New(cfg Config, run hostexec.Runner) *Source {
+	cfg.Package = cmp.Or(cfg.Package, metaPackage)
+	return &Source{cfg: cfg, run: run}
+}
 
 var _ kernel.Source = (*Source)(nil)
 
-// Fetch unpacks the newest cloud kernel that the host's apt knows.
+// Fetch unpacks the newest kernel that the host's apt knows.
 func (s *Source) Fetch(ctx context.Context, dir string, report kernel.Report) (kernel.Package, error) {
 	report("kernel: looking it up", 0, 0)
 	pkg, err := s.lookUp(ctx)
@@ -81,19 +86,19 @@ type deb struct {
 }
 
 var (
-	dependsRE = regexp.MustCompile(`(?:^|[ ,])(linux-image-[a-z0-9.+~-]+-cloud-amd64) \(= ([A-Za-z0-9.+:~-]+)\)`)
+	dependsRE = regexp.MustCompile(`(?:^|[ ,])(linux-image-[a-z0-9.+~-]+-amd64) \(= ([A-Za-z0-9.+:~-]+)\)`)
 	sha256RE  = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
 // lookUp finds the versioned package behind the meta package.
 func (s *Source) lookUp(ctx context.Context) (deb, error) {
-	meta, err := s.show(ctx, metaPackage)
+	meta, err := s.show(ctx, s.cfg.Package)
 	if err != nil {
 		return deb{}, err
 	}
 	m := dependsRE.FindStringSubmatch(meta["Depends"])
 	if m == nil {
-		return deb{}, fmt.Errorf("apt's %s names no kernel in its dependencies (%q)", metaPackage, meta["Depends"])
+		return deb{}, fmt.Errorf("apt's %s names no kernel in its dependencies (%q)", s.cfg.Package, meta["Depends"])
 	}
 	d := deb{name: m[1], version: m[2]}
 	fields, err := s.show(ctx, d.name+"="+d.version)

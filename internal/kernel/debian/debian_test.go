@@ -133,6 +133,32 @@ dpkg-deb --fsys-tarfile ` + filepath.Join(cache, "kernels", h.digest+".deb") + "
 	}
 }
 
+// Another kind of kernel is that of another package.
+func TestOtherPackage(t *testing.T) {
+	h := newHost(t)
+	h.Reply = func(ctx context.Context, cmd hostexec.Cmd) (hostexec.Result, error) {
+		if cmd.Name == "apt-cache" && cmd.Args[2] == "linux-image-6.1-amd64" {
+			cmd.Args[2] = metaPackage
+		}
+		return h.reply(ctx, cmd)
+	}
+	s := New(Config{CacheDir: t.TempDir(), Package: "linux-image-6.1-amd64"}, h)
+	if pkg, err := s.Fetch(t.Context(), t.TempDir(), quiet); err != nil || pkg.Release != release {
+		t.Errorf("%+v, %v", pkg, err)
+	}
+	for depends, want := range map[string]string{
+		"linux-image-6.1.0-56-amd64 (= 6.1.192-2)":                         "linux-image-6.1.0-56-amd64",
+		"x, linux-image-6.12.117+deb12-cloud-amd64 (= 6.12.117-1~deb12u1)": "linux-image-6.12.117+deb12-cloud-amd64",
+		"linux-image-6.1.0-56-arm64 (= 6.1.192-2)":                         "",
+		"linux-image-6.1.0-56-amd64":                                       "",
+	} {
+		m := dependsRE.FindStringSubmatch(depends)
+		if got := append(m, "", "")[min(1, len(m))]; got != want {
+			t.Errorf("%s: %q", depends, got)
+		}
+	}
+}
+
 func downloads(h *fakeHost) int { return strings.Count(h.String(), " download ") }
 
 func TestCacheIsUsedButNotTrusted(t *testing.T) {

@@ -11,7 +11,8 @@ import (
 // VM is what a VM is asked to be. Sizes are in bytes.
 type VM struct {
 	Name        string            `json:"name"`
-	Image       string            `json:"image"` // as asked for
+	Image       string            `json:"image"`            // as asked for
+	Kernel      string            `json:"kernel,omitempty"` // as asked for until it is found, then its name
 	CPUs        int               `json:"cpus"`
 	MemoryBytes int64             `json:"memory"`
 	DiskBytes   int64             `json:"disk"` // of the work disk

@@ -25,6 +25,10 @@ type Want struct {
 	Accel   vmm.Accel
 	Network string
 	Guest   Guest
+	// Kernel is the name of the guest's, and Lacks names the drivers that it has
+	// not.
+	Kernel string
+	Lacks  []string
 }
 
 // Choice is a VMM that was picked.

@@ -45,6 +45,8 @@ func (h *host) look(_ context.Context, name string, g choose.Guest) (vmm.Info, e
 		Accels:    map[vmm.Accel]string{vmm.AccelKVM: kvm, vmm.AccelTCG: ""},
 		Isolation: map[vmm.Accel]vmm.Isolation{vmm.AccelKVM: vmm.IsolationSandbox, vmm.AccelTCG: vmm.IsolationNoPromise},
 		Networks:  []network.Backend{network.BackendNone, network.BackendBuiltin},
+
+		GuestDrivers: []string{name + "_port"},
 	}
 	if name == "small" {
 		info.Accels[vmm.AccelTCG] = "small has no TCG"
@@ -113,6 +115,12 @@ func TestChoose(t *testing.T) {
 		{name: "asked for, without the network", want: choose.Want{VMM: "small", Network: "user"}, why: `small has no network "user" yet`, hint: "Use --network none, or --vmm auto."},
 		{name: "asked for, without access", host: host{device: noAccess}, want: choose.Want{VMM: "small", Network: "none"}, why: "may not open /dev/kvm; sudo usermod -aG kvm", hint: "banger vmm ls"},
 		{name: "asked for, and missing", host: host{err: map[string]error{"small": missing("small")}}, want: choose.Want{VMM: "small", Network: "none"}, why: "small is not installed", hint: "Install it."},
+		{name: "its kernel lacks what the first needs", want: choose.Want{Network: "none", Kernel: "k", Lacks: []string{"x", "small_port"}}, vmm: "big", accel: vmm.AccelKVM, why: "chosen: the kernel k lacks small_port, which small needs", boots: "big"},
+		{name: "its kernel lacks what the asked for needs", want: choose.Want{VMM: "small", Network: "none", Kernel: "k", Lacks: []string{"small_port"}}, why: "the kernel k lacks small_port, which small needs", hint: "--vmm auto"},
+		{
+			name: "its kernel lacks what each needs", want: choose.Want{Network: "none", Kernel: "k", Lacks: []string{"small_port", "big_port"}},
+			why: "no VMM here can run this VM: the kernel k lacks small_port, which small needs; the kernel k lacks big_port, which big needs", hint: "another kernel",
+		},
 		{name: "unknown", want: choose.Want{VMM: "xen", Network: "none"}, why: `there is no VMM "xen"`, hint: "Use auto or one of: small, big."},
 		{name: "set", def: "big", want: choose.Want{Network: "none"}, vmm: "big", accel: vmm.AccelKVM, why: "set in config.toml", boots: "big"},
 		{name: "set, and auto asked for", def: "big", want: choose.Want{VMM: choose.Auto, Network: "none"}, vmm: "small", accel: vmm.AccelKVM, why: "chosen: small works with KVM", boots: "small"},

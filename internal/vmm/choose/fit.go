@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/banger-vm/banger/internal/fault"
@@ -19,6 +20,9 @@ func (c *Chooser) fit(ctx context.Context, name, why string, w Want, accels ...v
 		return Choice{}, err
 	}
 	if err := c.network(info, w); err != nil {
+		return Choice{}, err
+	}
+	if err := kernel(info, w); err != nil {
 		return Choice{}, err
 	}
 	accel, err := accelerator(info, w, accels)
@@ -95,4 +99,19 @@ func accelerator(info vmm.Info, w Want, accels []vmm.Accel) (vmm.Accel, error) {
 // wanted says whether accel will do.
 func wanted(asked, accel vmm.Accel) bool {
 	return asked == accel || asked == vmm.AccelAuto || asked == ""
+}
+
+// kernel refuses a guest's kernel that lacks what the VMM gives it.
+func kernel(info vmm.Info, w Want) error {
+	var lacks []string
+	for _, need := range info.GuestDrivers {
+		if slices.Contains(w.Lacks, need) {
+			lacks = append(lacks, need)
+		}
+	}
+	if len(lacks) == 0 {
+		return nil
+	}
+	return fault.New(fault.Precondition, "Use another kernel (banger kernel ls), or --vmm auto.",
+		"the kernel %s lacks %s, which %s needs", w.Kernel, strings.Join(lacks, " and "), info.Name)
 }

@@ -15,6 +15,9 @@ import (
 
 var versionLine = regexp.MustCompile(`(?m)^Firecracker (v\S{1,60})$`)
 
+// GuestDrivers are those of the agent's channel.
+func GuestDrivers() []string { return []string{"vmw_vsock_virtio_transport"} }
+
 // Info looks for Firecracker, and boots a tiny guest unless the verdict of an
 // earlier one stands.
 func (d *Driver) Info(ctx context.Context) (vmm.Info, error) {
@@ -35,6 +38,8 @@ func (d *Driver) Info(ctx context.Context) (vmm.Info, error) {
 		Accels:    map[vmm.Accel]string{vmm.AccelKVM: kvm, vmm.AccelTCG: "Firecracker has no TCG"},
 		Isolation: map[vmm.Accel]vmm.Isolation{vmm.AccelKVM: d.isolation(path)},
 		Networks:  []network.Backend{network.BackendNone},
+
+		GuestDrivers: GuestDrivers(),
 	}, nil
 }
 

@@ -13,6 +13,10 @@ import (
 
 var versionLine = regexp.MustCompile(`version (\d+(?:\.\d+)+)`)
 
+// GuestDrivers are those of the agent's channel, a port, and the only entry by
+// which its microvm starts a vmlinux.
+func GuestDrivers() []string { return []string{vmm.PVH, "virtio_console"} }
+
 // Info looks for QEMU, and boots a tiny guest with KVM unless the verdict of
 // an earlier one stands.
 func (d *Driver) Info(ctx context.Context) (vmm.Info, error) {
@@ -37,6 +41,8 @@ func (d *Driver) Info(ctx context.Context) (vmm.Info, error) {
 		Accels:    map[vmm.Accel]string{vmm.AccelTCG: "", vmm.AccelKVM: kvm},
 		Isolation: map[vmm.Accel]vmm.Isolation{vmm.AccelTCG: isolation(vmm.AccelTCG), vmm.AccelKVM: isolation(vmm.AccelKVM)},
 		Networks:  []network.Backend{network.BackendNone, network.BackendBuiltin},
+
+		GuestDrivers: GuestDrivers(),
 	}, nil
 }
 

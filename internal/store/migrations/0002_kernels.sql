@@ -1,0 +1,5 @@
+CREATE TABLE kernels (
+    id     TEXT PRIMARY KEY,
+    name   TEXT NOT NULL UNIQUE,
+    record TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
