@@ -19,6 +19,7 @@ import (
 	"github.com/banger-vm/banger/internal/guestd/dials"
 	"github.com/banger-vm/banger/internal/guestd/execs"
 	"github.com/banger-vm/banger/internal/guestd/identity"
+	"github.com/banger-vm/banger/internal/guestd/listeners"
 	"github.com/banger-vm/banger/internal/guestd/notify"
 	"github.com/banger-vm/banger/internal/guestd/power"
 )
@@ -105,7 +106,8 @@ func runAgent(version string) error {
 		Exec: func(user func() string) agent.Executor {
 			return execs.New(log, execs.Config{User: user, LogDir: logDir, LogSize: logSize})
 		},
-		Dial: dials.New(log, dials.Config{}),
+		Dial:      dials.New(log, dials.Config{}),
+		Listeners: listeners.New(log, listeners.Config{}),
 		Identified: func() error {
 			defer goOn.Close()
 			_, err := goOn.Write([]byte{1})

@@ -49,6 +49,8 @@ type Config struct {
 	Exec func(user func() string) Executor
 	// Dial serves wire.PathDial.
 	Dial http.Handler
+	// Listeners serves wire.PathListeners and wire.PathListenersWatch.
+	Listeners http.Handler
 }
 
 // Executor runs commands.

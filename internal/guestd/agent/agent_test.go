@@ -53,6 +53,7 @@ func newRig(t *testing.T, init power.Init) *rig {
 		Ask:        func(h wire.Halt) error { r.asked <- h; return nil },
 		Exec:       func(func() string) Executor { return noExec{http.NotFoundHandler()} },
 		Dial:       http.NotFoundHandler(),
+		Listeners:  http.NotFoundHandler(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -53,6 +53,8 @@ func (a *Agent) handler() http.Handler {
 	mux.HandleFunc("POST "+wire.PathPower, a.servePower)
 	mux.Handle("POST "+wire.PathExec, a.exec)
 	mux.Handle("POST "+wire.PathDial, a.cfg.Dial)
+	mux.Handle("GET "+wire.PathListeners, a.cfg.Listeners)
+	mux.Handle("GET "+wire.PathListenersWatch, a.cfg.Listeners)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header()["Date"] = nil // nobody reads it
 		mux.ServeHTTP(w, r)

@@ -37,14 +37,14 @@ type halfCloser interface {
 	CloseWrite() error
 }
 
-func newDialled(s *Server, id string) *dialled {
+func newDialled(s *Server, id string, orphanAfter time.Duration) *dialled {
 	d := &dialled{server: s, id: id, ready: make(chan struct{})}
 	d.end = stream.NewAgent(stream.Hooks{
 		Signal: func(int) { d.drop() },
 		Resize: func(uint16, uint16) {},
 	})
 	d.end.Sender(stream.Stderr).Close() // there is none; that cannot fail
-	d.session = session.New(d.end, s.cfg.OrphanAfter, func() { s.remove(d) })
+	d.session = session.New(d.end, orphanAfter, func() { s.remove(d) })
 	return d
 }
 
@@ -98,6 +98,7 @@ func (d *dialled) copy() {
 	out.Close() // marks the stream's end, which cannot fail
 	if received != nil {
 		d.drop() // it broke: nothing can be sent either
+		in.Stop()
 	}
 	both.Wait()
 	d.drop()

@@ -148,9 +148,17 @@ func (s *Server) add(req api.DialOpenRequest) (d *dialled, isNew bool, fail *wir
 			Kind: string(api.KindBusy), Message: "too many connections are open to this guest", Hint: "Close some of them first.",
 		}
 	}
-	d = newDialled(s, req.ID)
+	d = newDialled(s, req.ID, s.orphanAfter(req))
 	s.dials[req.ID] = d
 	return d, true, nil
+}
+
+// orphanAfter is how long a connection may have no client.
+func (s *Server) orphanAfter(req api.DialOpenRequest) time.Duration {
+	if asked := time.Duration(req.OrphanMS) * time.Millisecond; asked > 0 && asked < s.cfg.OrphanAfter {
+		return asked
+	}
+	return s.cfg.OrphanAfter
 }
 
 func (s *Server) remove(d *dialled) {
