@@ -57,8 +57,8 @@ func (s Status) Open() string {
 	return net.JoinHostPort(host, strconv.Itoa(port))
 }
 
-// addresses are those that it listens on.
-func (f Forward) addresses() []netip.Addr {
+// Addresses are those that it listens on.
+func (f Forward) Addresses() []netip.Addr {
 	if f.Address == "" {
 		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
 	}
@@ -74,8 +74,8 @@ func (f Forward) Meets(g Forward) bool {
 	if f.HostPort != g.HostPort || f.HostPort == 0 {
 		return false
 	}
-	for _, a := range f.addresses() {
-		for _, b := range g.addresses() {
+	for _, a := range f.Addresses() {
+		for _, b := range g.Addresses() {
 			if a == b || a.Is4() == b.Is4() && (a.IsUnspecified() || b.IsUnspecified()) {
 				return true
 			}

@@ -34,7 +34,7 @@ func Free(f Forward) error {
 
 func listen(f Forward) (on []*net.TCPListener, port int, err error) {
 	port = f.HostPort
-	for _, addr := range f.addresses() {
+	for _, addr := range f.Addresses() {
 		family := "tcp4"
 		if addr.Is6() {
 			family = "tcp6"

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/guest/wire"
@@ -133,7 +134,7 @@ func (s *Server) user(uid uint32) string {
 // refuses others.
 func plain(name string) string {
 	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
 			return '?'
 		}
 		return r
