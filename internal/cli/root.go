@@ -42,7 +42,7 @@ func newRoot(a *app.App) *cobra.Command {
 		cmd.GroupID = groupEvery
 		root.AddCommand(cmd)
 	}
-	for _, cmd := range []*cobra.Command{newVM(a), newImage(a), newVMM(a), newOp(a), reach.NewSSHConfig(a), reach.NewDial(a), newEvents(a), newDaemon(a), newRPC(a), newVersion(a)} {
+	for _, cmd := range []*cobra.Command{newVM(a), newImage(a), newVMM(a), newOp(a), reach.NewForward(a), reach.NewPorts(a), reach.NewSSHConfig(a), reach.NewDial(a), newEvents(a), newDaemon(a), newRPC(a), newVersion(a)} {
 		cmd.GroupID = groupNouns
 		root.AddCommand(cmd)
 	}
@@ -51,7 +51,7 @@ func newRoot(a *app.App) *cobra.Command {
 
 func newVM(a *app.App) *cobra.Command {
 	vm := app.Group("vm", "Make and use virtual machines")
-	vm.AddCommand(newCreate(a), newRun(a), newExec(a), reach.NewSSH(a), reach.NewDial(a), newStart(a), newStop(a), newKill(a), newDelete(a), newList(a), newInspect(a))
+	vm.AddCommand(newCreate(a), newRun(a), newExec(a), reach.NewSSH(a), reach.NewDial(a), reach.NewForward(a), reach.NewPorts(a), newStart(a), newStop(a), newKill(a), newDelete(a), newList(a), newInspect(a))
 	return vm
 }
 

@@ -211,7 +211,7 @@ func (x *Conn) ReadFrom(r io.Reader) (int64, error) {
 }
 
 func piped(err error) error {
-	if errors.Is(err, stream.ErrStopped) {
+	if errors.Is(err, stream.ErrStopped) || errors.Is(err, stream.ErrClosed) {
 		return syscall.EPIPE
 	}
 	return err
