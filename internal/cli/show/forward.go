@@ -13,14 +13,17 @@ import (
 
 // HostEnd is where a forward begins, as a program of this host may be given it.
 func HostEnd(f api.ForwardStatus) string {
-	host, port := f.Address, f.Port
+	host, port := f.Address, strconv.Itoa(f.Port)
 	if host == "" {
 		host = "127.0.0.1"
 	}
-	if port == 0 {
-		port = f.HostPort
+	switch {
+	case f.Port == 0 && f.HostPort == 0:
+		port = "any"
+	case f.Port == 0:
+		port = strconv.Itoa(f.HostPort)
 	}
-	return net.JoinHostPort(host, strconv.Itoa(port))
+	return net.JoinHostPort(host, port)
 }
 
 // short is a forward in few letters: without the loopback's address.
@@ -28,9 +31,6 @@ func short(f api.ForwardStatus) string {
 	end := HostEnd(f)
 	if f.Address == "" {
 		end = strings.TrimPrefix(end, "127.0.0.1:")
-	}
-	if end == "0" {
-		end = "any"
 	}
 	return end + "->" + strconv.Itoa(f.GuestPort)
 }

@@ -306,7 +306,8 @@ func TestBroken(t *testing.T) {
 	s, dial := serve(t, dials.Config{})
 	spec := listen(t, "tcp", "127.0.0.1:0", func(c net.Conn) {
 		_, _ = io.ReadFull(c, make([]byte, 1))
-		_ = c.(*net.TCPConn).SetLinger(0) // and is closed
+		_ = c.(*net.TCPConn).SetLinger(0)
+		c.Close()
 	})
 	c := open(t, dial, spec)
 	if _, err := c.Write([]byte("x")); err != nil {
