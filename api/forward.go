@@ -55,7 +55,7 @@ type Listener struct {
 
 // VMPorts are the ports of a running VM.
 type VMPorts struct {
-	Listeners []Listener      `json:"listeners"` // by port
+	Listeners []Listener      `json:"listeners"`      // by port
 	More      bool            `json:"more,omitempty"` // there are more listeners than are told
 	Forwards  []ForwardStatus `json:"forwards"`
 }

@@ -152,8 +152,8 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 		api.MethodVMForwardAdd:    locked(f, f.forward),
 		api.MethodVMForwardRemove: locked(f, f.unforward),
 		api.MethodVMPorts:         locked(f, f.ports),
-		api.MethodImageList:     locked(f, func(api.Empty) (api.ImageList, error) { return api.ImageList{Images: f.images}, nil }),
-		api.MethodImageInspect:  locked(f, func(api.ImageRef) (api.Image, error) { return f.images[0], nil }),
+		api.MethodImageList:       locked(f, func(api.Empty) (api.ImageList, error) { return api.ImageList{Images: f.images}, nil }),
+		api.MethodImageInspect:    locked(f, func(api.ImageRef) (api.Image, error) { return f.images[0], nil }),
 		api.MethodImageDelete: locked(f, func(r api.ImageDeleteRequest) (api.Operation, error) {
 			return api.Operation{}, api.NewError(api.KindFailedPrecondition, "the VM web stands on it", "Remove that first.")
 		}),

@@ -183,6 +183,3 @@ func Merge(all []Forward, live []Status) []Status {
 	}
 	return merged
 }
-
-
-

@@ -58,14 +58,14 @@ func TestForward(t *testing.T) {
 	})
 	t.Run("shown", func(t *testing.T) { e.testForwardsShown(t, web) })
 	t.Run("a port that is in use", func(t *testing.T) {
-		e.refused(t, 4, []string{"in use by the VM fwd, for its port 8080"}, "run", "--rm", "-n", "late", "-p", web+":80", "debian", "true")
+		e.refused(t, 125, []string{"in use by the VM fwd, for its port 8080"}, "run", "--rm", "-n", "late", "-p", web+":80", "debian", "true")
 		e.refused(t, 4, []string{"has a forward of that port already"}, "forward", "fwd", web+":81")
 	})
 	t.Run("daemon killed", func(t *testing.T) {
 		c, got := e.transfer(t, web)
 		defer c.Close()
 		kill9(t, e.daemonPID(t))
-		if err := got(8 << 20); err != nil {
+		if err := got(3 << 20); err != nil {
 			t.Errorf("a transfer ended with the daemon: %v", err)
 		}
 	})

@@ -119,7 +119,7 @@ type Power struct {
 // Listeners is what listens in the guest, by port.
 type Listeners struct {
 	All  []Listening `json:"all"`
-	More bool       `json:"more,omitempty"` // there are more than are told
+	More bool        `json:"more,omitempty"` // there are more than are told
 }
 
 // Listening is a socket that listens, or a UDP one that is bound.

@@ -31,7 +31,9 @@ func monitor(t *testing.T, dir string, methods map[string]rpcserver.Handler) {
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- rpcserver.New(slog.New(slog.DiscardHandler), rpcserver.Config{Methods: methods}).Serve(ctx, l) }()
+	go func() {
+		served <- rpcserver.New(slog.New(slog.DiscardHandler), rpcserver.Config{Methods: methods}).Serve(ctx, l)
+	}()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-served; err != nil {
