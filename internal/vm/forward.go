@@ -5,14 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/forward"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/operation"
-	"github.com/banger-vm/banger/internal/sockets"
+	"github.com/banger-vm/banger/internal/vm/ports"
 )
 
 // forwards are those of a VM.
@@ -119,45 +118,25 @@ func (m *Manager) openForwards(ctx context.Context, id string, want forwards, fr
 	return err
 }
 
-// portsFree refuses ports that are in use, naming by whom where that is known:
-// the monitor, which opens them, knows of nobody.
+// portsFree refuses ports that are in use; the VM's own automatic forwards give
+// way.
 func (m *Manager) portsFree(ctx context.Context, id string, all []forward.Forward) error {
-	own := forwardsOf(m.liveStatus(id)) // automatic ones give way
-	for _, f := range all {
-		if f.HostPort == 0 || slices.ContainsFunc(own, func(s forward.Status) bool { return s.Auto && s.Port == f.HostPort }) {
-			continue
-		}
-		err := forward.Free(f)
-		if fault.KindOf(err) == fault.Busy {
-			err = m.inUse(ctx, f, err)
-		}
-		if err != nil {
-			return err
-		}
+	own := forwardsOf(m.liveStatus(id))
+	all = slices.DeleteFunc(slices.Clone(all), func(f forward.Forward) bool {
+		return slices.ContainsFunc(own, func(s forward.Status) bool { return s.Auto && s.Port == f.HostPort })
+	})
+	if len(all) == 0 {
+		return nil
 	}
-	return nil
-}
-
-// inUse says who has a forward's port.
-func (m *Manager) inUse(ctx context.Context, f forward.Forward, err error) error {
-	records, listErr := m.Store.VMs(ctx)
-	if listErr != nil {
-		return listErr
+	records, err := m.Store.VMs(ctx)
+	if err != nil {
+		return err
 	}
+	var running []ports.Holder
 	for _, r := range records {
-		for _, s := range forwardsOf(m.liveStatus(r.ID)) {
-			if (forward.Forward{Address: s.Address, HostPort: s.Port}).Meets(f) {
-				return fault.New(fault.Busy, "Use another host port, or 0 for any free one; see: banger forward ls "+r.Spec.Name,
-					"port %d is in use by the VM %s, for its port %d", f.HostPort, r.Spec.Name, s.GuestPort)
-			}
-		}
+		running = append(running, ports.Holder{Name: r.Spec.Name, Forwards: forwardsOf(m.liveStatus(r.ID))})
 	}
-	for _, addr := range f.Addresses() {
-		if holder := sockets.Holder(ctx, netip.AddrPortFrom(addr, uint16(f.HostPort))); holder != "" {
-			return fault.New(fault.Busy, "Use another host port, or 0 for any free one.", "port %d is in use by %s", f.HostPort, holder)
-		}
-	}
-	return err
+	return ports.Free(ctx, all, running)
 }
 
 func forwardsOf(s *machine.Status) []forward.Status {
