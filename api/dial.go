@@ -20,4 +20,7 @@ type DialOpenRequest struct {
 	Start *DialSpec `json:"start,omitempty"`
 	// StdoutOffset is the number of bytes that this client already has.
 	StdoutOffset uint64 `json:"stdout_offset"`
+	// OrphanMS is how long the connection may have no client before it is
+	// dropped; default and maximum 10 minutes.
+	OrphanMS int64 `json:"orphan_ms,omitempty"`
 }

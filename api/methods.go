@@ -19,6 +19,10 @@ const (
 	MethodVMSSH          = "vm.ssh"
 	MethodVMConnect      = "vm.connect"
 
+	MethodVMForwardAdd    = "vm.forward.add"
+	MethodVMForwardRemove = "vm.forward.remove"
+	MethodVMPorts         = "vm.ports"
+
 	MethodImageBootstrapBegin  = "image.bootstrap.begin"
 	MethodImageBootstrapStatus = "image.bootstrap.status"
 	MethodImageBootstrapCancel = "image.bootstrap.cancel"
@@ -98,6 +102,10 @@ func Methods() []Method {
 		{MethodVMInspect, ServerDaemon, false, VMRef{}, VM{}, "Show a VM."},
 		{MethodVMSSH, ServerDaemon, false, VMSSHRequest{}, VMSSH{}, "Say how OpenSSH reaches VMs."},
 		{MethodVMConnect, ServerDaemon, false, VMRef{}, VMEndpoint{}, "Say where a running VM's monitor answers."},
+
+		{MethodVMForwardAdd, ServerDaemon, false, VMForwardAddRequest{}, op, "Begin to lead ports of the host to ports of a VM."},
+		{MethodVMForwardRemove, ServerDaemon, false, VMForwardRemoveRequest{}, op, "Begin to take forwards of a VM away."},
+		{MethodVMPorts, ServerDaemon, false, VMRef{}, VMPorts{}, "List what listens in a running VM, and what leads there."},
 
 		{MethodImageBootstrapBegin, ServerDaemon, false, ImageBootstrapRequest{}, op, "Begin to make an image from the host's packages."},
 		{MethodImageBootstrapStatus, ServerDaemon, false, OpRef{}, op, "Show the state of a bootstrap."},

@@ -31,6 +31,10 @@ type VMSpec struct {
 	Accel       string            `json:"accel,omitempty"`       // auto (default), kvm or tcg
 	Labels      map[string]string `json:"labels,omitempty"`
 	AutoRemove  bool              `json:"auto_remove,omitempty"` // deleted when it stops (run --rm)
+	Forwards    []Forward         `json:"forwards,omitempty"`
+	// AutoForward gives each port from 1024 on that the guest listens on a
+	// forward on the host's loopback; default what config.toml says, else false.
+	AutoForward *bool `json:"auto_forward,omitempty"`
 }
 
 // VM is a VM as inspect shows it.
@@ -54,6 +58,8 @@ type VM struct {
 	Isolation string `json:"isolation,omitempty"`
 	// Reduced lists what is weaker or missing on this host, a sentence each.
 	Reduced []string `json:"reduced,omitempty"`
+	// Forwards are those of spec and the automatic ones, as they are now.
+	Forwards []ForwardStatus `json:"forwards,omitempty"`
 }
 
 // Boot is one boot of a VM.

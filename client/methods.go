@@ -79,6 +79,25 @@ func (c *Client) VMConnect(ctx context.Context, vm string) (api.VMEndpoint, erro
 	return get[api.VMEndpoint](ctx, c, api.MethodVMConnect, api.VMRef{VM: vm})
 }
 
+// VMForwardAdd begins to add forwards to a VM.
+func (c *Client) VMForwardAdd(ctx context.Context, req api.VMForwardAddRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMForwardAdd, req)
+}
+
+// VMForwardRemove begins to take forwards of a VM away.
+func (c *Client) VMForwardRemove(ctx context.Context, req api.VMForwardRemoveRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMForwardRemove, req)
+}
+
+// VMPorts lists what listens in a running VM, and what leads there.
+func (c *Client) VMPorts(ctx context.Context, vm string) (api.VMPorts, error) {
+	ports, err := get[api.VMPorts](ctx, c, api.MethodVMPorts, api.VMRef{VM: vm})
+	ports.Listeners, ports.Forwards = present(ports.Listeners), present(ports.Forwards)
+	return ports, err
+}
+
 // ImageBootstrapBegin begins to make an image from the host's packages.
 func (c *Client) ImageBootstrapBegin(ctx context.Context, req api.ImageBootstrapRequest) (api.Operation, error) {
 	req.Key = key(req.Key)

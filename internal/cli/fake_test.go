@@ -148,8 +148,12 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 		api.MethodVMInspect:     locked(f, func(r api.VMRef) (*api.VM, error) { return f.find(r.VM) }),
 		api.MethodVMConnect:     locked(f, f.connect),
 		api.MethodVMCreateBegin: locked(f, f.create),
-		api.MethodImageList:     locked(f, func(api.Empty) (api.ImageList, error) { return api.ImageList{Images: f.images}, nil }),
-		api.MethodImageInspect:  locked(f, func(api.ImageRef) (api.Image, error) { return f.images[0], nil }),
+
+		api.MethodVMForwardAdd:    locked(f, f.forward),
+		api.MethodVMForwardRemove: locked(f, f.unforward),
+		api.MethodVMPorts:         locked(f, f.ports),
+		api.MethodImageList:       locked(f, func(api.Empty) (api.ImageList, error) { return api.ImageList{Images: f.images}, nil }),
+		api.MethodImageInspect:    locked(f, func(api.ImageRef) (api.Image, error) { return f.images[0], nil }),
 		api.MethodImageDelete: locked(f, func(r api.ImageDeleteRequest) (api.Operation, error) {
 			return api.Operation{}, api.NewError(api.KindFailedPrecondition, "the VM web stands on it", "Remove that first.")
 		}),
@@ -265,9 +269,11 @@ func (f *fake) create(r api.VMCreateRequest) (api.Operation, error) {
 	}
 	vm := f.add(s.Name, api.StateStopped)
 	vm.Spec = s
+	f.listen(vm, s.Forwards)
 	op := f.begin("vm.create", s.Name, s.Image == "slow", func() string {
 		if r.Start {
-			vm.State = api.StateRunning
+			vm.State, vm.Forwards = api.StateRunning, nil
+			f.listen(vm, s.Forwards)
 		}
 		return vm.ID
 	})

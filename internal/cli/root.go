@@ -38,22 +38,34 @@ func newRoot(a *app.App) *cobra.Command {
 	f.StringVar(&a.Flags.Socket, "socket", "", "the daemon's socket (BANGER_SOCKET)")
 
 	root.AddGroup(&cobra.Group{ID: groupEvery, Title: "Every day:"}, &cobra.Group{ID: groupNouns, Title: "All of it:"})
-	for _, cmd := range []*cobra.Command{
-		newRun(a), newExec(a), reach.NewSSH(a), files.NewCopy(a), newList(a), newPS(a), newCreate(a), newStart(a), newStop(a), newKill(a), newDelete(a), newInspect(a),
-	} {
+	for _, cmd := range everyday(a) {
 		cmd.GroupID = groupEvery
 		root.AddCommand(cmd)
 	}
-	for _, cmd := range []*cobra.Command{newVM(a), newImage(a), kernels.New(a), newVMM(a), newOp(a), reach.NewSSHConfig(a), reach.NewDial(a), newEvents(a), newDaemon(a), newRPC(a), newVersion(a)} {
+	for _, cmd := range []*cobra.Command{
+		newVM(a), newImage(a), kernels.New(a), newVMM(a), newOp(a),
+		reach.NewForward(a), reach.NewPorts(a), reach.NewSSHConfig(a), reach.NewDial(a),
+		newEvents(a), newDaemon(a), newRPC(a), newVersion(a),
+	} {
 		cmd.GroupID = groupNouns
 		root.AddCommand(cmd)
 	}
 	return root
 }
 
+// everyday are the commands on VMs that fingers know.
+func everyday(a *app.App) []*cobra.Command {
+	return []*cobra.Command{
+		newRun(a), newExec(a),
+		reach.NewSSH(a), files.NewCopy(a),
+		newList(a), newPS(a), newCreate(a), newStart(a), newStop(a), newKill(a), newDelete(a), newInspect(a),
+	}
+}
+
 func newVM(a *app.App) *cobra.Command {
 	vm := app.Group("vm", "Make and use virtual machines")
-	vm.AddCommand(newCreate(a), newRun(a), newExec(a), reach.NewSSH(a), reach.NewDial(a), files.NewCopy(a), newStart(a), newStop(a), newKill(a), newDelete(a), newList(a), newInspect(a))
+	vm.AddCommand(everyday(a)...)
+	vm.AddCommand(reach.NewForward(a), reach.NewPorts(a), reach.NewDial(a))
 	return vm
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/reach"
 	"github.com/banger-vm/banger/internal/cli/show"
 	"github.com/banger-vm/banger/internal/size"
 )
@@ -17,6 +18,8 @@ type specFlags struct {
 	spec         api.VMSpec
 	memory, disk string
 	labels       []string
+	forwards     []string
+	auto         bool
 }
 
 func (f *specFlags) register(cmd *cobra.Command) {
@@ -31,6 +34,8 @@ func (f *specFlags) register(cmd *cobra.Command) {
 	fs.StringVar(&f.spec.Kernel, "kernel", "", "kernel: see banger kernel ls (default debian)")
 	fs.StringVar(&f.spec.VMM, "vmm", "", "virtual machine monitor: auto, firecracker or qemu (default auto, or what config.toml says)")
 	fs.StringVar(&f.spec.Accel, "accel", "", "acceleration: auto, kvm or tcg (default auto)")
+	fs.StringArrayVarP(&f.forwards, "publish", "p", nil, "lead a port of this host to one of the VM, `[ADDR:]HOST:GUEST`; HOST 0 is any free one; may be repeated")
+	fs.BoolVar(&f.auto, "auto-forward", false, "the same for each port from 1024 on that the guest listens on (default what config.toml says, else false)")
 	fs.StringArrayVar(&f.labels, "label", nil, "a label, KEY=VALUE; may be repeated")
 }
 
@@ -63,6 +68,13 @@ func (f *specFlags) resolve(cmd *cobra.Command) (api.VMSpec, error) {
 			return f.spec, app.Usagef("--%s: a VM cannot have none", s.flag)
 		}
 		*s.to = n
+	}
+	var err error
+	if f.spec.Forwards, err = reach.Forwards(f.forwards); err != nil {
+		return f.spec, err
+	}
+	if given("auto-forward") {
+		f.spec.AutoForward = &f.auto
 	}
 	if !given("cpus") {
 		f.spec.CPUs = 0 // the daemon knows the default

@@ -26,6 +26,8 @@ type Settings struct {
 	// Network and DiskDriver are those of a VM that asks for none.
 	Network    string `toml:"network"`
 	DiskDriver string `toml:"disk_driver"`
+	// AutoForward is whether VMs that do not say so have automatic forwards.
+	AutoForward bool `toml:"auto_forward"`
 	// DiskBandwidth, in bytes, and DiskIOPS bound each disk of a VM, a second.
 	DiskBandwidth Size  `toml:"disk_bandwidth"`
 	DiskIOPS      int64 `toml:"disk_iops"`

@@ -19,7 +19,7 @@ func TestReadSettings(t *testing.T) {
 		name, text, refusal string
 	}{
 		{"empty", "", ""},
-		{"all", "vmm = \"qemu\"\nnetwork = \"none\"\ndisk_driver = \"copy\"\ndisk_bandwidth = \"1.5M\"\ndisk_iops = 500\nboot_timeout = \"90s\"\n[log]\nlevel = \"debug\"\nformat = \"json\"\nfile = \"x\"\n", ""},
+		{"all", "vmm = \"qemu\"\nnetwork = \"none\"\nauto_forward = true\ndisk_driver = \"copy\"\ndisk_bandwidth = \"1.5M\"\ndisk_iops = 500\nboot_timeout = \"90s\"\n[log]\nlevel = \"debug\"\nformat = \"json\"\nfile = \"x\"\n", ""},
 		{"unknown key", "vmn = \"qemu\"\n", "vmn"},
 		{"unknown key in a table", "[log]\ncolour = true\n", "colour"},
 		{"no duration", "stop_timeout = \"soon\"\n", `"soon" is not a positive duration`},
@@ -29,6 +29,7 @@ func TestReadSettings(t *testing.T) {
 		{"too few operations", "disk_iops = 7\n", "limit of 7 operations a second is less"},
 		{"fewer than none", "disk_iops = -1\n", "limit of -1 operations a second is less"},
 		{"a wrong type", "vmm = 1\n", "cannot be read"},
+		{"a word for a switch", "auto_forward = \"yes\"\n", "cannot be read"},
 		{"programs", "[vmm_binary]\nqemu = \"/opt/qemu\"\n", ""},
 		{"a program of a wrong type", "vmm_binary = \"/opt/qemu\"\n", "cannot be read"},
 		{"no TOML", "vmm", "cannot be read"},
@@ -57,11 +58,11 @@ func TestSettingsAreTaken(t *testing.T) {
 	if s, err := ReadSettings(path); err != nil || !reflect.DeepEqual(s, Settings{}) {
 		t.Errorf("without a file: %+v, %v", s, err)
 	}
-	if err := os.WriteFile(path, []byte("vmm = \"qemu\"\nnetwork = \"none\"\ndisk_driver = \"copy\"\ndisk_bandwidth = \"1.5M\"\ndisk_iops = 500\nboot_timeout = \"90s\"\n[log]\nformat = \"json\"\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("vmm = \"qemu\"\nnetwork = \"none\"\nauto_forward = true\ndisk_driver = \"copy\"\ndisk_bandwidth = \"1.5M\"\ndisk_iops = 500\nboot_timeout = \"90s\"\n[log]\nformat = \"json\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s, err := ReadSettings(path)
-	if err != nil || s.VMM != "qemu" || s.Network != "none" || s.DiskDriver != "copy" || time.Duration(s.BootTimeout) != 90*time.Second || s.Log.Format != "json" {
+	if err != nil || s.VMM != "qemu" || s.Network != "none" || !s.AutoForward || s.DiskDriver != "copy" || time.Duration(s.BootTimeout) != 90*time.Second || s.Log.Format != "json" {
 		t.Errorf("the settings are %+v, %v", s, err)
 	}
 	if l := s.driveLimit(); l != (disk.Limit{BytesPerSecond: 3 << 19, OpsPerSecond: 500}) {

@@ -18,7 +18,6 @@ import (
 	"github.com/banger-vm/banger/internal/kernel/debian"
 	"github.com/banger-vm/banger/internal/kernel/local"
 	"github.com/banger-vm/banger/internal/kernel/registry"
-	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/monitor/control"
 	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/network/none"
@@ -53,7 +52,7 @@ func (d *Daemon) newKernels(p *parts, agent string) kernelSource {
 }
 
 // newRuntime makes the daemon's end of monitors, which are this program too.
-func (d *Daemon) newRuntime(self string, finder install.Finder) machine.Runtime {
+func (d *Daemon) newRuntime(self string, finder install.Finder) *control.Runtime {
 	args := []string{
 		"--cache-dir", d.places.CacheDir, "--vmm-dir", finder.Dir,
 		"--log-level", or(d.settings.Log.Level, "info"), "--log-format", or(d.settings.Log.Format, "text"),
@@ -68,10 +67,11 @@ func newNetworks() map[string]network.Driver {
 	return byName[network.Driver](none.New(), usernet.New())
 }
 
-func (d *Daemon) newVMs(self string, p *parts, runtime machine.Runtime, networks map[string]network.Driver) *vm.Manager {
+func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, networks map[string]network.Driver) *vm.Manager {
 	return vm.New(vm.Parts{
 		Store:   p.store,
 		Runtime: runtime,
+		Ports:   runtime,
 		Units:   d.units,
 		// The operations are made after the VMs.
 		Images:   imageSource{p.images, func() *operation.Registry { return p.ops }},
@@ -85,7 +85,7 @@ func (d *Daemon) newVMs(self string, p *parts, runtime machine.Runtime, networks
 	}, vm.Config{
 		Dir:         filepath.Join(d.places.StateDir, "vms"),
 		BootTimeout: time.Duration(d.settings.BootTimeout), StopTimeout: time.Duration(d.settings.StopTimeout),
-		Defaults:   spec.Defaults{Network: d.settings.Network, DiskDriver: d.settings.DiskDriver},
+		Defaults:   spec.Defaults{Network: d.settings.Network, DiskDriver: d.settings.DiskDriver, AutoForward: d.settings.AutoForward},
 		DriveLimit: d.settings.driveLimit(),
 	})
 }

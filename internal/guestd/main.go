@@ -21,6 +21,7 @@ import (
 	"github.com/banger-vm/banger/internal/guestd/execs"
 	"github.com/banger-vm/banger/internal/guestd/files"
 	"github.com/banger-vm/banger/internal/guestd/identity"
+	"github.com/banger-vm/banger/internal/guestd/listeners"
 	"github.com/banger-vm/banger/internal/guestd/notify"
 	"github.com/banger-vm/banger/internal/guestd/power"
 )
@@ -112,6 +113,7 @@ func runAgent(version string) error {
 			s := files.New(log, files.Config{User: user})
 			return s.Put(), s.Get()
 		},
+		Listeners: listeners.New(log, listeners.Config{}),
 		Identified: func() error {
 			defer goOn.Close()
 			_, err := goOn.Write([]byte{1})

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/banger-vm/banger/internal/forward"
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/vmm"
 )
@@ -21,6 +22,10 @@ type Launch struct {
 	Driver   string        `json:"driver"`
 	Spec     vmm.Spec      `json:"spec"`
 	Identity wire.Identity `json:"identity"` // Time and Entropy are filled in when it is sent
+	// Forwards are those that it begins with, and with AutoForward one for each
+	// port that the guest listens on.
+	Forwards    []forward.Forward `json:"forwards,omitempty"`
+	AutoForward bool              `json:"auto_forward,omitempty"`
 	// BootTimeoutMS bounds the wait for the agent; the guest is killed then.
 	BootTimeoutMS int64 `json:"boot_timeout_ms"`
 }
@@ -55,6 +60,8 @@ type Status struct {
 	SystemMS   float64    `json:"system_ms"` // spawn to the image's init having finished
 	Reboots    int        `json:"reboots,omitempty"`
 	Exit       *Exit      `json:"exit,omitempty"`
+	// Forwards are what is listened on for it; never changed in place.
+	Forwards []forward.Status `json:"forwards,omitempty"`
 	// Units are those of the service manager that hold monitor and VMM.
 	Units []string `json:"units,omitempty"`
 	// Reduced says in sentences what protects this host less than it could.
@@ -103,4 +110,21 @@ type Runtime interface {
 	Kill(ctx context.Context, dir string) error
 	// LastExit reads how the last boot ended; fs.ErrNotExist if unknown.
 	LastExit(dir string) (Exit, error)
+}
+
+// Ports is how the ports of a running machine are reached. A Runtime that
+// implements it does so for the same directories; ErrNotRunning as there.
+type Ports interface {
+	// Forward makes these the machine's forwards, until its end: all of them or,
+	// where one's port cannot be opened (fault.Busy, fault.Precondition), none.
+	Forward(ctx context.Context, dir string, all []forward.Forward, auto bool) error
+	// Listening asks the guest what listens there.
+	Listening(ctx context.Context, dir string) (Listening, error)
+}
+
+// Listening is what listens in a guest, and the forwards that lead there, with
+// their open connections.
+type Listening struct {
+	Guest    wire.Listeners   `json:"guest"`
+	Forwards []forward.Status `json:"forwards"`
 }

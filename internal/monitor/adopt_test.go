@@ -47,7 +47,7 @@ func TestUnreachableVMMIsNotTakenForEnded(t *testing.T) {
 			}
 			return nil
 		}
-		if err := m.live(t.Context(), true); err != nil {
+		if err := m.live(t.Context(), true, nil); err != nil {
 			t.Fatal(err)
 		}
 		s, _ := m.board.get()

@@ -98,9 +98,11 @@ func serve(ctx context.Context, o Options, l machine.Launch, log *slog.Logger) e
 		}
 		return err
 	}
+	defer m.forwards.Close()
+	unopened := m.openForwards(o.Adopt) // before anybody is told that there are none
 	served := make(chan error, 1)
 	go func() { served <- m.server().Serve(ctx, listener) }()
-	if err := m.live(ctx, o.Adopt); err != nil {
+	if err := m.live(ctx, o.Adopt, unopened); err != nil {
 		log.Error("the VM cannot be kept", "err", err)
 	}
 	select {
@@ -112,9 +114,15 @@ func serve(ctx context.Context, o Options, l machine.Launch, log *slog.Logger) e
 	return <-served
 }
 
-// live runs the VM and writes down how it ended, before anybody is told.
-func (m *Monitor) live(ctx context.Context, adopt bool) error {
-	exit, err := m.runToEnd(ctx, adopt)
+// live runs the VM, unless there is an obstacle, and writes down how it ended,
+// before anybody is told.
+func (m *Monitor) live(ctx context.Context, adopt bool, obstacle error) error {
+	var exit machine.Exit
+	err := obstacle
+	if err == nil {
+		m.setAuto(m.auto.wanted)
+		exit, err = m.runToEnd(ctx, adopt)
+	}
 	switch {
 	case ctx.Err() != nil:
 		return nil // the monitor was told to go; the VM lives on
@@ -138,6 +146,7 @@ func (m *Monitor) live(ctx context.Context, adopt bool) error {
 	if werr != nil { // the farewell still tells it
 		m.log.Error("writing down how the VM ended failed", "err", werr)
 	}
+	m.forwards.Close() // whoever hears of the end may want the ports
 	m.board.update(func(s *machine.Status) {
 		s.Phase, s.Exit, s.Reason = machine.PhaseExited, &exit, ""
 	})

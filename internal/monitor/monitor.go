@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/banger-vm/banger/internal/forward/relay"
 	"github.com/banger-vm/banger/internal/guest"
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/machine"
@@ -34,6 +35,9 @@ type Monitor struct {
 	board   *board
 	console *console
 	agent   *guest.Client
+
+	forwards *relay.Set
+	auto     autoForward
 
 	mu      sync.Mutex // guards the following
 	machine vmm.Machine
@@ -64,6 +68,8 @@ func newMonitor(l machine.Launch, driver vmm.Driver, log *slog.Logger) (*Monitor
 	m := &Monitor{launch: l, driver: driver, log: log, board: newBoard(status), console: c, dismissed: make(chan struct{})}
 	m.dismiss = sync.OnceFunc(func() { close(m.dismissed) })
 	m.agent = guest.New(m.dialAgent, log, guest.Config{})
+	m.forwards = relay.New(m.dialPort, log, relay.Config{Changed: m.forwarding})
+	m.auto.turn = make(chan struct{}, 1)
 	return m, nil
 }
 

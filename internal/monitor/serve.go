@@ -24,6 +24,9 @@ func (m *Monitor) server() *rpcserver.Server {
 			control.MethodStatus: rpcserver.Bind(m.handleStatus),
 			control.MethodStop:   rpcserver.Bind(m.handleStop),
 			control.MethodKill:   rpcserver.Bind(m.handleKill),
+
+			control.MethodForward:   rpcserver.Bind(m.handleForward),
+			control.MethodListening: rpcserver.Bind(m.handleListening),
 		},
 		Streams: map[string]rpcserver.Stream{
 			api.MethodExecAttach: m.stream(m.agent.Exec),
@@ -88,12 +91,18 @@ func (m *Monitor) stream(open opener) rpcserver.Stream {
 }
 
 func (m *Monitor) open(ctx context.Context, open opener, raw json.RawMessage, early []byte) (rwc, *api.ExecAttached, error) {
-	s, err := m.board.wait(ctx, func(s machine.Status) bool { return s.ReadyMS > 0 || s.Phase == machine.PhaseExited })
-	if err != nil {
+	if err := m.awaitGuest(ctx); err != nil {
 		return nil, nil, err
 	}
-	if s.Phase == machine.PhaseExited {
-		return nil, nil, fault.New(fault.Precondition, "See why with: banger inspect.", "the VM has ended")
-	}
 	return open(ctx, raw, early)
+}
+
+// awaitGuest waits until the guest's agent has its identity; an error where the
+// VM has ended.
+func (m *Monitor) awaitGuest(ctx context.Context) error {
+	s, err := m.board.wait(ctx, func(s machine.Status) bool { return s.ReadyMS > 0 || s.Phase == machine.PhaseExited })
+	if err == nil && s.Phase == machine.PhaseExited {
+		err = fault.New(fault.Precondition, "See why with: banger inspect.", "the VM has ended")
+	}
+	return err
 }

@@ -70,7 +70,7 @@ func specFrom(s api.VMSpec) spec.VM {
 	return spec.VM{
 		Name: s.Name, Image: s.Image, Kernel: s.Kernel, CPUs: s.CPUs, MemoryBytes: s.MemoryBytes, DiskBytes: s.DiskBytes,
 		DiskDriver: s.DiskDriver, Network: s.Network, VMM: s.VMM, Accel: vmm.Accel(s.Accel),
-		Labels: s.Labels, AutoRemove: s.AutoRemove,
+		Labels: s.Labels, AutoRemove: s.AutoRemove, Forwards: forwardsFrom(s.Forwards), AutoForward: s.AutoForward,
 	}
 }
 
@@ -79,11 +79,11 @@ func vmFrom(v vm.View) api.VM {
 	out := api.VM{
 		ID: v.ID, Name: s.Name, State: api.State(v.State), Reason: v.Reason, ImageID: v.ImageID, KernelID: v.KernelID,
 		User: v.User, CreatedAt: v.CreatedAt, Dir: v.Dir, Operation: v.Operation,
-		VMMWhy: v.Choice.Why, Isolation: v.Isolation, Reduced: v.Reduced,
+		VMMWhy: v.Choice.Why, Isolation: v.Isolation, Reduced: v.Reduced, Forwards: statusesFrom(v.Forwards),
 		Spec: api.VMSpec{
 			Name: s.Name, Image: s.Image, Kernel: s.Kernel, CPUs: s.CPUs, MemoryBytes: s.MemoryBytes, DiskBytes: s.DiskBytes,
 			DiskDriver: s.DiskDriver, Network: s.Network, VMM: s.VMM, Accel: string(s.Accel),
-			Labels: s.Labels, AutoRemove: s.AutoRemove,
+			Labels: s.Labels, AutoRemove: s.AutoRemove, Forwards: forwardsTo(s.Forwards), AutoForward: s.AutoForward,
 		},
 	}
 	if v.Boot != nil {

@@ -38,7 +38,10 @@ func (s *Store) VMs(ctx context.Context) ([]vm.Record, error) { return s.vms.all
 
 // cloneVM copies a record and all that it points to.
 func cloneVM(r vm.Record) vm.Record {
-	r.Spec.Labels, r.Weaker = maps.Clone(r.Spec.Labels), slices.Clone(r.Weaker)
+	r.Spec.Labels, r.Spec.Forwards, r.Weaker = maps.Clone(r.Spec.Labels), slices.Clone(r.Spec.Forwards), slices.Clone(r.Weaker)
+	if auto := r.Spec.AutoForward; auto != nil {
+		r.Spec.AutoForward = new(*auto)
+	}
 	if r.Boot == nil {
 		return r
 	}
@@ -53,6 +56,7 @@ func cloneVM(r vm.Record) vm.Record {
 		boot.Status = &status
 		status.Guest.Notes = slices.Clone(status.Guest.Notes)
 		status.VMM.Reduced = slices.Clone(status.VMM.Reduced)
+		status.Forwards = slices.Clone(status.Forwards)
 		status.Units, status.Reduced = slices.Clone(status.Units), slices.Clone(status.Reduced)
 		if status.Exit != nil {
 			exit := *status.Exit

@@ -75,6 +75,8 @@ func (m *Manager) Planners() map[string]operation.Planner {
 		KindStop:   m.planStop,
 		KindKill:   m.planKill,
 		KindDelete: m.planDelete,
+
+		KindForward: m.planForward,
 	}
 }
 

@@ -57,6 +57,8 @@ func (m *Manager) launchSpec(ctx context.Context, p startParams) (machine.Launch
 			HostKeys:       map[string][]byte{sshkey.Host: key},
 			AuthorizedKeys: []string{clients},
 		},
+		Forwards:      r.Spec.Forwards,
+		AutoForward:   r.Spec.AutoForwards(),
 		BootTimeoutMS: m.cfg.BootTimeout.Milliseconds(),
 	}, nil
 }

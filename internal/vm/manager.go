@@ -97,6 +97,7 @@ type Config struct {
 type Parts struct {
 	Store    Store
 	Runtime  machine.Runtime
+	Ports    machine.Ports
 	Images   Images
 	Kernels  Kernels
 	Work     WorkDisks

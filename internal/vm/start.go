@@ -139,6 +139,9 @@ func (m *Manager) launch(ctx context.Context, p startParams, report operation.Re
 	if err != nil {
 		return err
 	}
+	if err := m.portsFree(ctx, p.ID, l.Forwards); err != nil {
+		return err
+	}
 	started := m.cfg.Now().UTC()
 	if err := m.update(ctx, p.ID, func(r *Record) { r.Boot = &Boot{ID: p.BootID, VMM: r.Spec.VMM, StartedAt: started} }); err != nil {
 		return err

@@ -3,6 +3,7 @@ package vm
 import (
 	"fmt"
 
+	"github.com/banger-vm/banger/internal/forward"
 	"github.com/banger-vm/banger/internal/machine"
 )
 
@@ -13,6 +14,8 @@ const (
 	KindStop   = "vm.stop"
 	KindKill   = "vm.kill"
 	KindDelete = "vm.delete"
+
+	KindForward = "vm.forward"
 )
 
 // view derives what is true of a VM now.
@@ -26,6 +29,7 @@ func (m *Manager) view(r Record) View {
 	if driver, ok := m.Networks[r.Spec.Network]; ok {
 		v.Reduced = append(v.Reduced, driver.Exposure()...)
 	}
+	v.Forwards = forward.Merge(r.Spec.Forwards, forwardsOf(v.Live))
 	if v.Live != nil {
 		v.Reduced = append(v.Reduced, v.Live.VMM.Reduced...)
 		v.Reduced = append(v.Reduced, v.Live.Reduced...)
@@ -60,7 +64,7 @@ func derive(r Record, live *machine.Status, opKind string) (State, string) {
 	if r.Boot == nil {
 		return Stopped, ""
 	}
-	if r.Boot.Exit == nil && opKind == "" {
+	if r.Boot.Exit == nil && (opKind == "" || opKind == KindForward) {
 		return Running, "its monitor does not answer" // yet: it is being joined
 	}
 	return exitState(r.Boot.Exit)

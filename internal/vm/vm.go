@@ -10,6 +10,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/banger-vm/banger/internal/forward"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/vm/spec"
 	"github.com/banger-vm/banger/internal/vmm/choose"
@@ -85,4 +86,5 @@ type View struct {
 	Live      *machine.Status // nil when nothing runs
 	Isolation string          // for people; "" while it is not known
 	Reduced   []string
+	Forwards  []forward.Status
 }

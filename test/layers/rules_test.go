@@ -34,7 +34,7 @@ func (ps patterns) with(more ...pattern) patterns { return append(more, ps...) }
 
 // leaves know nothing of VMs, and all above them may import them.
 var leaves = patterns{
-	"internal/claim", "internal/event", "internal/fault", "internal/hostexec", "internal/naming", "internal/places", "internal/size", "internal/telemetry",
+	"internal/claim", "internal/event", "internal/fault", "internal/hostexec", "internal/naming", "internal/places", "internal/size", "internal/sockets", "internal/telemetry",
 	"internal/version",
 }
 
@@ -54,10 +54,10 @@ var mayImport = []struct {
 	{"internal/cli/...", patterns{"client/...", "api", "internal/places", "internal/size", "internal/version", "internal/cli/*"}, "cli sees only client and api"},
 
 	{"internal/daemon", leaves.with("api", "internal/*"), "daemon wires what is below it"},
-	{"internal/service", leaves.with("api", "internal/rpc/...", "internal/vm", "internal/vm/spec", "internal/image", "internal/kernel/registry", "internal/operation", "internal/machine", "internal/vmm", "internal/vmm/choose", "internal/vmm/install"), "service calls use cases"},
+	{"internal/service", leaves.with("api", "internal/forward", "internal/rpc/...", "internal/vm", "internal/vm/spec", "internal/image", "internal/kernel/registry", "internal/operation", "internal/machine", "internal/vmm", "internal/vmm/choose", "internal/vmm/install"), "service calls use cases"},
 	{"internal/store", leaves.with("internal/vm", "internal/vm/spec", "internal/image", "internal/kernel/registry", "internal/operation"), "store implements its consumers' interfaces"},
-	{"internal/vm", leaves.with("internal/operation", "internal/machine", "internal/vmm", "internal/vmm/choose", "internal/disk", "internal/network", "internal/guest/wire", "internal/vm/*"), "vm sees contracts only"},
-	{"internal/vm/*", leaves.with("internal/machine", "internal/vmm", "internal/vm/sshkey"), "a part of vm sees one contract"},
+	{"internal/vm", leaves.with("internal/forward", "internal/operation", "internal/machine", "internal/vmm", "internal/vmm/choose", "internal/disk", "internal/network", "internal/guest/wire", "internal/vm/*"), "vm sees contracts only"},
+	{"internal/vm/*", leaves.with("internal/forward", "internal/machine", "internal/vmm", "internal/vm/sshkey"), "a part of vm sees one contract"},
 	{"internal/image", leaves.with("internal/operation"), "image knows no VMs"},
 	{"internal/image/*", leaves.with("internal/image", "internal/operation"), "children import their parent and what it may"},
 	{"internal/kernel", leaves.with("internal/kernel/unpack", "internal/kernel/unfit", "internal/kernel/vmlinux"), "kernel knows no images and no VMs"},
@@ -67,10 +67,12 @@ var mayImport = []struct {
 	{"internal/kernel/*", leaves.with("internal/kernel", "internal/kernel/unpack", "internal/kernel/unfit", "internal/kernel/vmlinux", "internal/operation"), "children import their parent and what it may"},
 	{"internal/operation", leaves, "operation knows no VMs"},
 
-	{"internal/monitor/...", leaves.with("api", "internal/monitor/*", "internal/unit", "internal/machine", "internal/vmm", "internal/guest", "internal/guest/wire", "internal/rpc/..."), "a monitor is given its drivers"},
-	{"internal/monitor/control", leaves.with("api", "internal/machine", "internal/rpc", "internal/monitor/sandbox", "internal/unit"), "control is the daemon's end: no guest, no VMM"},
-	{"internal/machine", patterns{"internal/vmm", "internal/guest/wire"}, "a contract"},
-	{"internal/machine/*", patterns{"internal/machine", "internal/vmm", "internal/guest/wire"}, "children import their parent and what it may"},
+	{"internal/forward", leaves, "a contract"},
+	{"internal/forward/*", leaves.with("internal/forward"), "children import their parent and leaves"},
+	{"internal/monitor/...", leaves.with("api", "internal/forward/...", "internal/monitor/*", "internal/unit", "internal/machine", "internal/vmm", "internal/guest", "internal/guest/wire", "internal/rpc/..."), "a monitor is given its drivers"},
+	{"internal/monitor/control", leaves.with("api", "internal/forward", "internal/machine", "internal/rpc", "internal/monitor/sandbox", "internal/unit"), "control is the daemon's end: no guest, no VMM"},
+	{"internal/machine", patterns{"internal/forward", "internal/vmm", "internal/guest/wire"}, "a contract"},
+	{"internal/machine/*", patterns{"internal/forward", "internal/machine", "internal/vmm", "internal/guest/wire"}, "children import their parent and what it may"},
 	{"internal/vmm", patterns{"internal/disk", "internal/network"}, "a contract"},
 	{"internal/vmm/choose", leaves.with("internal/vmm", "internal/network"), "a choice is made from facts"},
 	{"internal/vmm/install", leaves.with("internal/operation"), "what is installed is told by whom it is wired"},
@@ -88,7 +90,7 @@ var mayImport = []struct {
 
 	{"internal/guest", leaves.with("api", "internal/guest/wire", "internal/stream"), "guest knows one agent, and no VMs"},
 	{"internal/guest/wire", nil, "wire is what both ends share"},
-	{"internal/guestd/...", patterns{"api", "internal/guest/wire", "internal/stream", "internal/version", "internal/guestd/*", "internal/disk", "internal/archive"}, "guestd runs in the guest"},
+	{"internal/guestd/...", patterns{"api", "internal/guest/wire", "internal/sockets", "internal/stream", "internal/version", "internal/guestd/*", "internal/disk", "internal/archive"}, "guestd runs in the guest"},
 	{"internal/stream", nil, "stream is a leaf"},
 	{"internal/archive", patterns{"api"}, "what both ends of a copy share knows no streams"},
 	{"internal/rpc", leaves.with("api"), "rpc knows no VMs"},
@@ -101,6 +103,7 @@ var mayImport = []struct {
 	{"internal/naming", patterns{"internal/fault"}, "a leaf"},
 	{"internal/places", nil, "a leaf"},
 	{"internal/size", nil, "a leaf"},
+	{"internal/sockets", nil, "a leaf"},
 	{"internal/telemetry", nil, "a leaf"},
 	{"internal/unit", nil, "a leaf"},
 	{"internal/version", nil, "a leaf"},
@@ -132,6 +135,7 @@ var importedBy = []struct {
 	{patterns{"internal/daemon"}, patterns{"cmd/bangerd"}, "daemon is the top"},
 	{patterns{"internal/monitor"}, patterns{"internal/daemon"}, "a monitor is a program"},
 	{patterns{"internal/unit"}, patterns{"internal/daemon", "internal/monitor", "internal/monitor/control"}, "others are not to know of systemd"},
+	{patterns{"internal/forward/relay"}, patterns{"internal/monitor"}, "a VM's connections go through its monitor"},
 	{patterns{"internal/monitor/*"}, patterns{"internal/daemon", "internal/monitor/..."}, "parts of the monitor"},
 	{patterns{"internal/service", "internal/store"}, patterns{"internal/daemon"}, "only daemon wires"},
 	{patterns{"internal/guest"}, patterns{"internal/monitor/..."}, "a guest's bytes are checked in its monitor"},

@@ -14,14 +14,25 @@ import (
 
 // VMs writes a table of VMs.
 func VMs(w io.Writer, now time.Time, vms []api.VM) error {
-	t := NewTable("NAME", "ID", "IMAGE", "CPUS", "MEMORY", "CREATED", "ISOLATION", "STATE")
+	header := []string{"NAME", "ID", "IMAGE", "CPUS", "MEMORY", "CREATED", "ISOLATION", "STATE"}
+	ports := slices.ContainsFunc(vms, func(vm api.VM) bool { return len(vm.Forwards) > 0 })
+	if ports { // mostly there are none, and lines are long
+		header = slices.Insert(header, len(header)-1, "PORTS")
+	}
+	t := NewTable(header...)
 	for _, vm := range vms {
 		state := string(vm.State)
 		if vm.Reason != "" {
 			state += " (" + clip(vm.Reason, 60) + ")"
 		}
-		t.Row(vm.Name, Short(vm.ID), vm.Spec.Image, strconv.Itoa(vm.Spec.CPUs), size.Format(vm.Spec.MemoryBytes),
-			Age(now.Sub(vm.CreatedAt))+" ago", vm.Isolation, state)
+		row := []string{
+			vm.Name, Short(vm.ID), vm.Spec.Image, strconv.Itoa(vm.Spec.CPUs), size.Format(vm.Spec.MemoryBytes),
+			Age(now.Sub(vm.CreatedAt)) + " ago", vm.Isolation, state,
+		}
+		if ports {
+			row = slices.Insert(row, len(row)-1, shortForwards(vm.Forwards))
+		}
+		t.Row(row...)
 	}
 	return t.Write(w)
 }
@@ -52,6 +63,7 @@ func VM(w io.Writer, vm api.VM) error {
 		"Network", vm.Spec.Network, "VMM", vmm(vm), "Isolation", vm.Isolation, "Labels", strings.Join(labels, ", "),
 		"Created", vm.CreatedAt.Local().Format("2006-01-02 15:04:05"), "Directory", vm.Dir,
 	}
+	fields = append(fields, inspected(vm)...)
 	if vm.Boot != nil {
 		fields = append(fields, bootFields(*vm.Boot)...)
 	}

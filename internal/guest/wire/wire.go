@@ -30,6 +30,9 @@ const (
 	PathFilesPut = "/v1/files/put"   // POST: a line api.FilesPutRequest, frames → a line ExecReply, frames
 	PathFilesGet = "/v1/files/get"   // POST: a line api.FilesGetRequest, frames → a line ExecReply, frames
 	PathPower    = "/v1/power"       // POST Power → {}
+
+	PathListeners      = "/v1/listeners"       // GET → Listeners
+	PathListenersWatch = "/v1/listeners/watch" // GET → a Listeners per line, of TCP, at once and whenever it changes
 )
 
 // Bounds on what an end accepts.
@@ -37,6 +40,9 @@ const (
 	MaxLine   = 64 << 10 // of a JSON line or body (exec requests: MaxExec)
 	MaxExec   = 1 << 20  // of an exec request line (argv and env)
 	MaxHeader = 16 << 10 // of HTTP headers
+
+	MaxListeners = 128 // in a Listeners, so that it fits into MaxLine
+	MaxName      = 32  // bytes of a process's or a user's name there
 )
 
 // Phase is how far the guest is.
@@ -110,6 +116,22 @@ type Health struct {
 // Power asks for a shutdown.
 type Power struct {
 	Action Halt `json:"action"`
+}
+
+// Listeners is what listens in the guest, by port.
+type Listeners struct {
+	All  []Listening `json:"all"`
+	More bool        `json:"more,omitempty"` // there are more than are told
+}
+
+// Listening is a socket that listens, or a UDP one that is bound.
+type Listening struct {
+	Network string `json:"network"` // tcp or udp
+	Address string `json:"address"` // IP
+	Port    int    `json:"port"`
+	PID     int    `json:"pid,omitempty"`     // 0: not known
+	Process string `json:"process,omitempty"` // the name that the program gives itself
+	User    string `json:"user,omitempty"`
 }
 
 // ExecReply is the first line of an exec's response body, and of a dial's and a

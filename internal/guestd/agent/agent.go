@@ -51,6 +51,8 @@ type Config struct {
 	Dial http.Handler
 	// Files makes what serves wire.PathFilesPut and wire.PathFilesGet.
 	Files func(user func() string) (put, get http.Handler)
+	// Listeners serves wire.PathListeners and wire.PathListenersWatch.
+	Listeners http.Handler
 }
 
 // Executor runs commands.

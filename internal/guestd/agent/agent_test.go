@@ -54,6 +54,7 @@ func newRig(t *testing.T, init power.Init) *rig {
 		Exec:       func(func() string) Executor { return noExec{http.NotFoundHandler()} },
 		Dial:       http.NotFoundHandler(),
 		Files:      func(func() string) (put, get http.Handler) { return http.NotFoundHandler(), http.NotFoundHandler() },
+		Listeners:  http.NotFoundHandler(),
 	})
 	if err != nil {
 		t.Fatal(err)

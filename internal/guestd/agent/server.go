@@ -55,6 +55,8 @@ func (a *Agent) handler() http.Handler {
 	mux.Handle("POST "+wire.PathDial, a.cfg.Dial)
 	mux.Handle("POST "+wire.PathFilesPut, a.put)
 	mux.Handle("POST "+wire.PathFilesGet, a.get)
+	mux.Handle("GET "+wire.PathListeners, a.cfg.Listeners)
+	mux.Handle("GET "+wire.PathListenersWatch, a.cfg.Listeners)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header()["Date"] = nil // nobody reads it
 		mux.ServeHTTP(w, r)

@@ -83,6 +83,7 @@ func (d *dialled) copy() {
 	out.Close() // marks the stream's end, which cannot fail
 	if received != nil {
 		d.Drop() // it broke: nothing can be sent either
+		in.Stop()
 	}
 	both.Wait()
 	d.Drop()

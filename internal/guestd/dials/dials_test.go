@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -274,6 +275,49 @@ func TestOrphan(t *testing.T) {
 	case <-ended:
 	case <-time.After(20 * time.Second):
 		t.Fatal("the address was not told")
+	}
+	empty(t, s)
+}
+
+// A client may ask for less patience.
+func TestOrphanOfItsOwn(t *testing.T) {
+	s := dials.New(slog.New(slog.DiscardHandler), dials.Config{})
+	t.Cleanup(s.Close)
+	spec := listen(t, "tcp", "127.0.0.1:0", func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+	request, err := json.Marshal(api.DialOpenRequest{ID: client.NewExecID(), Start: &spec, OrphanMS: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, _, err := guestrig.Serve(t, s).Dial(t.Context(), request, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond)
+	if s.Open() != 1 {
+		t.Fatal("it is dropped although it has a client")
+	}
+	conn.Close()
+	empty(t, s)
+}
+
+// That a connection broke is told with the end of what came, and not only once
+// the client has nothing more to write.
+func TestBroken(t *testing.T) {
+	s, dial := serve(t, dials.Config{})
+	spec := listen(t, "tcp", "127.0.0.1:0", func(c net.Conn) {
+		_, _ = io.ReadFull(c, make([]byte, 1))
+		_ = c.(*net.TCPConn).SetLinger(0)
+		c.Close()
+	})
+	c := open(t, dial, spec)
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(c); err != nil || len(got) > 0 {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := c.Wait(); err == nil || !strings.Contains(err.Error(), "reset by peer") {
+		t.Errorf("it ended with %v", err)
 	}
 	empty(t, s)
 }

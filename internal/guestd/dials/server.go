@@ -46,7 +46,7 @@ func New(log *slog.Logger, cfg Config) *Server {
 		What: "connection", OrphanAfter: cfg.OrphanAfter, Max: cfg.MaxDials, MaxLine: wire.MaxLine,
 		Decode: func(line []byte) (session.Request, *wire.ExecFail) {
 			req, fail := decode(line)
-			call := session.Request{ID: req.ID, Stdout: req.StdoutOffset}
+			call := session.Request{ID: req.ID, Stdout: req.StdoutOffset, OrphanAfter: time.Duration(req.OrphanMS) * time.Millisecond}
 			if req.Start != nil {
 				call.Begin = func(end *stream.End) session.Job { return newDialled(log, end, *req.Start, cfg.Timeout) }
 			}

@@ -28,6 +28,7 @@ type Request struct {
 	ID             string
 	Begin          func(end *stream.End) Job // nil attaches only
 	Stdout, Stderr uint64                    // how many bytes the client has
+	OrphanAfter    time.Duration             // shorter than that of the Config; else that counts
 }
 
 // Config says what a Service serves.
@@ -157,9 +158,17 @@ func (s *Service) add(req Request) (k *kept, isNew bool, fail *wire.ExecFail) {
 		Resize: func(uint16, uint16) {},
 	})
 	k.job = req.Begin(k.end)
-	k.session = New(k.end, s.cfg.OrphanAfter, func() { s.remove(k) })
+	k.session = New(k.end, s.orphanAfter(req), func() { s.remove(k) })
 	s.jobs[req.ID] = k
 	return k, true, nil
+}
+
+// orphanAfter is how long a job may have no client.
+func (s *Service) orphanAfter(req Request) time.Duration {
+	if asked := req.OrphanAfter; asked > 0 && asked < s.cfg.OrphanAfter {
+		return asked
+	}
+	return s.cfg.OrphanAfter
 }
 
 func (s *Service) remove(k *kept) {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/banger-vm/banger/internal/forward"
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/machine"
 )
@@ -21,6 +22,8 @@ type Runtime struct {
 	StatusHook func() error
 	// StopHook runs before a machine is stopped; an error fails the stop.
 	StopHook func(ctx context.Context) error
+	// ForwardHook runs before forwards are changed; an error fails that.
+	ForwardHook func() error
 	// Deaf machines ignore Stop.
 	Deaf bool
 	// Mute machines never become ready.
@@ -37,7 +40,10 @@ type running struct {
 	changed chan struct{}
 }
 
-var _ machine.Runtime = (*Runtime)(nil)
+var (
+	_ machine.Runtime = (*Runtime)(nil)
+	_ machine.Ports   = (*Runtime)(nil)
+)
 
 // New makes a host without machines.
 func New() *Runtime {
@@ -60,7 +66,9 @@ func (r *Runtime) Launch(ctx context.Context, dir string, l machine.Launch) (mac
 		return machine.Status{}, errors.New("another boot runs there")
 	}
 	r.launches++
-	s := machine.Status{Version: 1, VMID: l.VMID, BootID: l.BootID, Phase: machine.PhaseStarting, SpawnMS: 1}
+	s := machine.Status{
+		Version: 1, VMID: l.VMID, BootID: l.BootID, Phase: machine.PhaseStarting, SpawnMS: 1, Forwards: listened(l.Forwards),
+	}
 	if !r.Mute {
 		s.Phase, s.ReadyMS, s.Guest = machine.PhaseRunning, 2, wire.Hello{Phase: wire.PhaseReady}
 	}
@@ -176,4 +184,47 @@ func (r *Runtime) Launches() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.launches
+}
+
+// anyPort is where forwards begin that ask for any port; the next one is beside it.
+const anyPort = 40000
+
+// listened are forwards that nobody listens on.
+func listened(all []forward.Forward) (out []forward.Status) {
+	for i, f := range all {
+		s := forward.Status{Forward: f, Port: f.HostPort}
+		if s.Port == 0 {
+			s.Port = anyPort + i
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// Forward implements machine.Ports; with auto the guest listens on port 3000.
+func (r *Runtime) Forward(_ context.Context, dir string, all []forward.Forward, auto bool) error {
+	if r.ForwardHook != nil {
+		if err := r.ForwardHook(); err != nil {
+			return err
+		}
+	}
+	if _, err := r.Status(context.Background(), dir); err != nil {
+		return err
+	}
+	r.Change(dir, func(s *machine.Status) {
+		s.Forwards = listened(all)
+		if auto {
+			s.Forwards = append(s.Forwards, forward.Status{Forward: forward.Forward{GuestPort: 3000}, Port: 3000, Auto: true})
+		}
+	})
+	return nil
+}
+
+// Listening implements machine.Ports.
+func (r *Runtime) Listening(ctx context.Context, dir string) (machine.Listening, error) {
+	s, err := r.Status(ctx, dir)
+	return machine.Listening{
+		Guest:    wire.Listeners{All: []wire.Listening{{Network: "tcp", Address: "127.0.0.1", Port: 80, Process: "httpd"}}},
+		Forwards: s.Forwards,
+	}, err
 }

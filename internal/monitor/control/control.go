@@ -25,6 +25,9 @@ const (
 	MethodStatus = "monitor.status" // StatusRequest → machine.Status
 	MethodStop   = "monitor.stop"   // api.Empty → api.Empty, at once
 	MethodKill   = "monitor.kill"   // api.Empty → api.Empty, at once
+
+	MethodForward   = "monitor.forward"   // ForwardRequest → api.Empty
+	MethodListening = "monitor.listening" // api.Empty → machine.Listening, once the guest is up
 )
 
 // StatusRequest asks for a status newer than After, or for any after the wait.
@@ -71,7 +74,10 @@ type Runtime struct {
 	spawning map[string]chan struct{} // by directory; closed when done
 }
 
-var _ machine.Runtime = (*Runtime)(nil)
+var (
+	_ machine.Runtime = (*Runtime)(nil)
+	_ machine.Ports   = (*Runtime)(nil)
+)
 
 // New makes a Runtime.
 func New(log *slog.Logger, cfg Config) *Runtime {
@@ -264,27 +270,33 @@ func ended(dir string) bool {
 
 // call makes one call on a connection of its own.
 func (r *Runtime) call(ctx context.Context, dir string, params any, method string) (machine.Status, error) {
-	conn, err := rpc.Dial(ctx, filepath.Join(dir, SocketFile))
-	if err != nil {
-		return machine.Status{}, api.NewError(api.KindUnavailable, "the VM's monitor does not answer: "+err.Error(), "")
-	}
-	c := rpc.NewClient(conn)
-	defer c.Close()
 	bound := patience
 	if req, ok := params.(StatusRequest); ok {
 		bound += time.Duration(req.WaitMS) * time.Millisecond
 	}
-	bounded, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
 	var s machine.Status
-	err = c.Call(bounded, method, params, &s)
-	if err != nil && ctx.Err() == nil && bounded.Err() != nil {
-		err = errSilent
-	}
+	err := exchange(ctx, dir, method, params, bound, &s)
 	if err == nil && method == MethodStatus {
 		r.nameUnits(&s)
 	}
 	return s, err
+}
+
+// exchange makes one call, bounded in time.
+func exchange(ctx context.Context, dir, method string, params any, bound time.Duration, result any) error {
+	conn, err := rpc.Dial(ctx, filepath.Join(dir, SocketFile))
+	if err != nil {
+		return api.NewError(api.KindUnavailable, "the VM's monitor does not answer: "+err.Error(), "")
+	}
+	c := rpc.NewClient(conn)
+	defer c.Close()
+	bounded, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	err = c.Call(bounded, method, params, result)
+	if err != nil && ctx.Err() == nil && bounded.Err() != nil {
+		err = errSilent
+	}
+	return err
 }
 
 // revive spawns a monitor that takes the running VMM over.

@@ -1,6 +1,12 @@
 package live
 
-import "github.com/banger-vm/banger/internal/machine"
+import (
+	"fmt"
+	"slices"
+
+	"github.com/banger-vm/banger/internal/forward"
+	"github.com/banger-vm/banger/internal/machine"
+)
 
 // News is an event in the making.
 type News struct{ Type, Message string }
@@ -25,6 +31,27 @@ func whatIsNew(old, next machine.Status) (all []News) {
 	}
 	if next.SystemMS > 0 && old.SystemMS == 0 {
 		all = append(all, News{"vm.system_ready", ""})
+	}
+	return append(all, forwardNews(old.Forwards, next.Forwards)...)
+}
+
+// forwardNews tells which ports are opened and closed.
+func forwardNews(old, next []forward.Status) (all []News) {
+	for _, s := range old {
+		if s.Error == "" && !slices.Contains(next, s) {
+			all = append(all, News{"vm.forward_closed", s.Open() + " is closed"})
+		}
+	}
+	for _, s := range next {
+		switch {
+		case slices.Contains(old, s):
+		case s.Error != "":
+			all = append(all, News{"vm.forward_failed", s.Error + "; it is tried again"})
+		case s.Auto:
+			all = append(all, News{"vm.forward_opened", fmt.Sprintf("%s leads to port %d, where the guest listens now", s.Open(), s.GuestPort)})
+		default:
+			all = append(all, News{"vm.forward_opened", fmt.Sprintf("%s leads to port %d", s.Open(), s.GuestPort)})
+		}
 	}
 	return all
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/banger-vm/banger/internal/forward"
 	"github.com/banger-vm/banger/internal/machine"
 )
 
@@ -24,6 +25,13 @@ func TestWhatIsNew(t *testing.T) {
 		"a monitor":        {machine.Status{Phase: running, MonitorPID: 1}, machine.Status{Phase: running, MonitorPID: 2}, "adopted"},
 		"a reboot":         {machine.Status{Phase: running, SystemMS: 3}, machine.Status{Phase: starting, Reboots: 1}, "rebooted"},
 		"a quick one":      {machine.Status{Phase: running, SystemMS: 3}, machine.Status{Phase: running, SystemMS: 4, Reboots: 1}, "rebooted running system_ready"},
+
+		"a forward":         {machine.Status{Phase: running}, machine.Status{Phase: running, Forwards: []forward.Status{{Port: 1}}}, "forward_opened"},
+		"the same":          {machine.Status{Forwards: []forward.Status{{Port: 1}}}, machine.Status{Forwards: []forward.Status{{Port: 1}}}, ""},
+		"another port":      {machine.Status{Forwards: []forward.Status{{Port: 1}}}, machine.Status{Forwards: []forward.Status{{Port: 2}}}, "forward_closed forward_opened"},
+		"a port in use":     {machine.Status{Forwards: []forward.Status{{Port: 1}}}, machine.Status{Forwards: []forward.Status{{Error: "in use"}}}, "forward_closed forward_failed"},
+		"and free again":    {machine.Status{Forwards: []forward.Status{{Error: "in use"}}}, machine.Status{Forwards: []forward.Status{{Port: 1}}}, "forward_opened"},
+		"no forward at all": {machine.Status{Forwards: []forward.Status{{Error: "in use"}, {Port: 1, Auto: true}}}, machine.Status{}, "forward_closed"},
 	} {
 		var got []string
 		for _, n := range whatIsNew(c.old, c.next) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/forward"
 	"github.com/banger-vm/banger/internal/naming"
 	"github.com/banger-vm/banger/internal/vmm"
 )
@@ -69,5 +70,5 @@ func (s VM) Check() error {
 				"%q cannot be a label", k)
 		}
 	}
-	return nil
+	return forward.Check(s.Forwards)
 }

@@ -5,6 +5,7 @@ package spec
 import (
 	"cmp"
 
+	"github.com/banger-vm/banger/internal/forward"
 	"github.com/banger-vm/banger/internal/vmm"
 )
 
@@ -22,11 +23,17 @@ type VM struct {
 	Accel       vmm.Accel         `json:"accel"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	AutoRemove  bool              `json:"auto_remove,omitempty"`
+
+	Forwards []forward.Forward `json:"forwards,omitempty"`
+	// AutoForward gives each port that the guest listens on a forward; nil is
+	// the host's default, which WithDefaults fills in.
+	AutoForward *bool `json:"auto_forward,omitempty"`
 }
 
 // Defaults are a host's own, of which an empty one is banger's.
 type Defaults struct {
 	DiskDriver, Network string
+	AutoForward         bool
 }
 
 // WithDefaults fills in what was not asked for, but no name.
@@ -41,5 +48,11 @@ func (s VM) WithDefaults(d Defaults) VM {
 		s.MemoryBytes = (s.MemoryBytes + 1<<20 - 1) &^ (1<<20 - 1) // VMMs count whole MiB
 	}
 	s.DiskBytes = cmp.Or(s.DiskBytes, defaultDisk)
+	if s.AutoForward == nil {
+		s.AutoForward = &d.AutoForward
+	}
 	return s
 }
+
+// AutoForwards reports whether the guest's listeners get forwards.
+func (s VM) AutoForwards() bool { return s.AutoForward != nil && *s.AutoForward }
