@@ -18,6 +18,7 @@ const (
 	MethodVMInspect      = "vm.inspect"
 	MethodVMSSH          = "vm.ssh"
 	MethodVMConnect      = "vm.connect"
+	MethodVMLogs         = "vm.logs"
 
 	MethodImageBootstrapBegin  = "image.bootstrap.begin"
 	MethodImageBootstrapStatus = "image.bootstrap.status"
@@ -46,6 +47,8 @@ const (
 const (
 	MethodExecAttach = "exec.attach"
 	MethodDialOpen   = "dial.open"
+
+	MethodConsoleAttach = "console.attach"
 )
 
 // Empty is the parameter or result of a method that has none.
@@ -89,6 +92,7 @@ func Methods() []Method {
 		{MethodVMInspect, ServerDaemon, false, VMRef{}, VM{}, "Show a VM."},
 		{MethodVMSSH, ServerDaemon, false, VMSSHRequest{}, VMSSH{}, "Say how OpenSSH reaches VMs."},
 		{MethodVMConnect, ServerDaemon, false, VMRef{}, VMEndpoint{}, "Say where a running VM's monitor answers."},
+		{MethodVMLogs, ServerDaemon, false, VMLogsRequest{}, VMLogs{}, "Return what a VM's guest said on its console, of a running VM or not."},
 
 		{MethodImageBootstrapBegin, ServerDaemon, false, ImageBootstrapRequest{}, op, "Begin to make an image from the host's packages."},
 		{MethodImageBootstrapStatus, ServerDaemon, false, OpRef{}, op, "Show the state of a bootstrap."},
@@ -112,5 +116,6 @@ func Methods() []Method {
 
 		{MethodExecAttach, ServerMonitor, true, ExecAttachRequest{}, ExecAttached{}, "Start a command in the guest or attach to it again."},
 		{MethodDialOpen, ServerMonitor, true, DialOpenRequest{}, ExecAttached{}, "Connect to an address in the guest, or attach to the connection again."},
+		{MethodConsoleAttach, ServerMonitor, true, ConsoleAttachRequest{}, ExecAttached{}, "Sit down at the VM's serial console."},
 	}
 }

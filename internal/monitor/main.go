@@ -123,6 +123,7 @@ func (m *Monitor) live(ctx context.Context, adopt bool) error {
 	case err != nil:
 		exit = machine.Exit{Reason: machine.ExitStartFailed, Detail: err.Error()}
 	}
+	m.line.End()
 	exit.BootID = m.launch.BootID
 	if exit.At.IsZero() {
 		exit.At = time.Now().UTC()
