@@ -10,6 +10,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/cli/app"
 	"github.com/banger-vm/banger/internal/cli/reach"
+	"github.com/banger-vm/banger/internal/cli/serial"
 	"github.com/banger-vm/banger/internal/cli/show"
 	"github.com/banger-vm/banger/internal/version"
 )
@@ -37,12 +38,12 @@ func newRoot(a *app.App) *cobra.Command {
 
 	root.AddGroup(&cobra.Group{ID: groupEvery, Title: "Every day:"}, &cobra.Group{ID: groupNouns, Title: "All of it:"})
 	for _, cmd := range []*cobra.Command{
-		newRun(a), newExec(a), reach.NewSSH(a), newList(a), newPS(a), newCreate(a), newStart(a), newStop(a), newKill(a), newDelete(a), newInspect(a),
+		newRun(a), newExec(a), newShell(a), reach.NewSSH(a), newList(a), newPS(a), newCreate(a), newStart(a), newStop(a), newKill(a), newDelete(a), newInspect(a), serial.NewLogs(a),
 	} {
 		cmd.GroupID = groupEvery
 		root.AddCommand(cmd)
 	}
-	for _, cmd := range []*cobra.Command{newVM(a), newImage(a), newVMM(a), newOp(a), reach.NewSSHConfig(a), reach.NewDial(a), newEvents(a), newDaemon(a), newRPC(a), newVersion(a)} {
+	for _, cmd := range []*cobra.Command{newVM(a), newImage(a), newVMM(a), newOp(a), reach.NewSSHConfig(a), reach.NewDial(a), serial.NewConsole(a), newEvents(a), newDaemon(a), newRPC(a), newVersion(a)} {
 		cmd.GroupID = groupNouns
 		root.AddCommand(cmd)
 	}
@@ -51,7 +52,7 @@ func newRoot(a *app.App) *cobra.Command {
 
 func newVM(a *app.App) *cobra.Command {
 	vm := app.Group("vm", "Make and use virtual machines")
-	vm.AddCommand(newCreate(a), newRun(a), newExec(a), reach.NewSSH(a), reach.NewDial(a), newStart(a), newStop(a), newKill(a), newDelete(a), newList(a), newInspect(a))
+	vm.AddCommand(newCreate(a), newRun(a), newExec(a), newShell(a), reach.NewSSH(a), reach.NewDial(a), serial.NewLogs(a), serial.NewConsole(a), newStart(a), newStop(a), newKill(a), newDelete(a), newList(a), newInspect(a))
 	return vm
 }
 
