@@ -31,7 +31,8 @@ func NewConsole(a *app.App) *cobra.Command {
 		Short: "Sit down at a running VM's serial console; Ctrl-] leaves",
 		Long: `Sit down at a running VM's serial console: see what the guest says from its first
 byte on, and type. It works while the guest boots, and when nothing else does.
-Ctrl-] leaves. To log in there needs a password; banger shell needs none.`,
+Ctrl-] leaves. Whether one can log in there is the image's matter: the Debian image
+has no login on its console. banger shell needs none.`,
 		Args: app.Takes(1, 1, "the VM's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !term.IsTerminal(int(a.In.Fd())) || !term.IsTerminal(int(a.Out.Fd())) {
