@@ -48,10 +48,10 @@ func escape(dst, p []byte, all bool) (_, rest []byte) {
 		case p[0] == '\n' || p[0] == '\t':
 			dst, p = append(dst, p[0]), p[1:]
 			continue
-		case p[0] == '\r' && len(p) == 1 && !all, p[0] == 0x1b && len(p) <= maxColor && !all && isColor(p) == 0, !utf8.FullRune(p) && !all:
+		case p[0] == '\r' && returns(p) == len(p) && !all, p[0] == 0x1b && len(p) <= maxColor && !all && isColor(p) == 0, !utf8.FullRune(p) && !all:
 			return dst, p
-		case p[0] == '\r' && len(p) > 1 && p[1] == '\n':
-			p = p[1:]
+		case p[0] == '\r' && returns(p) < len(p) && p[returns(p)] == '\n':
+			p = p[returns(p):]
 			continue
 		case p[0] == 0x1b && isColor(p) > 0:
 			p = p[isColor(p):]
@@ -71,6 +71,16 @@ func escape(dst, p []byte, all bool) (_, rest []byte) {
 		p = p[n:]
 	}
 	return dst, nil
+}
+
+// returns is the number of carriage returns that p begins with; of more than
+// eight the end of a line is not made.
+func returns(p []byte) int {
+	n := 0
+	for n < len(p) && n < 8 && p[n] == '\r' {
+		n++
+	}
+	return n
 }
 
 // isColor is the length of the colour that p begins with, 0 where p may be the

@@ -32,6 +32,8 @@ func TestScreen(t *testing.T) {
 		"\x1b[" + strings.Repeat("1;", 40) + "m":      `\x1b[` + strings.Repeat("1;", 40) + "m",
 		"\x1b":                                        `\x1b`,
 		"\x1b[1":                                      `\x1b[1`,
+		"a\r\r\nb\n":                                  "a\nb\n",
+		strings.Repeat("\r", 9) + "\n":                `\x0d` + "\n",
 		"prompt: \r":                                  `prompt: \x0d`,
 		"\x9b31m c1 in one byte, and \u009b in two\n": `\x9b31m c1 in one byte, and \u009b in two` + "\n",
 	} {
