@@ -18,6 +18,7 @@ const (
 	MethodVMInspect      = "vm.inspect"
 	MethodVMSSH          = "vm.ssh"
 	MethodVMConnect      = "vm.connect"
+	MethodVMLogs         = "vm.logs"
 
 	MethodVMForwardAdd    = "vm.forward.add"
 	MethodVMForwardRemove = "vm.forward.remove"
@@ -59,6 +60,8 @@ const (
 	MethodDialOpen   = "dial.open"
 	MethodFilesPut   = "files.put"
 	MethodFilesGet   = "files.get"
+
+	MethodConsoleAttach = "console.attach"
 )
 
 // Empty is the parameter or result of a method that has none.
@@ -102,6 +105,7 @@ func Methods() []Method {
 		{MethodVMInspect, ServerDaemon, false, VMRef{}, VM{}, "Show a VM."},
 		{MethodVMSSH, ServerDaemon, false, VMSSHRequest{}, VMSSH{}, "Say how OpenSSH reaches VMs."},
 		{MethodVMConnect, ServerDaemon, false, VMRef{}, VMEndpoint{}, "Say where a running VM's monitor answers."},
+		{MethodVMLogs, ServerDaemon, false, VMLogsRequest{}, VMLogs{}, "Return what a VM's guest said on its console, of a running VM or not."},
 
 		{MethodVMForwardAdd, ServerDaemon, false, VMForwardAddRequest{}, op, "Begin to lead ports of the host to ports of a VM."},
 		{MethodVMForwardRemove, ServerDaemon, false, VMForwardRemoveRequest{}, op, "Begin to take forwards of a VM away."},
@@ -138,5 +142,6 @@ func Methods() []Method {
 		{MethodDialOpen, ServerMonitor, true, DialOpenRequest{}, ExecAttached{}, "Connect to an address in the guest, or attach to the connection again."},
 		{MethodFilesPut, ServerMonitor, true, FilesPutRequest{}, ExecAttached{}, "Put files into the guest, or attach to that again."},
 		{MethodFilesGet, ServerMonitor, true, FilesGetRequest{}, ExecAttached{}, "Get files from the guest, or attach to that again."},
+		{MethodConsoleAttach, ServerMonitor, true, ConsoleAttachRequest{}, ExecAttached{}, "Sit down at the VM's serial console."},
 	}
 }

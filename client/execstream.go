@@ -69,10 +69,6 @@ func AttachExec(ctx context.Context, dial ExecDialer, id string, cfg ExecConfig)
 }
 
 func newExec(ctx context.Context, dial ExecDialer, id string, spec *api.ExecSpec, cfg ExecConfig) (*Exec, error) {
-	if cfg.Reconnect == 0 {
-		cfg.Reconnect = time.Minute
-	}
-	ctx, stop := context.WithCancel(ctx)
 	l := &link{what: "command", id: id, dial: dial, starts: spec != nil, early: spec != nil && cfg.Stdin == nil, end: stream.NewClient()}
 	l.call = func(start bool, out, errs uint64) (string, any) {
 		req := api.ExecAttachRequest{ID: id, StdoutOffset: out, StderrOffset: errs}
@@ -81,10 +77,19 @@ func newExec(ctx context.Context, dial ExecDialer, id string, spec *api.ExecSpec
 		}
 		return api.MethodExecAttach, req
 	}
-	e := &Exec{link: l, cfg: cfg, stop: stop, over: make(chan struct{})}
 	if spec != nil && cfg.Stdin == nil {
-		e.end.Sender(stream.Stdin).Close() // marks the stream's end, which cannot fail
+		l.end.Sender(stream.Stdin).Close() // marks the stream's end, which cannot fail
 	}
+	return open(ctx, l, cfg)
+}
+
+// open connects a link to what cfg has.
+func open(ctx context.Context, l *link, cfg ExecConfig) (*Exec, error) {
+	if cfg.Reconnect == 0 {
+		cfg.Reconnect = time.Minute
+	}
+	ctx, stop := context.WithCancel(ctx)
+	e := &Exec{link: l, cfg: cfg, stop: stop, over: make(chan struct{})}
 	conn, err := e.connect(ctx, e.patience(cfg.Reconnect))
 	if err != nil {
 		stop()

@@ -66,7 +66,7 @@ func (f *fake) serve(ctx context.Context) (string, error) {
 	socket := filepath.Join(f.dir, "d.sock")
 	for path, cfg := range map[string]rpcserver.Config{
 		socket:                           {Methods: f.methods(), Grace: time.Millisecond},
-		filepath.Join(f.dir, "mon.sock"): {Streams: map[string]rpcserver.Stream{api.MethodExecAttach: f.attach}, Grace: time.Millisecond},
+		filepath.Join(f.dir, "mon.sock"): {Streams: map[string]rpcserver.Stream{api.MethodExecAttach: f.attach, api.MethodConsoleAttach: f.console}, Grace: time.Millisecond},
 	} {
 		l, err := rpc.Listen(path, 0o600)
 		if err != nil {
@@ -147,6 +147,7 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 		}),
 		api.MethodVMInspect:     locked(f, func(r api.VMRef) (*api.VM, error) { return f.find(r.VM) }),
 		api.MethodVMConnect:     locked(f, f.connect),
+		api.MethodVMLogs:        locked(f, f.logs),
 		api.MethodVMCreateBegin: locked(f, f.create),
 
 		api.MethodVMForwardAdd:    locked(f, f.forward),

@@ -12,6 +12,7 @@ import (
 	"github.com/banger-vm/banger/internal/cli/files"
 	"github.com/banger-vm/banger/internal/cli/kernels"
 	"github.com/banger-vm/banger/internal/cli/reach"
+	"github.com/banger-vm/banger/internal/cli/serial"
 	"github.com/banger-vm/banger/internal/cli/show"
 	"github.com/banger-vm/banger/internal/version"
 )
@@ -44,7 +45,7 @@ func newRoot(a *app.App) *cobra.Command {
 	}
 	for _, cmd := range []*cobra.Command{
 		newVM(a), newImage(a), kernels.New(a), newVMM(a), newOp(a),
-		reach.NewForward(a), reach.NewPorts(a), reach.NewSSHConfig(a), reach.NewDial(a),
+		reach.NewForward(a), reach.NewPorts(a), reach.NewSSHConfig(a), reach.NewDial(a), serial.NewConsole(a),
 		newEvents(a), newDaemon(a), newRPC(a), newVersion(a),
 	} {
 		cmd.GroupID = groupNouns
@@ -56,8 +57,8 @@ func newRoot(a *app.App) *cobra.Command {
 // everyday are the commands on VMs that fingers know.
 func everyday(a *app.App) []*cobra.Command {
 	return []*cobra.Command{
-		newRun(a), newExec(a),
-		reach.NewSSH(a), files.NewCopy(a),
+		newRun(a), newExec(a), newShell(a),
+		reach.NewSSH(a), files.NewCopy(a), serial.NewLogs(a),
 		newList(a), newPS(a), newCreate(a), newStart(a), newStop(a), newKill(a), newDelete(a), newInspect(a),
 	}
 }
@@ -65,7 +66,7 @@ func everyday(a *app.App) []*cobra.Command {
 func newVM(a *app.App) *cobra.Command {
 	vm := app.Group("vm", "Make and use virtual machines")
 	vm.AddCommand(everyday(a)...)
-	vm.AddCommand(reach.NewForward(a), reach.NewPorts(a), reach.NewDial(a))
+	vm.AddCommand(reach.NewForward(a), reach.NewPorts(a), reach.NewDial(a), serial.NewConsole(a))
 	return vm
 }
 

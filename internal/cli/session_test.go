@@ -210,6 +210,58 @@ func TestTerminalIsRaw(t *testing.T) {
 	cmd.Wait()
 }
 
+// A console's terminal is raw while somebody sits there, and as before
+// when that one leaves, or the VM ends.
+func TestConsoleTerminal(t *testing.T) {
+	for name, c := range map[string]struct{ typed, last, said string }{
+		"leaving":     {"a\x03b", "\x1dc", "left the console of web"},
+		"the VM ends": {"x", "Q", "the VM web has ended"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd, _ := prepare(t, "console", "web")
+			tty, err := pty.Start(cmd)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tty.Close()
+			before, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := bufio.NewReader(tty)
+			said := func(want string) {
+				t.Helper()
+				var all []byte
+				for !bytes.HasSuffix(all, []byte(want)) {
+					b, err := r.ReadByte()
+					if all = append(all, b); err != nil {
+						t.Fatalf("waiting for %q: %q, %v", want, all, err)
+					}
+				}
+			}
+			said("Ctrl-] leaves.")
+			said("\x1b[1mlogin:")
+			for cooked := true; cooked; time.Sleep(10 * time.Millisecond) {
+				now, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
+				if err != nil {
+					t.Fatal(err)
+				}
+				cooked = now.Lflag&unix.ISIG != 0
+			}
+			tty.WriteString(c.typed)
+			said(c.typed)
+			tty.WriteString(c.last)
+			said(c.said)
+			if err := cmd.Wait(); err != nil {
+				t.Error(err)
+			}
+			if after, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS); err != nil || *after != *before {
+				t.Errorf("the terminal is %+v, was %+v: %v", after, before, err)
+			}
+		})
+	}
+}
+
 // BenchmarkList is "banger ls" as a whole process, with 1,000 VMs.
 func BenchmarkList(b *testing.B) {
 	f := newFake(b.TempDir())

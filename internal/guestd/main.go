@@ -3,6 +3,7 @@
 package guestd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,12 +24,17 @@ import (
 	"github.com/banger-vm/banger/internal/guestd/files"
 	"github.com/banger-vm/banger/internal/guestd/identity"
 	"github.com/banger-vm/banger/internal/guestd/listeners"
+	"github.com/banger-vm/banger/internal/guestd/login"
 	"github.com/banger-vm/banger/internal/guestd/notify"
 	"github.com/banger-vm/banger/internal/guestd/power"
+	"github.com/banger-vm/banger/internal/guestd/usersession"
 )
 
 // notifyLimit bounds how long the agent is waited for.
 const notifyLimit = 5 * time.Second
+
+// sessionLimit bounds how long PAM may take to open a session.
+const sessionLimit = time.Minute
 
 // Main runs the role that argv names, and returns the exit code.
 func Main(version string, argv []string) int {
@@ -47,8 +54,23 @@ func Main(version string, argv []string) int {
 		return 0
 	case verb == notify.Ready, verb == notify.Stopping:
 		return exit(notify.Send(verb, notifyLimit))
+	case verb == boot.SessionVerb:
+		return exit(tellSession())
 	}
 	return exit(fmt.Errorf("banger-guest runs inside banger's VMs only"))
+}
+
+// tellSession tells the agent of the session that systemd has just opened, for
+// a process whose number it gives.
+func tellSession() error {
+	pid, err := strconv.Atoi(os.Getenv("MAINPID"))
+	if err != nil {
+		return fmt.Errorf("systemd names no process: %w", err)
+	}
+	if err := usersession.Await(pid, sessionLimit); err != nil {
+		return err
+	}
+	return notify.Send(notify.Session(pid), notifyLimit)
 }
 
 func exit(err error) int {
@@ -102,11 +124,12 @@ func runAgent(version string) error {
 		return fmt.Errorf("making a place for the output of commands: %w", err)
 	}
 	unix.CloseOnExec(identified)
+	sessions, users := usersession.New(log, usersession.Config{}), login.New("/etc")
 	goOn := os.NewFile(identified, "identified")
 	a, err := agent.New(log, agent.Config{
 		Version: version, Boot: b, Ask: power.Ask, Apply: identity.Apply,
 		Exec: func(user func() string) agent.Executor {
-			return execs.New(log, execs.Config{User: user, LogDir: logDir, LogSize: logSize})
+			return execs.New(log, execs.Config{User: user, LogDir: logDir, LogSize: logSize, Session: sessions.Of})
 		},
 		Dial: dials.New(log, dials.Config{}),
 		Files: func(user func() string) (put, get http.Handler) {
@@ -114,6 +137,14 @@ func runAgent(version string) error {
 			return s.Put(), s.Get()
 		},
 		Listeners: listeners.New(log, listeners.Config{}),
+		Ready: func(user string) {
+			if u, ok := users.Lookup(cmp.Or(user, "root")); ok {
+				if err := sessions.Open(u.UID); err != nil { // commands run without, as before
+					log.Warn("there is no login session", "err", err)
+				}
+			}
+		},
+		Session: sessions.Opened,
 		Identified: func() error {
 			defer goOn.Close()
 			_, err := goOn.Write([]byte{1})

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/banger-vm/banger/internal/guest/wire"
@@ -40,36 +39,5 @@ func TestHowABootEnds(t *testing.T) {
 		if x := c.end.exit("b1"); !c.reboots && (x.Reason != c.reason || x.BootID != "b1") {
 			t.Errorf("%s: %+v, want %s", name, x, c.reason)
 		}
-	}
-}
-
-func TestConsoleIsBoundedAndItsTailWhole(t *testing.T) {
-	c, err := openConsole(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	write := func(s string) {
-		t.Helper()
-		if _, err := c.Write([]byte(s)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("the last boot panicked\n")
-	if err := c.rotate(); err != nil {
-		t.Fatal(err)
-	}
-	mark := c.mark()
-	write("first\r\nsecond\r\n")
-	if got := c.tail(mark); got != "first\nsecond" {
-		t.Errorf("%q", got)
-	}
-	write(strings.Repeat("x", maxConsole/2-30) + "\nlast words\n")
-	write("and after the rotation\n")
-	if got := c.tail(mark); !strings.HasSuffix(got, "last words\nand after the rotation") || len(got) > tailBytes {
-		t.Errorf("after a rotation: %d bytes, %q", len(got), got[max(0, len(got)-60):])
-	}
-	if c.size > maxConsole/2 {
-		t.Errorf("the file has %d bytes", c.size)
 	}
 }

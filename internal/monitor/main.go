@@ -131,6 +131,7 @@ func (m *Monitor) live(ctx context.Context, adopt bool, obstacle error) error {
 	case err != nil:
 		exit = machine.Exit{Reason: machine.ExitStartFailed, Detail: err.Error()}
 	}
+	m.line.End()
 	exit.BootID = m.launch.BootID
 	if exit.At.IsZero() {
 		exit.At = time.Now().UTC()

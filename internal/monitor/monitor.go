@@ -10,10 +10,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/banger-vm/banger/internal/console"
 	"github.com/banger-vm/banger/internal/forward/relay"
 	"github.com/banger-vm/banger/internal/guest"
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/monitor/line"
 	"github.com/banger-vm/banger/internal/vmm"
 )
 
@@ -33,7 +35,8 @@ type Monitor struct {
 	driver  vmm.Driver
 	log     *slog.Logger
 	board   *board
-	console *console
+	console *console.Keeper
+	line    *line.Line
 	agent   *guest.Client
 
 	forwards *relay.Set
@@ -57,7 +60,7 @@ type Monitor struct {
 
 // newMonitor prepares for the VM that launch describes.
 func newMonitor(l machine.Launch, driver vmm.Driver, log *slog.Logger) (*Monitor, error) {
-	c, err := openConsole(l.Spec.Dir)
+	c, err := console.Keep(l.Spec.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +68,7 @@ func newMonitor(l machine.Launch, driver vmm.Driver, log *slog.Logger) (*Monitor
 		VMID: l.VMID, BootID: l.BootID, MonitorPID: os.Getpid(), Phase: machine.PhaseStarting,
 	}
 	restore(l.Spec.Dir, &status)
-	m := &Monitor{launch: l, driver: driver, log: log, board: newBoard(status), console: c, dismissed: make(chan struct{})}
+	m := &Monitor{launch: l, driver: driver, log: log, board: newBoard(status), console: c, line: line.New(l.Spec.Dir, c), dismissed: make(chan struct{})}
 	m.dismiss = sync.OnceFunc(func() { close(m.dismissed) })
 	m.agent = guest.New(m.dialAgent, log, guest.Config{})
 	m.forwards = relay.New(m.dialPort, log, relay.Config{Changed: m.forwarding})
@@ -77,12 +80,12 @@ func newMonitor(l machine.Launch, driver vmm.Driver, log *slog.Logger) (*Monitor
 // takes a running VMM over; machine.ErrNotRunning if there is none.
 func (m *Monitor) run(ctx context.Context, adopt bool) (machine.Exit, error) {
 	if !adopt {
-		if err := m.console.rotate(); err != nil {
+		if err := m.console.Rotate(); err != nil {
 			return machine.Exit{}, fmt.Errorf("beginning a new console file: %w", err)
 		}
 	}
 	for {
-		mark := m.console.mark()
+		mark, _ := m.console.End()
 		begin := time.Now()
 		end, err := m.runOnce(ctx, adopt, mark, begin)
 		if err != nil {
@@ -134,7 +137,7 @@ func (m *Monitor) postMortem(ctx context.Context) (ending, error) {
 		return ending{}, errors.Join(machine.ErrNotRunning, err)
 	}
 	s, _ := m.board.get()
-	return ending{vmm: exit, hello: s.Guest, ready: s.ReadyMS > 0, console: m.console.tail(0)}, nil
+	return ending{vmm: exit, hello: s.Guest, ready: s.ReadyMS > 0, console: m.console.Tail(0)}, nil
 }
 
 // begin starts the VMM or takes it over.
@@ -230,7 +233,7 @@ func (m *Monitor) keep(ctx context.Context, mach vmm.Machine, mark int64, begin 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return ending{
-		vmm: exit, hello: m.hello, ready: ready.ReadyMS > 0, asked: m.asked, console: m.console.tail(mark),
+		vmm: exit, hello: m.hello, ready: ready.ReadyMS > 0, asked: m.asked, console: m.console.Tail(mark),
 	}, nil
 }
 
@@ -243,7 +246,8 @@ func (m *Monitor) keepConsole(ctx context.Context, mach vmm.Machine) {
 	}
 	stop := context.AfterFunc(ctx, func() { rw.Close() })
 	defer stop()
-	m.console.copyFrom(rw)
+	defer m.line.Connect(rw)()
+	m.console.CopyFrom(rw)
 }
 
 // end kills the VMM for a reason; the first reason stays.

@@ -11,6 +11,8 @@ import (
 	"github.com/banger-vm/banger/internal/guest"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/monitor/control"
+	"github.com/banger-vm/banger/internal/monitor/line"
+	"github.com/banger-vm/banger/internal/rpc"
 	"github.com/banger-vm/banger/internal/rpc/rpcserver"
 )
 
@@ -33,6 +35,8 @@ func (m *Monitor) server() *rpcserver.Server {
 			api.MethodDialOpen:   m.stream(m.agent.Dial),
 			api.MethodFilesPut:   m.stream(m.agent.FilesPut),
 			api.MethodFilesGet:   m.stream(m.agent.FilesGet),
+
+			api.MethodConsoleAttach: m.attachConsole,
 		},
 		Rest: debug.FreeOSMemory,
 	})
@@ -63,6 +67,25 @@ func (m *Monitor) handleKill(context.Context, api.Empty) (api.Empty, error) {
 		go m.end(m.life, mach, machine.ExitKilled)
 	}
 	return api.Empty{}, nil
+}
+
+// attachConsole seats a client at the serial line, whatever the guest is doing.
+func (m *Monitor) attachConsole(ctx context.Context, raw json.RawMessage, conn *rpcserver.StreamConn) {
+	var req api.ConsoleAttachRequest
+	err := rpc.Decode(raw, &req)
+	var seat *line.Seat
+	var reply api.ExecAttached
+	if err == nil {
+		seat, reply, err = m.line.Sit(req)
+	}
+	if err != nil {
+		err = conn.Fail(err)
+	} else if err = conn.Reply(reply); err == nil {
+		err = seat.Serve(ctx, conn)
+	}
+	if err != nil {
+		m.log.Debug("a client left the console", "err", err)
+	}
 }
 
 // opener is a call of the agent that begins a stream.

@@ -47,6 +47,7 @@ func (p Parts) vmMethods() map[string]rpcserver.Handler {
 			ssh, err := m.SSH(ctx, r.VM)
 			return api.VMSSH{Config: ssh.Config, Host: ssh.Host}, err
 		}),
+		api.MethodVMLogs: rpcserver.Bind(p.logs),
 		api.MethodVMConnect: rpcserver.Bind(func(ctx context.Context, r api.VMRef) (any, error) {
 			v, err := m.Connect(ctx, r.VM)
 			if err != nil {

@@ -16,8 +16,13 @@ const completion = 300 * time.Millisecond
 // does not keep anybody waiting.
 func CompleteVMs(a *App) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if cmd.Name() == "exec" && len(args) > 0 {
-			return nil, cobra.ShellCompDirectiveDefault
+		if len(args) > 0 {
+			switch cmd.Name() {
+			case "exec":
+				return nil, cobra.ShellCompDirectiveDefault
+			case "shell", "logs", "console":
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), completion)
 		defer cancel()

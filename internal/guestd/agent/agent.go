@@ -53,6 +53,11 @@ type Config struct {
 	Files func(user func() string) (put, get http.Handler)
 	// Listeners serves wire.PathListeners and wire.PathListenersWatch.
 	Listeners http.Handler
+	// Ready is called when the image's init has finished starting, with the
+	// login user's name. It may take its time.
+	Ready func(user string)
+	// Session takes over the login session of a process.
+	Session func(pid int) error
 }
 
 // Executor runs commands.
@@ -139,13 +144,21 @@ func (a *Agent) told(ctx context.Context, word string) error {
 		a.state.note(text)
 		return nil
 	}
+	if pid, ok := notify.ParseSession(word); ok {
+		return a.cfg.Session(pid)
+	}
 	switch word {
 	case notify.Ready:
+		first, user := false, ""
 		a.state.update(func(h *wire.Hello) {
 			if h.Phase == wire.PhaseReady || h.Phase == wire.PhaseIdentity {
 				h.Phase, h.SystemMS = wire.PhaseSystem, clock.BootMS()
+				first, user = true, h.User
 			}
 		})
+		if first {
+			go a.cfg.Ready(user)
+		}
 	case notify.Stopping:
 		a.stopping()
 	default:

@@ -34,11 +34,12 @@ type rig struct {
 	applied    chan wire.Identity
 	identified chan struct{}
 	asked      chan wire.Halt
+	ready      chan string
 }
 
 func newRig(t *testing.T, init power.Init) *rig {
 	t.Helper()
-	r := &rig{applied: make(chan wire.Identity, 9), identified: make(chan struct{}, 9), asked: make(chan wire.Halt, 9)}
+	r := &rig{applied: make(chan wire.Identity, 9), identified: make(chan struct{}, 9), asked: make(chan wire.Halt, 9), ready: make(chan string, 9)}
 	a, err := New(slog.New(slog.DiscardHandler), Config{
 		Version: "1.2.3",
 		Boot:    Boot{InitMS: 5, User: "dev", Init: init, Notes: []string{"was revived"}},
@@ -55,6 +56,13 @@ func newRig(t *testing.T, init power.Init) *rig {
 		Dial:       http.NotFoundHandler(),
 		Files:      func(func() string) (put, get http.Handler) { return http.NotFoundHandler(), http.NotFoundHandler() },
 		Listeners:  http.NotFoundHandler(),
+		Ready:      func(user string) { r.ready <- user },
+		Session: func(pid int) error {
+			if pid != 42 {
+				return errors.New("there is no such process")
+			}
+			return nil
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -234,6 +242,23 @@ func TestWatchTellsEveryPhaseAndHaltWaitsForIt(t *testing.T) {
 	}
 	if h, _, _ := r.state.get(); h.Halt != wire.HaltReboot || h.SystemMS == 0 {
 		t.Fatalf("at the end: %+v", h)
+	}
+	select {
+	case user := <-r.ready:
+		if user != "dev" {
+			t.Errorf("the system is ready for %q", user)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("nobody is told that the system is ready")
+	}
+	if err := errors.Join(r.told(t.Context(), notify.Session(42)), r.told(t.Context(), notify.Ready)); err != nil {
+		t.Error(err)
+	}
+	if err := r.told(t.Context(), notify.Session(41)); err == nil {
+		t.Error("a session of no process was taken")
+	}
+	if len(r.ready) > 0 {
+		t.Error("a system was ready twice")
 	}
 	if err := r.told(t.Context(), "nonsense"); err == nil {
 		t.Fatal("nonsense was taken")

@@ -75,8 +75,8 @@ func (b *boot) run() error {
 		fmt.Fprintf(os.Stdout, "\n%s\n", wire.ProbeAnswer)
 		return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 	}
-	// The kernel's 4096 are too few for the agent's commands; these are systemd's.
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1024, Max: 512 << 10}); err != nil {
+	// The kernel's 4096 are too few for the agent's commands; these are a login's.
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1024, Max: 1 << 20}); err != nil {
 		return fmt.Errorf("raising the limit of open files: %w", err)
 	}
 	if b.self, err = os.Open("/init"); err != nil {

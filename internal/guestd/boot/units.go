@@ -5,10 +5,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/banger-vm/banger/internal/guestd/usersession"
 )
 
+// SessionVerb is how banger-guest is called when a session is open.
+const SessionVerb = "session"
+
 // The units tell the agent when systemd has finished starting, and when it
-// begins to stop. That is all systemd has to do with the agent.
+// begins to stop, and open the session of a user, once that is asked for: the
+// user's commands join the one that PAM and logind make for a process which
+// only waits. That is all systemd has to do with the agent.
 const (
 	readyUnit = `[Unit]
 Description=Tell banger that the system is ready
@@ -28,6 +35,22 @@ Before=shutdown.target
 Type=oneshot
 ExecStart=-` + guestPath + ` stopping
 `
+	sessionUnit = `[Unit]
+Description=The login session of user %i for banger's commands
+After=systemd-user-sessions.service systemd-logind.service
+StartLimitIntervalSec=60
+StartLimitBurst=3
+
+[Service]
+Type=simple
+User=%i
+PAMName=login
+Environment=XDG_SESSION_CLASS=user
+ExecStart=sleep infinity
+ExecStartPost=+` + guestPath + ` ` + SessionVerb + `
+Restart=always
+RestartSec=1
+`
 )
 
 // quietMount keeps systemd from unmounting the modules while udev still looks
@@ -43,6 +66,7 @@ func installUnits() error {
 	err := errors.Join(
 		installUnit("banger-ready.service", readyUnit, "multi-user.target"),
 		installUnit("banger-stopping.service", stoppingUnit, "shutdown.target"),
+		writeUnit(usersession.Unit, sessionUnit),
 		writeUnit("lib-modules-.mount.d/banger.conf", quietMount),
 		writeUnit("usr-lib-modules-.mount.d/banger.conf", quietMount),
 		os.MkdirAll(last, 0o755),

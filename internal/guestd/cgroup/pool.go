@@ -22,7 +22,8 @@ const maxIdle = 8
 // so that is looked up each time until it is. Making and removing one costs as
 // much as a fork, so those that ended empty serve again.
 type Pool struct {
-	root string
+	root   string
+	within string // a cgroup of somebody else's, which ours are in; "": they have one of their own
 
 	mu   sync.Mutex
 	base string // where ours are, "" until made
@@ -33,6 +34,9 @@ type Pool struct {
 
 // New makes a pool over root, where cgroup v2 is or will be mounted.
 func New(root string) *Pool { return &Pool{root: root} }
+
+// NewIn makes a pool of cgroups in one that is there.
+func NewIn(dir string) *Pool { return &Pool{within: dir} }
 
 // Group is one command's cgroup. One caller at a time uses it.
 type Group struct {
@@ -136,6 +140,9 @@ func (g *Group) childless() bool {
 }
 
 func (c *Pool) ready() string {
+	if c.within != "" {
+		return c.within
+	}
 	c.mu.Lock()
 	base := c.base
 	c.mu.Unlock()

@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/banger-vm/banger/internal/guestd/usersession"
 )
 
 // defaultSlack is the timer slack that Linux gives a process, in ns.
@@ -42,17 +45,31 @@ type child struct {
 	pidfd *os.File // nil on a kernel without
 }
 
-// start starts a program. The descriptors remain the caller's.
-func (f *forker) start(path string, argv []string, attr *syscall.ProcAttr) (*child, error) {
+// start starts a program, with limits if it is to have others than the agent's
+// commands have. The descriptors remain the caller's.
+func (f *forker) start(path string, argv []string, attr *syscall.ProcAttr, limits usersession.Limits) (*child, error) {
 	pidfd := -1
 	attr.Sys.PidFD = &pidfd
+	if len(limits) > 0 {
+		runtime.LockOSThread() // it is this thread that the child obeys
+		defer runtime.UnlockOSThread()
+		attr.Sys.Ptrace = true
+	}
 	thread := unix.Gettid()
 	// Timers as ordinary ones: those of the agent's threads may be late.
 	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, defaultSlack, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("setting the command's timer slack: %w", err)
 	}
 	pid, err := f.fork(path, argv, attr)
+	if attr.Sys.Ptrace && errors.Is(err, syscall.EPERM) { // nobody may be traced here: its first moments are without
+		attr.Sys.Ptrace = false
+		pid, err = f.fork(path, argv, attr)
+	}
 	if err != nil {
+		return nil, err
+	}
+	if err := limit(pid, limits, attr.Sys.Ptrace); err != nil {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
 		return nil, err
 	}
 	c := &child{pid: pid}
@@ -63,6 +80,33 @@ func (f *forker) start(path string, argv []string, attr *syscall.ProcAttr) (*chi
 		c.pidfd = os.NewFile(uintptr(pidfd), "pidfd")
 	}
 	return c, nil
+}
+
+// limit sets the limits of a child. One that is traced stands before its first
+// instruction until then.
+func limit(pid int, limits usersession.Limits, traced bool) error {
+	if traced {
+		var status syscall.WaitStatus
+		_, err := syscall.Wait4(pid, &status, 0, nil)
+		for errors.Is(err, syscall.EINTR) {
+			_, err = syscall.Wait4(pid, &status, 0, nil)
+		}
+		if err != nil || !status.Stopped() {
+			return errors.Join(errors.New("the command ended before it had its limits"), err)
+		}
+	}
+	for resource, l := range limits {
+		if err := unix.Prlimit(pid, resource, &l, nil); err != nil {
+			return fmt.Errorf("setting the command's limits: %w", err)
+		}
+	}
+	if !traced {
+		return nil
+	}
+	if err := syscall.PtraceDetach(pid); err != nil {
+		return fmt.Errorf("letting the command go: %w", err)
+	}
+	return nil
 }
 
 // fork starts the program. The agent is never killed for memory; its commands

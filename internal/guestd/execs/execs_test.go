@@ -42,13 +42,13 @@ func TestTerminal(t *testing.T) {
 	in, keys := io.Pipe()
 	out := &safe{}
 	x := r.start(api.ExecSpec{
-		Argv: []string{"sh", "-c", `tty; stty size; echo $TERM; trap 'stty size' WINCH; trap 'echo interrupted; exit 5' INT
+		Argv: []string{"sh", "-c", `tty; stty size; echo $TERM; stty -a; trap 'stty size' WINCH; trap 'echo interrupted; exit 5' INT
 			echo ready; while :; do sleep 0.05; done`},
 		TTY: true, Rows: 33, Cols: 77, Env: []string{"TERM=vt100"},
 	}, client.ExecConfig{Stdin: in, Stdout: out})
 	shows := func(text string) func() bool { return func() bool { return strings.Contains(out.String(), text) } }
 	eventually(t, "ready", shows("ready"))
-	for _, want := range []string{"/dev/pts/", "33 77", "vt100"} {
+	for _, want := range []string{"/dev/pts/", "33 77", "vt100", " iutf8"} {
 		if !shows(want)() {
 			t.Errorf("no %q in %q", want, out.String())
 		}

@@ -157,7 +157,7 @@ func (x *execution) supervise(drained <-chan struct{}) {
 	x.proc.endOutputs(grace)
 	<-drained
 	x.end.Receiver(stream.Stdin).Stop()
-	x.proc.release(x.server.cgroups, x.server.log)
+	x.proc.release(x.server.log)
 	x.finish(exit)
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/guestd/cgroup"
 	"github.com/banger-vm/banger/internal/guestd/login"
+	"github.com/banger-vm/banger/internal/guestd/usersession"
 )
 
 // The exit codes of a command that could not be run, as shells have them.
@@ -28,6 +30,8 @@ type plan struct {
 	spec *api.ExecSpec
 	user *login.User
 	env  []string
+
+	session *usersession.Session // nil: it joins none
 }
 
 func (s *Server) plan(spec *api.ExecSpec) (*plan, *wire.ExecFail) {
@@ -41,7 +45,13 @@ func (s *Server) plan(spec *api.ExecSpec) (*plan, *wire.ExecFail) {
 	if !found {
 		return nil, invalid("Take another with -u, for instance -u root.", "there is no user %.64q in this guest", who)
 	}
-	return &plan{spec: spec, user: u, env: s.logins.Env(u, spec.TTY, spec.Env)}, nil
+	p := &plan{spec: spec, user: u, session: s.cfg.Session(u.UID)}
+	own := spec.Env
+	if p.session != nil {
+		own = slices.Concat(p.session.Env, own)
+	}
+	p.env = s.logins.Env(u, spec.TTY, own)
+	return p, nil
 }
 
 // run starts the command. An error comes with the exit code that stands for it.
@@ -60,11 +70,11 @@ func (s *Server) run(p *plan) (*process, int, error) {
 	}
 	defer closeFDs(theirs) // the command has its own
 	attr := &syscall.ProcAttr{Dir: cwd, Env: p.env, Files: theirs}
-	for again := true; ; again = false {
-		proc.cgroup = s.cgroups.Take()
+	for tries := 0; ; tries++ {
+		proc.groups, proc.cgroup = s.takeGroup(p, tries > 0)
 		attr.Sys = p.attributes(proc.cgroup)
-		proc.child, err = s.forker.start(path, argv, attr)
-		if proc.cgroup == nil || !errors.Is(err, syscall.ENODEV) || !again {
+		proc.child, err = s.forker.start(path, argv, attr, p.limits())
+		if proc.cgroup == nil || !errors.Is(err, syscall.ENODEV) || tries == removedTwice {
 			break
 		}
 		_ = proc.cgroup.Remove() // it was removed under us
@@ -75,6 +85,27 @@ func (s *Server) run(p *plan) (*process, int, error) {
 		return nil, code, err
 	}
 	return proc, 0, nil
+}
+
+// removedTwice: the session may have ended, and another hierarchy of cgroups
+// may have been mounted over the one we knew.
+const removedTwice = 2
+
+// takeGroup takes a cgroup for a command: in its session, if that has any.
+func (s *Server) takeGroup(p *plan, ended bool) (*cgroup.Pool, *cgroup.Group) {
+	if p.session != nil && p.session.Groups != nil && !ended {
+		if g := p.session.Groups.Take(); g != nil {
+			return p.session.Groups, g
+		}
+	}
+	return s.cgroups, s.cgroups.Take()
+}
+
+func (p *plan) limits() usersession.Limits {
+	if p.session == nil {
+		return nil
+	}
+	return p.session.Limits
 }
 
 func (p *plan) attributes(group *cgroup.Group) *syscall.SysProcAttr {

@@ -21,6 +21,7 @@ const hangUpGrace = 2 * time.Second
 type process struct {
 	child          *child
 	cgroup         *cgroup.Group // nil: there are none
+	groups         *cgroup.Pool  // which it is given back to
 	tty            *os.File      // the terminal's master side, or nil
 	stdin          *os.File      // tty, or a pipe
 	stdout, stderr *output       // stderr is nil on a terminal
@@ -127,14 +128,14 @@ func (p *process) endOutputs(grace time.Duration) {
 }
 
 // release frees what the command used.
-func (p *process) release(groups *cgroup.Pool, log *slog.Logger) {
+func (p *process) release(log *slog.Logger) {
 	for _, f := range []io.Closer{p.stdin, p.stdout.file} {
 		_ = f.Close() // closed before, mostly
 	}
 	if p.cgroup == nil {
 		return
 	}
-	if err := groups.Put(p.cgroup); err != nil {
+	if err := p.groups.Put(p.cgroup); err != nil {
 		log.Debug("a command's cgroup stays: what it started still runs", "err", err)
 	}
 }

@@ -24,6 +24,9 @@ func openTerminal(rows, cols uint16, owner int) (master *os.File, slave uintptr,
 	if err == nil {
 		err = setSize(master, rows, cols)
 	}
+	if err == nil {
+		err = eraseWhole(fd)
+	}
 	if err == nil && owner != os.Geteuid() {
 		err = unix.Fchown(int(slave), owner, -1)
 	}
@@ -44,6 +47,16 @@ func peer(master int) (uintptr, error) {
 		return 0, errno
 	}
 	return fd, nil
+}
+
+// eraseWhole has the terminal's own line editing erase characters, not bytes.
+func eraseWhole(master int) error {
+	t, err := unix.IoctlGetTermios(master, unix.TCGETS)
+	if err != nil {
+		return err
+	}
+	t.Iflag |= unix.IUTF8
+	return unix.IoctlSetTermios(master, unix.TCSETS, t)
 }
 
 func setSize(tty *os.File, rows, cols uint16) error {

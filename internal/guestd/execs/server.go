@@ -14,6 +14,7 @@ import (
 	"github.com/banger-vm/banger/internal/guestd/cgroup"
 	"github.com/banger-vm/banger/internal/guestd/login"
 	"github.com/banger-vm/banger/internal/guestd/session"
+	"github.com/banger-vm/banger/internal/guestd/usersession"
 )
 
 // Config is what may differ. Zero values take the defaults.
@@ -28,11 +29,17 @@ type Config struct {
 	KeepFor      time.Duration // 24 hours
 	CgroupRoot   string        // /sys/fs/cgroup
 	Etc          string        // where passwd and group are: /etc
+	// Session is a user's login session, which its commands join; nil where
+	// there is none yet. Default: there never is one.
+	Session func(uid uint32) *usersession.Session
 }
 
 func (c Config) withDefaults() Config {
 	if c.User == nil {
 		c.User = func() string { return "root" }
+	}
+	if c.Session == nil {
+		c.Session = func(uint32) *usersession.Session { return nil }
 	}
 	orDefault(&c.OrphanAfter, 10*time.Minute)
 	orDefault(&c.Grace, 250*time.Millisecond)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,6 +30,7 @@ const (
 	halted   = "halted "
 	asked    = "asked "
 	note     = "note "
+	session  = "session "
 )
 
 // Halted says that every disk is flushed and read-only.
@@ -56,6 +58,16 @@ func Note(text string) string { return note + strings.ReplaceAll(text, "\n", " "
 
 // ParseNote undoes Note.
 func ParseNote(word string) (string, bool) { return strings.CutPrefix(word, note) }
+
+// Session says that a login session is open for a process.
+func Session(pid int) string { return session + strconv.Itoa(pid) }
+
+// ParseSession undoes Session.
+func ParseSession(word string) (pid int, ok bool) {
+	text, ok := strings.CutPrefix(word, session)
+	pid, err := strconv.Atoi(text)
+	return pid, ok && err == nil && pid > 0
+}
 
 const (
 	maxWord = 1024

@@ -18,6 +18,14 @@ func TestWords(t *testing.T) {
 			t.Errorf("%q is taken for %q", word, got)
 		}
 	}
+	if pid, ok := ParseSession(Session(7)); !ok || pid != 7 {
+		t.Errorf("%d, %v", pid, ok)
+	}
+	for _, word := range []string{"session ", "session x", "session -1", "session 0", "7"} {
+		if pid, ok := ParseSession(word); ok {
+			t.Errorf("%q is taken for %d", word, pid)
+		}
+	}
 	if got, ok := ParseNote(Note("two\nlines")); !ok || strings.Contains(got, "\n") {
 		t.Errorf("%q, %v", got, ok)
 	}

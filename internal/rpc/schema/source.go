@@ -99,6 +99,9 @@ func describe(e ast.Expr) (name, used string) {
 	case *ast.StarExpr:
 		return describe(e.X)
 	case *ast.ArrayType:
+		if types.ExprString(e.Elt) == "byte" {
+			return "string in base64", ""
+		}
 		name, used = describe(e.Elt)
 		return "array of " + name, used
 	case *ast.MapType:
