@@ -23,7 +23,11 @@ func (m *Manager) view(r Record) View {
 	v.State, v.Reason = derive(r, v.Live, holder.Kind)
 	v.Isolation = isolation(r, v.Live)
 	if driver, ok := m.Networks[r.Spec.Network]; ok {
-		v.Reduced = append(v.Reduced, driver.Exposure()...)
+		req, err := m.networkRequest(r)
+		if err != nil { // such a VM is not made, and does not start
+			m.Log.Error("what a VM may reach is not understood", "vm", r.ID, "err", err)
+		}
+		v.Reaches = driver.Exposure(req.Allow)
 	}
 	if v.Live != nil {
 		v.Reduced = append(v.Reduced, v.Live.VMM.Reduced...)

@@ -83,4 +83,5 @@ type View struct {
 	Live      *machine.Status // nil when nothing runs
 	Isolation string          // for people; "" while it is not known
 	Reduced   []string
+	Reaches   []string // what the guest can, in sentences
 }

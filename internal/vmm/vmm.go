@@ -60,6 +60,9 @@ type Info struct {
 	Isolation map[Accel]Isolation `json:"isolation"`
 	// Networks are the backends that a machine can be attached to.
 	Networks []network.Backend `json:"networks"`
+	// Lacks says why it cannot be attached to one that it could be elsewhere,
+	// as half a sentence.
+	Lacks map[network.Backend]string `json:"lacks,omitempty"`
 }
 
 // NotTried is the reason of an Info that does not know yet.
@@ -118,6 +121,15 @@ type Stager interface {
 type Pauser interface {
 	// Pause stops the vCPUs, with the reason PauseAsked.
 	Pause(ctx context.Context) error
+}
+
+// Plugged is a machine whose card hands its frames over
+// (network.BackendFrames). Until somebody takes them they are lost.
+type Plugged interface {
+	// Link opens the wire at the card. One at a time; a second call ends the
+	// first. The guest does not notice that a link ends, nor that the next one
+	// begins. The caller closes it.
+	Link(ctx context.Context) (network.Link, error)
 }
 
 // Meter is a machine that counts what it does.

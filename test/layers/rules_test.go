@@ -54,7 +54,7 @@ var mayImport = []struct {
 	{"internal/cli/...", patterns{"client/...", "api", "internal/places", "internal/size", "internal/version", "internal/cli/*"}, "cli sees only client and api"},
 
 	{"internal/daemon", leaves.with("api", "internal/*"), "daemon wires what is below it"},
-	{"internal/service", leaves.with("api", "internal/rpc/...", "internal/vm", "internal/vm/spec", "internal/image", "internal/operation", "internal/machine", "internal/vmm", "internal/vmm/choose", "internal/vmm/install"), "service calls use cases"},
+	{"internal/service", leaves.with("api", "internal/rpc/...", "internal/vm", "internal/vm/spec", "internal/image", "internal/operation", "internal/machine", "internal/network", "internal/vmm", "internal/vmm/choose", "internal/vmm/install"), "service calls use cases"},
 	{"internal/store", leaves.with("internal/vm", "internal/vm/spec", "internal/image", "internal/operation"), "store implements its consumers' interfaces"},
 	{"internal/vm", leaves.with("internal/operation", "internal/machine", "internal/vmm", "internal/vmm/choose", "internal/disk", "internal/network", "internal/guest/wire", "internal/vm/*"), "vm sees contracts only"},
 	{"internal/vm/*", leaves.with("internal/machine", "internal/vmm", "internal/vm/sshkey"), "a part of vm sees one contract"},
@@ -64,9 +64,9 @@ var mayImport = []struct {
 	{"internal/kernel/*", leaves.with("internal/kernel"), "children import their parent and what it may"},
 	{"internal/operation", leaves, "operation knows no VMs"},
 
-	{"internal/monitor/...", leaves.with("api", "internal/monitor/*", "internal/unit", "internal/machine", "internal/vmm", "internal/guest", "internal/guest/wire", "internal/rpc/..."), "a monitor is given its drivers"},
+	{"internal/monitor/...", leaves.with("api", "internal/monitor/*", "internal/unit", "internal/machine", "internal/vmm", "internal/network", "internal/guest", "internal/guest/wire", "internal/rpc/..."), "a monitor is given its drivers"},
 	{"internal/monitor/control", leaves.with("api", "internal/machine", "internal/rpc", "internal/monitor/sandbox", "internal/unit"), "control is the daemon's end: no guest, no VMM"},
-	{"internal/machine", patterns{"internal/vmm", "internal/guest/wire"}, "a contract"},
+	{"internal/machine", patterns{"internal/vmm", "internal/network", "internal/guest/wire"}, "a contract"},
 	{"internal/machine/*", patterns{"internal/machine", "internal/vmm", "internal/guest/wire"}, "children import their parent and what it may"},
 	{"internal/vmm", patterns{"internal/disk", "internal/network"}, "a contract"},
 	{"internal/vmm/choose", leaves.with("internal/vmm", "internal/network"), "a choice is made from facts"},
@@ -82,6 +82,7 @@ var mayImport = []struct {
 	{"internal/disk/*", leaves.with("internal/disk", "test/matrix/result"), "children import their parent and leaves"},
 	{"internal/network", leaves, "a contract"},
 	{"internal/network/*", leaves.with("internal/network"), "children import their parent and leaves"},
+	{"internal/network/user/...", leaves.with("internal/network", "internal/network/user/*"), "a driver is made of its parts"},
 
 	{"internal/guest", leaves.with("api", "internal/guest/wire", "internal/stream"), "guest knows one agent, and no VMs"},
 	{"internal/guest/wire", nil, "wire is what both ends share"},
@@ -125,6 +126,7 @@ var importedBy = []struct {
 	{drivers, patterns{"internal/daemon"}, "only daemon wires"},
 	{patterns{"test/..."}, patterns{"internal/disk/disktest", "internal/vmm/vmmtest"}, "conformance suites alone tell what they ran on"},
 	{patterns{"internal/vmm/firecracker/*"}, patterns{"internal/vmm/firecracker/..."}, "parts of a driver"},
+	{patterns{"internal/network/user/*"}, patterns{"internal/network/user/..."}, "parts of a driver"},
 	{patterns{"internal/daemon"}, patterns{"cmd/bangerd"}, "daemon is the top"},
 	{patterns{"internal/monitor"}, patterns{"internal/daemon"}, "a monitor is a program"},
 	{patterns{"internal/unit"}, patterns{"internal/daemon", "internal/monitor", "internal/monitor/control"}, "others are not to know of systemd"},
