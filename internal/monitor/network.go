@@ -69,14 +69,14 @@ func (m *Monitor) keepReport(ctx context.Context, carrier network.Carrier) {
 		report, changed := carrier.Report()
 		if len(report.Refused) > 0 {
 			m.board.update(func(s *machine.Status) { s.Network = &report })
+			select {
+			case <-time.After(newsPause):
+			case <-ctx.Done():
+				return
+			}
 		}
 		select {
 		case <-changed:
-		case <-ctx.Done():
-			return
-		}
-		select {
-		case <-time.After(newsPause):
 		case <-ctx.Done():
 			return
 		}
