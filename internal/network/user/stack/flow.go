@@ -2,6 +2,7 @@ package stack
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -55,6 +56,7 @@ func (s *Stack) pass(f *flow, to netip.AddrPort, about frames.Packet) {
 		return
 	}
 	defer far.Close()
+	defer context.AfterFunc(s.ctx, func() { far.Close() })()
 	var answered atomic.Bool
 	extend := func() {
 		idle := flowSilent

@@ -138,8 +138,8 @@ func (w *wire) more(held []*slot) []*slot {
 
 // The rest is what a stack asks of its card.
 
-// MTU is with the header, which package ethernet takes off.
-func (p *port) MTU() uint32 { return network.MTU + header.EthernetMinimumSize }
+// MTU is without the header of package ethernet.
+func (p *port) MTU() uint32 { return network.MTU }
 
 // SetMTU changes nothing.
 func (p *port) SetMTU(uint32) {}

@@ -140,7 +140,7 @@ func (r *rig) plugGuest(t testing.TB, c *cable) {
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol, ipv6.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 	})
-	r.wire = channel.New(1024, network.MTU+14, tcpip.LinkAddress(card[:]))
+	r.wire = channel.New(1024, network.MTU, tcpip.LinkAddress(card[:]))
 	must := func(err tcpip.Error) {
 		t.Helper()
 		if err != nil {

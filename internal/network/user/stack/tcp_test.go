@@ -167,7 +167,7 @@ func TestSlowPeers(t *testing.T) {
 			}
 		}
 	}))
-	for range 20 {
+	for range 4 {
 		c := r.mustDial(t, sleepy)
 		go func() { _, _ = c.Write(make([]byte, 64<<20)) }()
 		r.mustDial(t, flood) // and is not read
