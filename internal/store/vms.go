@@ -38,7 +38,7 @@ func (s *Store) VMs(ctx context.Context) ([]vm.Record, error) { return s.vms.all
 
 // cloneVM copies a record and all that it points to.
 func cloneVM(r vm.Record) vm.Record {
-	r.Spec.Labels = maps.Clone(r.Spec.Labels)
+	r.Spec.Labels, r.Spec.AllowHosts = maps.Clone(r.Spec.Labels), slices.Clone(r.Spec.AllowHosts)
 	if r.Boot == nil {
 		return r
 	}
@@ -54,6 +54,11 @@ func cloneVM(r vm.Record) vm.Record {
 		status.Guest.Notes = slices.Clone(status.Guest.Notes)
 		status.VMM.Reduced = slices.Clone(status.VMM.Reduced)
 		status.Units, status.Reduced = slices.Clone(status.Units), slices.Clone(status.Reduced)
+		if status.Network != nil {
+			network := *status.Network
+			network.Refused, network.Last = slices.Clone(network.Refused), slices.Clone(network.Last)
+			status.Network = &network
+		}
 		if status.Exit != nil {
 			exit := *status.Exit
 			status.Exit = &exit

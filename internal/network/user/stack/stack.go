@@ -7,10 +7,12 @@ package stack
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"sync"
 
+	glog "gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/link/ethernet"
@@ -59,6 +61,7 @@ func New(log *slog.Logger, cfg Config) (*Stack, error) {
 		cfg: cfg, log: log, port: &port{}, ledger: newLedger(),
 		connections: newLimit(maxConnections), flows: newLimit(maxFlows), pings: newLimit(maxPings), answers: newLimit(maxAnswers),
 	}
+	hush()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.ip = stack.New(stack.Options{
 		NetworkProtocols: []stack.NetworkProtocolFactory{
@@ -74,6 +77,10 @@ func New(log *slog.Logger, cfg Config) (*Stack, error) {
 	}
 	return s, nil
 }
+
+// hush keeps the stack from writing to our standard error whatever a guest makes
+// it wonder about.
+var hush = sync.OnceFunc(func() { glog.SetTarget(glog.GoogleEmitter{Writer: &glog.Writer{Next: io.Discard}}) })
 
 // configure gives the stack its card, which takes packets for whomever they are.
 func (s *Stack) configure() error {
