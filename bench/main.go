@@ -86,6 +86,7 @@ func groups() []group {
 		{"exec", warm},
 		{"health", health},
 		{"throughput", throughput},
+		{"network", guestNetwork},
 		{"life", life},
 		{"memory", memory},
 		{"cli", commandLine},
