@@ -19,19 +19,22 @@ const (
 
 // VMSpec is what a VM is asked to be. Zero values take the defaults.
 type VMSpec struct {
-	Name        string            `json:"name,omitempty"`        // made up when empty
-	Image       string            `json:"image,omitempty"`       // default "debian"
-	Kernel      string            `json:"kernel,omitempty"`      // default "debian"
-	CPUs        int               `json:"cpus,omitempty"`        // 1 to 64, default 1
-	MemoryBytes int64             `json:"memory,omitempty"`      // default 512 MiB
-	DiskBytes   int64             `json:"disk,omitempty"`        // work disk, default 16 GiB
-	DiskDriver  string            `json:"disk_driver,omitempty"` // guestcow (default, where the kernel can) or copy
-	Network     string            `json:"network,omitempty"`     // user (default) or none
-	VMM         string            `json:"vmm,omitempty"`         // auto (default) or a driver's name
-	Accel       string            `json:"accel,omitempty"`       // auto (default), kvm or tcg
-	Labels      map[string]string `json:"labels,omitempty"`
-	AutoRemove  bool              `json:"auto_remove,omitempty"` // deleted when it stops (run --rm)
-	Forwards    []Forward         `json:"forwards,omitempty"`
+	Name        string `json:"name,omitempty"`        // made up when empty
+	Image       string `json:"image,omitempty"`       // default "debian"
+	Kernel      string `json:"kernel,omitempty"`      // default "debian"
+	CPUs        int    `json:"cpus,omitempty"`        // 1 to 64, default 1
+	MemoryBytes int64  `json:"memory,omitempty"`      // default 512 MiB
+	DiskBytes   int64  `json:"disk,omitempty"`        // work disk, default 16 GiB
+	DiskDriver  string `json:"disk_driver,omitempty"` // guestcow (default, where the kernel can) or copy
+	Network     string `json:"network,omitempty"`     // user (default) or none
+	// AllowHosts are destinations that the guest may reach although its network
+	// refuses them: ADDRESS[/BITS][:PORT], an IPv6 address with a port in brackets.
+	AllowHosts []string          `json:"allow_hosts,omitempty"`
+	VMM        string            `json:"vmm,omitempty"`   // auto (default) or a driver's name
+	Accel      string            `json:"accel,omitempty"` // auto (default), kvm or tcg
+	Labels     map[string]string `json:"labels,omitempty"`
+	AutoRemove bool              `json:"auto_remove,omitempty"` // deleted when it stops (run --rm)
+	Forwards   []Forward         `json:"forwards,omitempty"`
 	// AutoForward gives each port from 1024 on that the guest listens on a
 	// forward on the host's loopback; default what config.toml says, else false.
 	AutoForward *bool `json:"auto_forward,omitempty"`
@@ -60,6 +63,32 @@ type VM struct {
 	Reduced []string `json:"reduced,omitempty"`
 	// Forwards are those of spec and the automatic ones, as they are now.
 	Forwards []ForwardStatus `json:"forwards,omitempty"`
+	// Reaches says what the guest can reach through its network, a sentence each.
+	Reaches []string `json:"reaches,omitempty"`
+	// Refused is what its network refused the running guest; it begins anew with
+	// each monitor.
+	Refused *VMRefused `json:"refused,omitempty"`
+}
+
+// VMRefused is what a VM's network refused.
+type VMRefused struct {
+	Counts []RefusedCount   `json:"counts"` // most first
+	Last   []RefusedAttempt `json:"last"`   // a few, oldest first
+}
+
+// RefusedCount counts what was refused for one reason: the range of addresses
+// in which the destination is, or a bound that was reached.
+type RefusedCount struct {
+	Why   string `json:"why"`
+	Count uint64 `json:"count"`
+}
+
+// RefusedAttempt is one thing that was refused.
+type RefusedAttempt struct {
+	At       time.Time `json:"at"`
+	Protocol string    `json:"protocol"` // tcp, udp or icmp
+	To       string    `json:"to"`       // as the guest had it
+	Why      string    `json:"why"`
 }
 
 // Boot is one boot of a VM.

@@ -13,7 +13,7 @@ type kind struct {
 func kindOf(vmm string) kind {
 	k := kind{vmm: vmm}
 	if vmm == firecracker.DriverName {
-		k.network = "none" // the only one that it has yet
+		k.network = "none" // as the floor has it
 	}
 	return k
 }

@@ -87,6 +87,7 @@ func groups() []group {
 		{"health", health},
 		{"throughput", throughput},
 		{"copy", copies},
+		{"network", guestNetwork},
 		{"life", life},
 		{"memory", memory},
 		{"cli", commandLine},

@@ -102,6 +102,8 @@ func floorArgs(args []string, vmDir, initramfs string) ([]string, error) {
 		switch option {
 		case "-name", "-mon", "-chardev", "-D", "-trace", "-serial":
 			continue
+		case "-netdev":
+			value = "user,id=net" // QEMU's own
 		case "-initrd":
 			value = initramfs
 		case "-device":

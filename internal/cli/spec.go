@@ -30,6 +30,7 @@ func (f *specFlags) register(cmd *cobra.Command) {
 	fs.StringVarP(&f.memory, "memory", "m", "512M", "memory")
 	fs.StringVar(&f.disk, "disk", "16G", "size of the work disk")
 	fs.StringVar(&f.spec.Network, "network", "", "network: user or none (default user)")
+	fs.StringArrayVar(&f.spec.AllowHosts, "allow-host", nil, "let the guest reach ADDRESS[/BITS][:PORT] of this host or a private network; may be repeated")
 	fs.StringVar(&f.spec.DiskDriver, "disk-driver", "", "disk driver: guestcow or copy (default guestcow, where the kernel can)")
 	fs.StringVar(&f.spec.Kernel, "kernel", "", "kernel: see banger kernel ls (default debian)")
 	fs.StringVar(&f.spec.VMM, "vmm", "", "virtual machine monitor: auto, firecracker or qemu (default auto, or what config.toml says)")

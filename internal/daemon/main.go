@@ -14,6 +14,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/monitor"
+	usernet "github.com/banger-vm/banger/internal/network/user"
 	"github.com/banger-vm/banger/internal/places"
 	"github.com/banger-vm/banger/internal/unit"
 	"github.com/banger-vm/banger/internal/version"
@@ -100,6 +101,7 @@ func mainMonitor(ctx context.Context, args []string, _, stderr io.Writer) error 
 	o.Drivers = monitorDrivers(finder, driverConfig{
 		cacheDir: o.Writable[0], settle: monitor.Settle(unit.New(unit.SystemConfig()), o.Dir, *name),
 	})
+	o.Networks = map[string]monitor.Carry{usernet.DriverName: usernet.Carry}
 	o.Executable = executables(finder)
 	return monitor.Main(ctx, o)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/forward"
 	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/vmm"
 )
 
@@ -64,6 +65,8 @@ type Status struct {
 	Forwards []forward.Status `json:"forwards,omitempty"`
 	// Units are those of the service manager that hold monitor and VMM.
 	Units []string `json:"units,omitempty"`
+	// Network is what the guest's network refused, since this monitor began.
+	Network *network.Report `json:"network,omitempty"`
 	// Reduced says in sentences what protects this host less than it could.
 	Reduced []string `json:"reduced,omitempty"`
 }

@@ -22,7 +22,7 @@ var system = []sandbox.Rule{
 	{Path: "/etc/ld.so.cache", Access: sandbox.Read},
 	{Path: "/etc/ld.so.preload", Access: sandbox.Read},
 	{Path: "/etc/localtime", Access: sandbox.Read},
-	{Path: "/etc/resolv.conf", Access: sandbox.Read}, // the user-mode network's DNS
+	{Path: resolvConf, Access: sandbox.Read},
 	{Path: "/etc/hosts", Access: sandbox.Read},
 	{Path: "/proc", Access: sandbox.Read},
 	{Path: "/sys", Access: sandbox.Read},
@@ -32,6 +32,19 @@ var system = []sandbox.Rule{
 	{Path: "/dev/random", Access: sandbox.Read},
 	{Path: "/dev/kvm", Access: sandbox.Write},
 	{Path: "/dev/net/tun", Access: sandbox.Write},
+}
+
+// resolvConf says which resolvers the user-mode network's DNS asks.
+const resolvConf = "/etc/resolv.conf"
+
+// resolvers are the rules for resolvConf where it is a link: who manages it puts
+// a new file in the target's place, and a rule for a file is for that one alone.
+func resolvers() []sandbox.Rule {
+	target, err := filepath.EvalSymlinks(resolvConf)
+	if dir := filepath.Dir(target); err == nil && dir != filepath.Dir(resolvConf) {
+		return []sandbox.Rule{{Path: dir, Access: sandbox.Read}}
+	}
+	return nil
 }
 
 // confine leaves this process, and what it starts itself from now on, the files
@@ -46,6 +59,7 @@ func confine(l machine.Launch, writable, programs []string) (reduced string, err
 		{Path: l.Spec.Kernel, Access: sandbox.Read},
 		{Path: l.Spec.Initramfs, Access: sandbox.Read},
 	}, system...)
+	rules = append(rules, resolvers()...)
 	for _, dir := range writable {
 		rules = append(rules, sandbox.Rule{Path: dir, Access: sandbox.Write})
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/monitor/control"
 	"github.com/banger-vm/banger/internal/monitor/sandbox"
+	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/rpc"
 	"github.com/banger-vm/banger/internal/telemetry"
 	"github.com/banger-vm/banger/internal/vmm"
@@ -29,12 +30,17 @@ type Options struct {
 	ListenFD int
 	// Drivers makes the VMM drivers, by name.
 	Drivers map[string]func(log *slog.Logger) vmm.Driver
-	Log     telemetry.Config
+	// Networks makes what carries a guest's frames, by the network's name.
+	Networks map[string]Carry
+	Log      telemetry.Config
 	// Writable are directories that the drivers may write to besides the VM's.
 	Writable []string
 	// Executable are files and directories of VMMs that are not the system's.
 	Executable []string
 }
+
+// Carry makes what carries the frames of a card.
+type Carry func(log *slog.Logger, card network.Attachment) (network.Carrier, error)
 
 // farewell is how long a monitor that nobody dismisses goes on answering after its VM has ended, so
 // that nobody who waits for the end has to look for it in a file.
@@ -91,6 +97,7 @@ func serve(ctx context.Context, o Options, l machine.Launch, log *slog.Logger) e
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m.life = ctx
+	m.networks = o.Networks
 	m.confine = func(programs []string) error {
 		reduced, err := confine(l, o.Writable, append(programs, o.Executable...))
 		if reduced != "" {

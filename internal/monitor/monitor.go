@@ -50,6 +50,7 @@ type Monitor struct {
 	// confine comes before a VMM is started, or after one was taken over; the
 	// programs may be run after it.
 	confine  func(programs []string) error
+	networks map[string]Carry
 	life     context.Context // of the process; set before anything is served
 	stop     atomic.Bool     // a graceful stop was asked for
 	resuming atomic.Bool     // somebody waits for room on the disk
@@ -212,6 +213,7 @@ func (m *Monitor) keep(ctx context.Context, mach vmm.Machine, mark int64, begin 
 	parts.Go(func() { m.keepAgent(ctx, begin) })
 	parts.Go(func() { m.keepEvents(ctx, mach) })
 	parts.Go(func() { m.keepDeadline(ctx, mach, begin) })
+	parts.Go(func() { m.keepNetwork(ctx, mach) })
 
 	exit, err := m.awaitEnd(ctx, mach)
 	if err != nil {

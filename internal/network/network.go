@@ -1,8 +1,13 @@
 // Package network is the contract of network drivers: what a VM's network
-// card is plugged into.
+// card is plugged into. A driver has a part in the daemon, which decides
+// (Driver), and may have one in the VM's monitor, which carries the frames
+// (Carrier).
 package network
 
-import "context"
+import (
+	"context"
+	"io"
+)
 
 // Backend is how a VMM attaches the card.
 type Backend string
@@ -10,24 +15,34 @@ type Backend string
 // The backends.
 const (
 	BackendNone Backend = "none" // no card
-	// BackendBuiltin is the VMM's own user-mode NAT (QEMU's -netdev user):
-	// outgoing connections only, and 10.0.2.2 is the host's loopback.
+	// BackendFrames: the machine hands its card's Ethernet frames to who opens
+	// its Link, which is the VM's monitor.
+	BackendFrames Backend = "frames"
+	// BackendBuiltin is the VMM's own user-mode NAT (QEMU's -netdev user). No
+	// driver asks for it any more: a VM that an older daemon started, and whose
+	// guest reboots, still has it.
 	BackendBuiltin Backend = "builtin"
 )
 
 // GuestDriver is what a guest's kernel has for any card, as /proc/modules shows it.
 const GuestDriver = "virtio_net"
 
-// Attachment is one card as a VMM needs it.
+// Attachment is one card as a VMM needs it, and what its driver's Carrier must
+// know.
 type Attachment struct {
 	Backend Backend `json:"backend"`
 	MAC     string  `json:"mac,omitempty"`
+	// Driver names the driver whose Carrier carries the frames.
+	Driver string `json:"driver,omitempty"`
+	// Allow are the exceptions from what the driver refuses.
+	Allow []Exception `json:"allow,omitempty"`
 }
 
 // Request is what a VM asks for.
 type Request struct {
-	VMID string
-	Dir  string // the VM's directory
+	VMID  string
+	Dir   string // the VM's directory
+	Allow []Exception
 }
 
 // Driver plugs a VM in. Apply is declarative and idempotent; it is called
@@ -38,7 +53,36 @@ type Driver interface {
 	Backends() []Backend
 	Apply(ctx context.Context, req Request) (Attachment, error)
 	Release(ctx context.Context, req Request) error
-	// Exposure says in sentences what a guest on this network can reach that
-	// one might not expect, for inspect and doctor.
-	Exposure() []string
+	// Exposure says in sentences what a guest on this network can reach, for
+	// inspect and doctor.
+	Exposure(allow []Exception) []string
+}
+
+// The bounds of a Link's frames, in bytes.
+const (
+	MTU      = 1500           // of what is sent to a guest, and what guests are told
+	MaxFrame = 1<<16 + 14 + 4 // of what may come from one: its card may leave cutting to us
+)
+
+// Link is the wire at a machine's card. Reads and writes may go on beside each
+// other; Close ends both.
+type Link interface {
+	// ReadFrame reads the next whole Ethernet frame into buf, which has room
+	// for MaxFrame bytes, and returns its length.
+	ReadFrame(buf []byte) (int, error)
+	// WriteFrames sends frames in their order, and keeps none of them.
+	WriteFrames(frames [][]byte) error
+	io.Closer
+}
+
+// Carrier is the part of a driver in a VM's monitor.
+type Carrier interface {
+	// Carry carries the frames of a link until ctx is done, or the link fails:
+	// then that is its error. The next link may be another one to the same
+	// guest. It closes the link.
+	Carry(ctx context.Context, link Link) error
+	// Report is what was refused so far; changed is closed when there is more.
+	Report() (r Report, changed <-chan struct{})
+	// Close ends all connections of the guest.
+	io.Closer
 }

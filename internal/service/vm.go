@@ -6,6 +6,7 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/rpc/rpcserver"
 	"github.com/banger-vm/banger/internal/vm"
@@ -70,7 +71,7 @@ func begun(r operation.Record, err error) (any, error) {
 func specFrom(s api.VMSpec) spec.VM {
 	return spec.VM{
 		Name: s.Name, Image: s.Image, Kernel: s.Kernel, CPUs: s.CPUs, MemoryBytes: s.MemoryBytes, DiskBytes: s.DiskBytes,
-		DiskDriver: s.DiskDriver, Network: s.Network, VMM: s.VMM, Accel: vmm.Accel(s.Accel),
+		DiskDriver: s.DiskDriver, Network: s.Network, AllowHosts: s.AllowHosts, VMM: s.VMM, Accel: vmm.Accel(s.Accel),
 		Labels: s.Labels, AutoRemove: s.AutoRemove, Forwards: forwardsFrom(s.Forwards), AutoForward: s.AutoForward,
 	}
 }
@@ -80,15 +81,29 @@ func vmFrom(v vm.View) api.VM {
 	out := api.VM{
 		ID: v.ID, Name: s.Name, State: api.State(v.State), Reason: v.Reason, ImageID: v.ImageID, KernelID: v.KernelID,
 		User: v.User, CreatedAt: v.CreatedAt, Dir: v.Dir, Operation: v.Operation,
-		VMMWhy: v.Choice.Why, Isolation: v.Isolation, Reduced: v.Reduced, Forwards: statusesFrom(v.Forwards),
+		VMMWhy: v.Choice.Why, Isolation: v.Isolation, Reduced: v.Reduced, Reaches: v.Reaches, Forwards: statusesFrom(v.Forwards),
 		Spec: api.VMSpec{
 			Name: s.Name, Image: s.Image, Kernel: s.Kernel, CPUs: s.CPUs, MemoryBytes: s.MemoryBytes, DiskBytes: s.DiskBytes,
-			DiskDriver: s.DiskDriver, Network: s.Network, VMM: s.VMM, Accel: string(s.Accel),
+			DiskDriver: s.DiskDriver, Network: s.Network, AllowHosts: s.AllowHosts, VMM: s.VMM, Accel: string(s.Accel),
 			Labels: s.Labels, AutoRemove: s.AutoRemove, Forwards: forwardsTo(s.Forwards), AutoForward: s.AutoForward,
 		},
 	}
 	if v.Boot != nil {
 		out.Boot = bootFrom(v)
+	}
+	if v.Live != nil && v.Live.Network != nil {
+		out.Refused = refusedFrom(*v.Live.Network)
+	}
+	return out
+}
+
+func refusedFrom(r network.Report) *api.VMRefused {
+	out := &api.VMRefused{}
+	for _, c := range r.Refused {
+		out.Counts = append(out.Counts, api.RefusedCount{Why: c.Why, Count: c.Count})
+	}
+	for _, a := range r.Last {
+		out.Last = append(out.Last, api.RefusedAttempt{At: a.At, Protocol: a.Protocol, To: a.To, Why: a.Why})
 	}
 	return out
 }

@@ -38,7 +38,8 @@ func (s *Store) VMs(ctx context.Context) ([]vm.Record, error) { return s.vms.all
 
 // cloneVM copies a record and all that it points to.
 func cloneVM(r vm.Record) vm.Record {
-	r.Spec.Labels, r.Spec.Forwards, r.Weaker = maps.Clone(r.Spec.Labels), slices.Clone(r.Spec.Forwards), slices.Clone(r.Weaker)
+	r.Spec.Labels, r.Weaker = maps.Clone(r.Spec.Labels), slices.Clone(r.Weaker)
+	r.Spec.Forwards, r.Spec.AllowHosts = slices.Clone(r.Spec.Forwards), slices.Clone(r.Spec.AllowHosts)
 	if auto := r.Spec.AutoForward; auto != nil {
 		r.Spec.AutoForward = new(*auto)
 	}
@@ -58,6 +59,11 @@ func cloneVM(r vm.Record) vm.Record {
 		status.VMM.Reduced = slices.Clone(status.VMM.Reduced)
 		status.Forwards = slices.Clone(status.Forwards)
 		status.Units, status.Reduced = slices.Clone(status.Units), slices.Clone(status.Reduced)
+		if status.Network != nil {
+			network := *status.Network
+			network.Refused, network.Last = slices.Clone(network.Refused), slices.Clone(network.Last)
+			status.Network = &network
+		}
 		if status.Exit != nil {
 			exit := *status.Exit
 			status.Exit = &exit

@@ -40,7 +40,7 @@ func (m *Manager) Create(ctx context.Context, asked spec.VM, start bool, key str
 	if _, err := m.diskDriver(s.DiskDriver); err != nil {
 		return operation.Record{}, err
 	}
-	if _, err := m.networkDriver(s.Network); err != nil {
+	if err := m.checkNetwork(&s); err != nil {
 		return operation.Record{}, err
 	}
 	if err := m.VMMs.Check(ctx, want(s, s.VMM)); err != nil {

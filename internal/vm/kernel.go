@@ -22,7 +22,7 @@ func (m *Manager) bindKernel(ctx context.Context, p createParams, report operati
 		return err
 	}
 	defer release() // from then on the record keeps the kernel
-	if err := m.checkNetwork(p.Spec.Network, k); err != nil {
+	if err := m.fitNetwork(p.Spec.Network, k); err != nil {
 		return err
 	}
 	driver, weaker, err := m.fitDisk(p, k)
@@ -34,8 +34,8 @@ func (m *Manager) bindKernel(ctx context.Context, p createParams, report operati
 	})
 }
 
-// checkNetwork refuses a network that no driver of the kernel is for.
-func (m *Manager) checkNetwork(name string, k Kernel) error {
+// fitNetwork refuses a network that no driver of the kernel is for.
+func (m *Manager) fitNetwork(name string, k Kernel) error {
 	driver, err := m.networkDriver(name)
 	if err != nil {
 		return err

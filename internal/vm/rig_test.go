@@ -216,7 +216,7 @@ func (*fakeParts) Backends() []network.Backend                    { return []net
 func (*fakeParts) Reset(context.Context, string, disk.Base) error { return nil }
 func (*fakeParts) Delete(context.Context, string) error           { return nil }
 func (*fakeParts) Usage(string) (disk.Usage, error)               { return disk.Usage{}, nil }
-func (*fakeParts) Exposure() []string                             { return nil }
+func (*fakeParts) Exposure([]network.Exception) []string          { return nil }
 func (*fakeParts) Apply(context.Context, network.Request) (network.Attachment, error) {
 	return network.Attachment{}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/vm/spec"
 	"github.com/banger-vm/banger/internal/vmm/choose"
 )
 
@@ -28,6 +29,27 @@ func (m *Manager) networkDriver(name string) (network.Driver, error) {
 		return d, nil
 	}
 	return nil, fault.New(fault.Invalid, "Use user or none.", "there is no network %q", name)
+}
+
+// checkNetwork refuses what no network has, and brings the exceptions into
+// their one form.
+func (m *Manager) checkNetwork(s *spec.VM) error {
+	driver, err := m.networkDriver(s.Network)
+	if err != nil {
+		return err
+	}
+	allow, err := network.ParseExceptions(s.AllowHosts)
+	if err != nil {
+		return err
+	}
+	if len(allow) > 0 && len(driver.Exposure(nil)) == 0 {
+		return fault.New(fault.Invalid, "Use --network user.", "on the network %q there is nothing to be allowed", s.Network)
+	}
+	s.AllowHosts = nil
+	for _, e := range allow {
+		s.AllowHosts = append(s.AllowHosts, e.String())
+	}
+	return nil
 }
 
 // Boot begins a start; a VM that runs already makes it succeed at once. It
@@ -101,7 +123,11 @@ func (m *Manager) attach(ctx context.Context, id string) (network.Attachment, er
 	if err != nil {
 		return network.Attachment{}, err
 	}
-	return driver.Apply(ctx, network.Request{VMID: id, Dir: m.dir(id)})
+	req, err := m.networkRequest(r)
+	if err != nil {
+		return network.Attachment{}, err
+	}
+	return driver.Apply(ctx, req)
 }
 
 // detach unplugs the VM unless it runs.
@@ -117,7 +143,17 @@ func (m *Manager) detach(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return driver.Release(ctx, network.Request{VMID: id, Dir: m.dir(id)})
+	req, err := m.networkRequest(r)
+	if err != nil {
+		return err
+	}
+	return driver.Release(ctx, req)
+}
+
+// networkRequest is what a VM asks of its network.
+func (m *Manager) networkRequest(r Record) (network.Request, error) {
+	allow, err := network.ParseExceptions(r.Spec.AllowHosts)
+	return network.Request{VMID: r.ID, Dir: m.dir(r.ID), Allow: allow}, err
 }
 
 // launch starts the boot, or joins the one that runs.

@@ -27,7 +27,11 @@ func (m *Manager) view(r Record) View {
 	v.Isolation = isolation(r, v.Live)
 	v.Reduced = append(v.Reduced, r.Weaker...)
 	if driver, ok := m.Networks[r.Spec.Network]; ok {
-		v.Reduced = append(v.Reduced, driver.Exposure()...)
+		req, err := m.networkRequest(r)
+		if err != nil { // such a VM is not made, and does not start
+			m.Log.Error("what a VM may reach is not understood", "vm", r.ID, "err", err)
+		}
+		v.Reaches = driver.Exposure(req.Allow)
 	}
 	v.Forwards = forward.Merge(r.Spec.Forwards, forwardsOf(v.Live))
 	if v.Live != nil {

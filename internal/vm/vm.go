@@ -87,4 +87,5 @@ type View struct {
 	Isolation string          // for people; "" while it is not known
 	Reduced   []string
 	Forwards  []forward.Status
+	Reaches   []string // what the guest can, in sentences
 }

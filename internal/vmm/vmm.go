@@ -63,6 +63,9 @@ type Info struct {
 	// GuestDrivers are what a guest's kernel must have to be reached, as
 	// /proc/modules shows them, and PVH.
 	GuestDrivers []string `json:"guest_drivers"`
+	// Lacks says why it cannot be attached to one that it could be elsewhere,
+	// as half a sentence.
+	Lacks map[network.Backend]string `json:"lacks,omitempty"`
 }
 
 // PVH is the entry of a kernel by which a VMM starts a vmlinux, where it needs
@@ -125,6 +128,15 @@ type Stager interface {
 type Pauser interface {
 	// Pause stops the vCPUs, with the reason PauseAsked.
 	Pause(ctx context.Context) error
+}
+
+// Plugged is a machine whose card hands its frames over
+// (network.BackendFrames). Until somebody takes them they are lost.
+type Plugged interface {
+	// Link opens the wire at the card. One at a time; a second call ends the
+	// first. The guest does not notice that a link ends, nor that the next one
+	// begins. The caller closes it.
+	Link(ctx context.Context) (network.Link, error)
 }
 
 // Meter is a machine that counts what it does.

@@ -34,10 +34,10 @@ func TestRealChoosing(t *testing.T) {
 			accels[name+" "+a.Name] = a
 		}
 	}
-	if a := accels["firecracker kvm"]; !a.Works || a.Isolation != "namespaces" || a.Default {
+	if a := accels["firecracker kvm"]; !a.Works || a.Isolation != "namespaces" || !a.Default || a.Why != "firecracker works with KVM" {
 		t.Errorf("firecracker with KVM: %+v", a)
 	}
-	if a := accels["qemu kvm"]; !a.Works || !a.Default || a.Why != `firecracker has no network "user" yet` {
+	if a := accels["qemu kvm"]; !a.Works || a.Default {
 		t.Errorf("qemu with KVM: %+v", a)
 	}
 
@@ -47,7 +47,7 @@ func TestRealChoosing(t *testing.T) {
 	e.refused(t, 4, []string{"firecracker runs small", "banger stop small"}, "vmm", "rm", "firecracker")
 	e.ok(t, "kill", "small")
 	e.ok(t, "create", "-n", "usual")
-	if v := e.inspect(t, "usual"); v.Spec.VMM != "qemu" || v.VMMWhy != `chosen: firecracker has no network "user" yet` || v.Isolation != "qemu/kvm sandboxed" {
+	if v := e.inspect(t, "usual"); v.Spec.VMM != "firecracker" || v.VMMWhy != "chosen: firecracker works with KVM" || v.Isolation != "namespaces" {
 		t.Errorf("with the usual network: %s (%s), %s", v.Spec.VMM, v.VMMWhy, v.Isolation)
 	}
 	e.ok(t, "rm", "-f", "usual")

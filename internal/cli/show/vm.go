@@ -67,10 +67,26 @@ func VM(w io.Writer, vm api.VM) error {
 	if vm.Boot != nil {
 		fields = append(fields, bootFields(*vm.Boot)...)
 	}
+	for _, r := range vm.Reaches {
+		fields = append(fields, "Reaches", r)
+	}
+	if vm.Refused != nil {
+		fields = append(fields, refusedFields(*vm.Refused)...)
+	}
 	for _, r := range vm.Reduced {
 		fields = append(fields, "Reduced", r)
 	}
 	return Fields(w, fields...)
+}
+
+func refusedFields(r api.VMRefused) (fields []string) {
+	for _, c := range r.Counts {
+		fields = append(fields, "Refused", fmt.Sprintf("%d (%s)", c.Count, c.Why))
+	}
+	for _, a := range r.Last {
+		fields = append(fields, "Refused last", fmt.Sprintf("%s %s at %s (%s)", a.Protocol, a.To, a.At.Local().Format("15:04:05"), a.Why))
+	}
+	return fields
 }
 
 // vmm names the VMM, with its version in the last boot, and why it is that one.

@@ -30,4 +30,4 @@ func (Driver) Apply(ctx context.Context, _ network.Request) (network.Attachment,
 func (Driver) Release(context.Context, network.Request) error { return nil }
 
 // Exposure is nothing.
-func (Driver) Exposure() []string { return nil }
+func (Driver) Exposure([]network.Exception) []string { return nil }

@@ -1,6 +1,7 @@
 package user
 
 import (
+	"log/slog"
 	"net"
 	"slices"
 	"strings"
@@ -23,7 +24,7 @@ func TestMAC(t *testing.T) {
 			rt.Fatal(err)
 		}
 		b, err := New().Apply(t.Context(), network.Request{VMID: id, Dir: "/moved"})
-		if err != nil || a != b || a.Backend != network.BackendBuiltin {
+		if err != nil || a.MAC != b.MAC || a.Backend != network.BackendFrames {
 			rt.Fatal(a, b, err)
 		}
 		hw, err := net.ParseMAC(a.MAC)
@@ -50,9 +51,34 @@ func TestNoID(t *testing.T) {
 	}
 }
 
-func TestExposureNamesTheLoopback(t *testing.T) {
-	if all := strings.Join(New().Exposure(), " "); !strings.Contains(all, "10.0.2.2") || !strings.Contains(all, "loopback") {
+func TestExposureNamesTheExceptions(t *testing.T) {
+	if all := strings.Join(New().Exposure(nil), " "); !strings.Contains(all, "neither this host nor private networks") {
 		t.Fatal(all)
+	}
+	allow, err := network.ParseExceptions([]string{"10.0.0.0/8", "127.0.0.1:5432"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(New().Exposure(allow), " ")
+	for _, want := range []string{"10.0.0.0/8", "127.0.0.1:5432 of this host itself"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%q does not name %s", all, want)
+		}
+	}
+}
+
+func TestCarryWantsACard(t *testing.T) {
+	a, err := New().Apply(t.Context(), network.Request{VMID: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Carry(slog.New(slog.DiscardHandler), a)
+	if err != nil || c.Close() != nil {
+		t.Fatal(err)
+	}
+	a.MAC = "none"
+	if _, err := Carry(slog.New(slog.DiscardHandler), a); err == nil {
+		t.Fatal("it carries frames of no card")
 	}
 }
 

@@ -11,18 +11,21 @@ import (
 
 // VM is what a VM is asked to be. Sizes are in bytes.
 type VM struct {
-	Name        string            `json:"name"`
-	Image       string            `json:"image"`            // as asked for
-	Kernel      string            `json:"kernel,omitempty"` // as asked for until it is found, then its name
-	CPUs        int               `json:"cpus"`
-	MemoryBytes int64             `json:"memory"`
-	DiskBytes   int64             `json:"disk"` // of the work disk
-	DiskDriver  string            `json:"disk_driver"`
-	Network     string            `json:"network"`
-	VMM         string            `json:"vmm"` // as asked for until one is chosen, then that
-	Accel       vmm.Accel         `json:"accel"`
-	Labels      map[string]string `json:"labels,omitempty"`
-	AutoRemove  bool              `json:"auto_remove,omitempty"`
+	Name        string `json:"name"`
+	Image       string `json:"image"`            // as asked for
+	Kernel      string `json:"kernel,omitempty"` // as asked for until it is found, then its name
+	CPUs        int    `json:"cpus"`
+	MemoryBytes int64  `json:"memory"`
+	DiskBytes   int64  `json:"disk"` // of the work disk
+	DiskDriver  string `json:"disk_driver"`
+	Network     string `json:"network"`
+	// AllowHosts are the exceptions from what the network refuses, in
+	// their one form.
+	AllowHosts []string          `json:"allow_hosts,omitempty"`
+	VMM        string            `json:"vmm"` // as asked for until one is chosen, then that
+	Accel      vmm.Accel         `json:"accel"`
+	Labels     map[string]string `json:"labels,omitempty"`
+	AutoRemove bool              `json:"auto_remove,omitempty"`
 
 	Forwards []forward.Forward `json:"forwards,omitempty"`
 	// AutoForward gives each port that the guest listens on a forward; nil is

@@ -44,7 +44,7 @@ func (h *host) look(_ context.Context, name string, g choose.Guest) (vmm.Info, e
 		Name: name, Version: "1", Path: "/" + name,
 		Accels:    map[vmm.Accel]string{vmm.AccelKVM: kvm, vmm.AccelTCG: ""},
 		Isolation: map[vmm.Accel]vmm.Isolation{vmm.AccelKVM: vmm.IsolationSandbox, vmm.AccelTCG: vmm.IsolationNoPromise},
-		Networks:  []network.Backend{network.BackendNone, network.BackendBuiltin},
+		Networks:  []network.Backend{network.BackendNone, network.BackendFrames},
 
 		GuestDrivers: []string{name + "_port"},
 	}
@@ -59,7 +59,7 @@ func (h *host) look(_ context.Context, name string, g choose.Guest) (vmm.Info, e
 func (h *host) chooser(def string) *choose.Chooser {
 	return &choose.Chooser{
 		Order: []string{"small", "big"}, Default: def, Look: h.look,
-		Networks: map[string][]network.Backend{"none": {network.BackendNone}, "user": {network.BackendBuiltin}},
+		Networks: map[string][]network.Backend{"none": {network.BackendNone}, "user": {network.BackendFrames}},
 	}
 }
 
@@ -81,7 +81,7 @@ func TestChoose(t *testing.T) {
 		boots string
 	}{
 		{name: "the first that works", want: choose.Want{Network: "none"}, vmm: "small", accel: vmm.AccelKVM, why: "chosen: small works with KVM", boots: "small"},
-		{name: "it lacks the network", want: choose.Want{Network: "user"}, vmm: "big", accel: vmm.AccelKVM, why: `chosen: small has no network "user" yet`, boots: "big"},
+		{name: "it lacks the network", want: choose.Want{Network: "user"}, vmm: "big", accel: vmm.AccelKVM, why: `chosen: small has no network "user"`, boots: "big"},
 		{
 			name: "KVM works with the other alone", host: host{tried: map[string]string{"small": "a tiny guest printed nothing"}}, want: choose.Want{Network: "none"},
 			vmm: "big", accel: vmm.AccelKVM, why: "chosen: small cannot run this VM here: a tiny guest printed nothing", boots: "small big",
@@ -112,7 +112,7 @@ func TestChoose(t *testing.T) {
 			name: "asked for, without KVM", host: host{tried: map[string]string{"big": "nothing came"}}, want: choose.Want{VMM: "big", Network: "none"},
 			vmm: "big", accel: vmm.AccelTCG, why: "asked for", boots: "big",
 		},
-		{name: "asked for, without the network", want: choose.Want{VMM: "small", Network: "user"}, why: `small has no network "user" yet`, hint: "Use --network none, or --vmm auto."},
+		{name: "asked for, without the network", want: choose.Want{VMM: "small", Network: "user"}, why: `small has no network "user"`, hint: "Use --network none, or --vmm auto."},
 		{name: "asked for, without access", host: host{device: noAccess}, want: choose.Want{VMM: "small", Network: "none"}, why: "may not open /dev/kvm; sudo usermod -aG kvm", hint: "banger vmm ls"},
 		{name: "asked for, and missing", host: host{err: map[string]error{"small": missing("small")}}, want: choose.Want{VMM: "small", Network: "none"}, why: "small is not installed", hint: "Install it."},
 		{name: "its kernel lacks what the first needs", want: choose.Want{Network: "none", Kernel: "k", Lacks: []string{"x", "small_port"}}, vmm: "big", accel: vmm.AccelKVM, why: "chosen: the kernel k lacks small_port, which small needs", boots: "big"},
@@ -124,7 +124,7 @@ func TestChoose(t *testing.T) {
 		{name: "unknown", want: choose.Want{VMM: "xen", Network: "none"}, why: `there is no VMM "xen"`, hint: "Use auto or one of: small, big."},
 		{name: "set", def: "big", want: choose.Want{Network: "none"}, vmm: "big", accel: vmm.AccelKVM, why: "set in config.toml", boots: "big"},
 		{name: "set, and auto asked for", def: "big", want: choose.Want{VMM: choose.Auto, Network: "none"}, vmm: "small", accel: vmm.AccelKVM, why: "chosen: small works with KVM", boots: "small"},
-		{name: "set to what lacks the network", def: "small", want: choose.Want{Network: "user"}, why: `small has no network "user" yet`, hint: "--vmm auto"},
+		{name: "set to what lacks the network", def: "small", want: choose.Want{Network: "user"}, why: `small has no network "user"`, hint: "--vmm auto"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.want.Guest = guest

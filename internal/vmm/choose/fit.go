@@ -72,7 +72,12 @@ func (c *Chooser) network(info vmm.Info, w Want) error {
 	if names := c.NetworksOf(info); len(names) > 0 {
 		hint = "Use --network " + strings.Join(names, " or ") + ", or --vmm auto."
 	}
-	return fault.New(fault.Precondition, hint, "%s has no network %q yet", info.Name, w.Network)
+	for _, b := range c.Networks[w.Network] {
+		if why := info.Lacks[b]; why != "" {
+			return fault.New(fault.Precondition, hint, "%s has no network %q here: %s", info.Name, w.Network, why)
+		}
+	}
+	return fault.New(fault.Precondition, hint, "%s has no network %q", info.Name, w.Network)
 }
 
 // accelerator is the first of accels that is wanted and works.

@@ -41,6 +41,9 @@ func (m *machine) attach(ctx context.Context, files *inherited) error {
 	m.mu.Lock()
 	m.version, m.facts.Version = version, version.String()
 	m.mu.Unlock()
+	if err := m.takeWire(ctx, files); err != nil {
+		return err
+	}
 	state, err := m.api.State(ctx)
 	if err != nil {
 		return err

@@ -334,7 +334,7 @@ func TestLogIsCapped(t *testing.T) {
 // configured: the next one finds the process by its lock and sets it going.
 func TestAdoptionOfAHalfStartedVMM(t *testing.T) {
 	d, spec := fakeDriver(t, fakeBinary(t)), fakeSpec(t)
-	files, err := openFiles(spec.Dir)
+	files, err := openFiles(spec.Dir, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/banger-vm/banger/internal/vmm/firecracker/wire"
 	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
 
@@ -93,11 +94,21 @@ type inherited struct {
 	in, out, log *os.File // both ends of each
 	stderr       *os.File
 	logEnd       *os.File // ours
+	wire         *os.File // where the wire of the network card is passed over, nil without one
+	wireEnd      *os.File // ours
+}
+
+// extra are those besides the standard ones, from fdLock on.
+func (f *inherited) extra() []*os.File {
+	if f.wire == nil {
+		return []*os.File{f.lock}
+	}
+	return []*os.File{f.lock, f.wire}
 }
 
 // openFiles locks the directory and lays out what the VMM inherits. Left-overs
 // are removed under the lock, so they are nobody's.
-func openFiles(dir string) (_ *inherited, err error) {
+func openFiles(dir string, card bool) (_ *inherited, err error) {
 	f := &inherited{}
 	defer func() {
 		if err != nil {
@@ -131,7 +142,9 @@ func openFiles(dir string) (_ *inherited, err error) {
 	}
 	// Less room where the user has many pipes is no fault.
 	_, _ = unix.FcntlInt(f.out.Fd(), unix.F_SETPIPE_SZ, consoleRoom)
-	f.logEnd, err = openPipe(dir, fileLog, unix.O_RDONLY)
+	if f.logEnd, err = openPipe(dir, fileLog, unix.O_RDONLY); err == nil && card {
+		f.wireEnd, f.wire, err = wire.Pair()
+	}
 	return f, err
 }
 
@@ -147,7 +160,7 @@ func removeOld(dir string) error {
 
 // close lets go of what is left; the VMM's copies stay.
 func (f *inherited) close() {
-	for _, file := range []*os.File{f.lock, f.in, f.out, f.log, f.stderr, f.logEnd} {
+	for _, file := range []*os.File{f.lock, f.in, f.out, f.log, f.stderr, f.logEnd, f.wire, f.wireEnd} {
 		if file != nil {
 			_ = file.Close() // nothing was written through it
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/firecracker/enclose"
 	"github.com/banger-vm/banger/internal/vmm/firecracker/fcapi"
+	"github.com/banger-vm/banger/internal/vmm/firecracker/wire"
 	"github.com/banger-vm/banger/internal/vmm/kvmprobe"
 )
 
@@ -51,6 +52,7 @@ type Driver struct {
 	log    *slog.Logger
 	kvm    *kvmprobe.Prober
 	device func() string // why KVM cannot be opened, "" if it can
+	tun    func() string // why no TAP can be made, "" if one can
 	free   func(path string) (bytes int64, err error)
 
 	mu      sync.Mutex
@@ -71,7 +73,7 @@ func New(runner hostexec.Runner, log *slog.Logger, cfg Config) *Driver {
 		cfg.Binary = "firecracker"
 	}
 	d := &Driver{
-		cfg: cfg, runner: runner, log: log, device: kvmprobe.OpenDevice, free: vmm.Room,
+		cfg: cfg, runner: runner, log: log, device: kvmprobe.OpenDevice, tun: wire.Missing, free: vmm.Room,
 		version: map[string]fcapi.Version{}, warden: map[string]*enclose.Warden{},
 	}
 	d.kvm = kvmprobe.New(DriverName, cfg.CacheDir, log, d.bootProbe)

@@ -33,14 +33,19 @@ func (d *Driver) Info(ctx context.Context) (vmm.Info, error) {
 	if err != nil {
 		return vmm.Info{}, err
 	}
-	return vmm.Info{
+	info := vmm.Info{
 		Name: DriverName, Version: version.String(), Path: path,
 		Accels:    map[vmm.Accel]string{vmm.AccelKVM: kvm, vmm.AccelTCG: "Firecracker has no TCG"},
 		Isolation: map[vmm.Accel]vmm.Isolation{vmm.AccelKVM: d.isolation(path)},
-		Networks:  []network.Backend{network.BackendNone},
+		Networks:  []network.Backend{network.BackendNone, network.BackendFrames},
 
 		GuestDrivers: GuestDrivers(),
-	}, nil
+	}
+	if why := d.lacksCard(); why != "" {
+		info.Networks = info.Networks[:1]
+		info.Lacks = map[network.Backend]string{network.BackendFrames: why}
+	}
+	return info, nil
 }
 
 // isolation is what a machine can expect: what the last one had, or the guest of

@@ -7,6 +7,7 @@ import (
 	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/firecracker/enclose"
+	"github.com/banger-vm/banger/internal/vmm/firecracker/wire"
 	"github.com/banger-vm/banger/internal/vmm/kvmprobe"
 	"github.com/banger-vm/banger/internal/vmm/precheck"
 )
@@ -25,6 +26,13 @@ const (
 	fileOut     = "console.out"
 	fileLog     = "log"
 	fileMetrics = "metrics"
+)
+
+// The descriptors that a VMM inherits besides the standard ones, and never
+// touches.
+const (
+	fdLock = 3 + iota
+	fdWire // with a network card, in an enclosure
 )
 
 // names are a machine's files as its VMM knows them.
@@ -63,6 +71,10 @@ func plan(spec vmm.Spec) enclose.Plan {
 			{From: spec.Initramfs, To: in.initramfs},
 		},
 		Args: commandLine(spec), Env: environment(),
+	}
+	if hasCard(spec) {
+		p.Wire = fdWire
+		p.Binds = append(p.Binds, enclose.Bind{From: wire.Device, To: wire.Device, Device: true})
 	}
 	for _, d := range spec.Drives {
 		p.Binds = append(p.Binds, enclose.Bind{From: precheck.DrivePath(spec, d), To: in.drive(d), Writable: !d.ReadOnly})

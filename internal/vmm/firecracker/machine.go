@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/firecracker/enclose"
 	"github.com/banger-vm/banger/internal/vmm/firecracker/fcapi"
@@ -44,6 +45,8 @@ type machine struct {
 	version fcapi.Version
 	console *console
 	agent   net.Conn
+	wire    *os.File // of the network card, nil without one
+	link    network.Link
 	killed  bool
 	paused  bool
 	over    bool // events is closed, or about to be
@@ -53,6 +56,7 @@ var (
 	_ vmm.Machine = (*machine)(nil)
 	_ vmm.Pauser  = (*machine)(nil)
 	_ vmm.Meter   = (*machine)(nil)
+	_ vmm.Plugged = (*machine)(nil)
 )
 
 func (d *Driver) newMachine(spec vmm.Spec, rec record, proc *hostexec.Process) *machine {
@@ -194,6 +198,7 @@ func (m *machine) Wait(ctx context.Context) (vmm.Exit, error) {
 // Close lets go of Firecracker, which lives on.
 func (m *machine) Close() error {
 	m.swapAgent(nil)
+	m.dropWire()
 	m.mu.Lock()
 	c := m.console
 	m.console = nil

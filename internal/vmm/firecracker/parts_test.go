@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/vmm"
+	"github.com/banger-vm/banger/internal/vmm/firecracker/wire"
 	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
 
@@ -69,6 +71,7 @@ func TestSettings(t *testing.T) {
 			for i := range spec.Drives {
 				spec.Drives[i].Limit = disk.Limit{BytesPerSecond: 100 << 20, OpsPerSecond: 5000}
 			}
+			spec.Network = network.Attachment{Backend: network.BackendFrames, MAC: "52:54:00:12:34:56"}
 		}
 		var got strings.Builder
 		for _, s := range d.settings(spec, n) {
@@ -83,7 +86,12 @@ func TestSettings(t *testing.T) {
 }
 
 func TestPlan(t *testing.T) {
-	b, err := json.MarshalIndent(plan(goldenSpec()), "", "  ")
+	spec := goldenSpec()
+	if p := plan(spec); p.Wire != 0 {
+		t.Errorf("a machine without a card has its wire at %d", p.Wire)
+	}
+	spec.Network.Backend = network.BackendFrames
+	b, err := json.MarshalIndent(plan(spec), "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,6 +123,34 @@ func TestPrepare(t *testing.T) {
 	if err := d.Prepare(t.Context(), fakeSpec(t)); fault.KindOf(err) != fault.Precondition || !strings.Contains(err.Error(), "may not open /dev/kvm") {
 		t.Errorf("Prepare without KVM = %v", err)
 	}
+}
+
+// A VMM has a network card only where the card's other end can be in its own
+// network, and where TAPs can be made at all: who cannot is told what is missing.
+func TestNetworkCardNeedsATAP(t *testing.T) {
+	d, spec := fakeDriver(t, fakeBinary(t)), fakeSpec(t)
+	spec.Network.Backend = network.BackendFrames
+	refused := func(want string) {
+		t.Helper()
+		if err := d.Prepare(t.Context(), spec); fault.KindOf(err) != fault.Precondition || !strings.Contains(err.Error(), want) {
+			t.Errorf("Prepare = %v, want %q", err, want)
+		}
+		info, err := d.Info(t.Context())
+		if err != nil || slices.Contains(info.Networks, network.BackendFrames) || !strings.Contains(info.Lacks[network.BackendFrames], want) {
+			t.Errorf("Info = %+v, %v", info, err)
+		}
+	}
+	d.tun = func() string { return "" }
+	refused("in this host's network")
+	d.cfg.Stage = stage
+	if err := d.Prepare(t.Context(), spec); err != nil {
+		t.Errorf("with all that is needed: %v", err)
+	}
+	if info, err := d.Info(t.Context()); err != nil || !slices.Contains(info.Networks, network.BackendFrames) || len(info.Lacks) > 0 {
+		t.Errorf("Info = %+v, %v", info, err)
+	}
+	d.tun = func() string { return wire.MissingAt("/no/such/device") }
+	refused("this host has no /dev/net/tun")
 }
 
 func TestABinaryThatCannotRunHasARemedy(t *testing.T) {

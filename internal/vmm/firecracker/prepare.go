@@ -30,7 +30,7 @@ func (d *Driver) Prepare(_ context.Context, spec vmm.Spec) error {
 	if _, err := d.binary(); err != nil {
 		return err
 	}
-	return errors.Join(checkMachine(spec), checkNetwork(spec.Network), precheck.Spec(spec), d.checkKVM())
+	return errors.Join(checkMachine(spec), d.checkNetwork(spec.Network), precheck.Spec(spec), d.checkKVM())
 }
 
 func checkMachine(spec vmm.Spec) error {
@@ -46,13 +46,33 @@ func checkMachine(spec vmm.Spec) error {
 	return nil
 }
 
-func checkNetwork(net network.Attachment) error {
-	if net.Backend == network.BackendNone || net.Backend == "" {
+const hintNetwork = "Use --network none, or QEMU: --vmm qemu."
+
+func (d *Driver) checkNetwork(net network.Attachment) error {
+	switch net.Backend {
+	case network.BackendNone, "":
+		return nil
+	case network.BackendFrames:
+		if why := d.lacksCard(); why != "" {
+			return fault.New(fault.Precondition, hintNetwork, "Firecracker can have no network card here: %s", why)
+		}
 		return nil
 	}
-	return fault.New(fault.Precondition, "Use --network none, or QEMU: --vmm qemu.",
-		"the network backend %q does not work on Firecracker yet: %w", net.Backend, vmm.ErrUnsupported)
+	return fault.New(fault.Precondition, hintNetwork, "the network backend %q does not work on Firecracker: %w", net.Backend, vmm.ErrUnsupported)
 }
+
+// lacksCard is why a VMM can have no network card, as far as is known; "" where
+// it shall be tried. The card's other end is in a namespace of the VMM's own:
+// nothing is ever added to this host's.
+func (d *Driver) lacksCard() string {
+	if why := d.whyReduced(); why != "" {
+		return "its VMM would be in this host's network: " + why
+	}
+	return d.tun()
+}
+
+// hasCard reports whether spec's machine has a network card.
+func hasCard(spec vmm.Spec) bool { return spec.Network.Backend == network.BackendFrames }
 
 func (d *Driver) checkKVM() error {
 	if reason := d.device(); reason != "" {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/firecracker/fakefc"
 	"github.com/banger-vm/banger/internal/vmm/kvmprobe"
@@ -64,8 +65,12 @@ func TestRealConformance(t *testing.T) {
 	cfg := realConfig(t)
 	needGuests(t)
 	h := vmmtest.Harness{
-		Driver:      func(t *testing.T) vmm.Driver { return newReal(t, cfg) },
-		Spec:        func(t *testing.T) vmm.Spec { return lab.Spec(t, lab.LongDir(t)) },
+		Driver: func(t *testing.T) vmm.Driver { return newReal(t, cfg) },
+		Spec: func(t *testing.T) vmm.Spec {
+			spec := lab.Spec(t, lab.LongDir(t))
+			spec.Network = network.Attachment{Backend: network.BackendFrames, MAC: "52:54:00:00:00:01"}
+			return spec
+		},
 		KillOutside: lab.KillOutside,
 		Drives:      lab.Drives,
 	}

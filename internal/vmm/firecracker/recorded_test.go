@@ -79,7 +79,7 @@ func apiScript(t *testing.T, d *Driver) []exchange {
 func play(t *testing.T, binary, kernel string, list []exchange) []exchange {
 	t.Helper()
 	spec := fakeSpec(t)
-	files, err := openFiles(spec.Dir)
+	files, err := openFiles(spec.Dir, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,10 +5,14 @@ import (
 
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/firecracker/fcapi"
+	"github.com/banger-vm/banger/internal/vmm/firecracker/wire"
 )
 
 // guestCID is every guest's address on its own vsock.
 const guestCID = 3
+
+// cardID is the network card's name.
+const cardID = "net"
 
 // settings are the calls that make an instance spec's machine, in their order.
 // Doing them again before the start is harmless.
@@ -22,6 +26,9 @@ func (d *Driver) settings(spec vmm.Spec, n names) []fcapi.Setting {
 			ID: string(drive.Slot), Path: n.drive(drive), ReadOnly: drive.ReadOnly,
 			Cache: fcapi.CacheWriteback, Limit: fcapi.PerSecond(drive.Limit.BytesPerSecond, drive.Limit.OpsPerSecond),
 		}})
+	}
+	if hasCard(spec) {
+		list = append(list, fcapi.Setting{Path: "/network-interfaces/" + cardID, Body: fcapi.Card{ID: cardID, Device: wire.Name, MAC: spec.Network.MAC}})
 	}
 	return append(list,
 		fcapi.Setting{Path: "/vsock", Body: fcapi.Vsock{CID: guestCID, Socket: fileVsock}},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -50,6 +49,9 @@ func (d *Driver) launch(ctx context.Context, spec vmm.Spec) (*machine, error) {
 	if errors.As(err, &not) {
 		d.log.WarnContext(ctx, "this host does not let Firecracker be enclosed", "reason", not.reason)
 		d.setReduced(not.reason)
+		if err := d.checkNetwork(spec.Network); err != nil {
+			return nil, err
+		}
 		return d.launchAs(ctx, spec, not.reason)
 	}
 	return m, err
@@ -59,7 +61,7 @@ func (d *Driver) launch(ctx context.Context, spec vmm.Spec) (*machine, error) {
 // brings it up, or leaves nothing of it. We hold the lock too until then, so
 // that cleaning up meets nobody else's Start.
 func (d *Driver) launchAs(ctx context.Context, spec vmm.Spec, reduced string) (_ *machine, err error) {
-	files, err := openFiles(spec.Dir)
+	files, err := openFiles(spec.Dir, hasCard(spec) && reduced == "")
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +123,7 @@ func (d *Driver) spawn(ctx context.Context, spec vmm.Spec, reduced string, files
 
 // run starts the program at path.
 func (d *Driver) run(ctx context.Context, spec vmm.Spec, path string, enclosed bool, files *inherited) (*hostexec.Process, error) {
-	f := enclose.Files{Stdin: files.in, Stdout: files.out, Stderr: files.stderr, Extra: []*os.File{files.lock}}
+	f := enclose.Files{Stdin: files.in, Stdout: files.out, Stderr: files.stderr, Extra: files.extra()}
 	d.mu.Lock()
 	warden := d.warden[spec.Dir]
 	d.mu.Unlock()

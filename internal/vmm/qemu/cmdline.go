@@ -19,6 +19,7 @@ const (
 	fdQMP
 	fdConsole
 	fdAgent
+	fdLink
 )
 
 // The virtio-mmio buses, a device each. QEMU describes the last one first, and
@@ -123,19 +124,25 @@ func driveArgs(drive disk.Drive, bus int) ([]string, error) {
 
 // networkArgs are the arguments of the network card.
 func networkArgs(net network.Attachment) ([]string, error) {
+	var netdev string
 	switch net.Backend {
 	case network.BackendNone, "":
 		return nil, nil
+	case network.BackendFrames:
+		// It takes one connection after the other.
+		netdev = fmt.Sprintf("stream,id=net,server=on,addr.type=fd,addr.str=%d", fdLink)
 	case network.BackendBuiltin:
-		device := mmio("virtio-net-device", busNetwork) + ",netdev=net"
-		if net.MAC != "" {
-			device += ",mac=" + comma(net.MAC)
-		}
 		// The guest reaches whatever this host's user reaches, and 10.0.2.2
 		// is the host's own loopback.
-		return []string{"-netdev", "user,id=net", "-device", device}, nil
+		netdev = "user,id=net"
+	default:
+		return nil, fmt.Errorf("the network backend %q: %w", net.Backend, vmm.ErrUnsupported)
 	}
-	return nil, fmt.Errorf("the network backend %q: %w", net.Backend, vmm.ErrUnsupported)
+	device := mmio("virtio-net-device", busNetwork) + ",netdev=net"
+	if net.MAC != "" {
+		device += ",mac=" + comma(net.MAC)
+	}
+	return []string{"-netdev", netdev, "-device", device}, nil
 }
 
 func mmio(device string, bus int) string {

@@ -26,7 +26,7 @@ func goldenSpec() vmm.Spec {
 			{Slot: disk.SlotLayer, Path: "layer.cow"},
 			{Slot: disk.SlotModules, Path: "/state/kernels/k/modules.ext4", ReadOnly: true},
 		},
-		Network: network.Attachment{Backend: network.BackendBuiltin, MAC: "52:54:00:12:34:56"},
+		Network: network.Attachment{Backend: network.BackendFrames, MAC: "52:54:00:12:34:56"},
 	}
 }
 

@@ -23,7 +23,7 @@ func completed(spec vmm.Spec) vmm.Spec {
 	if lab.InHost() {
 		spec.Accel = vmm.AccelKVM
 	}
-	spec.Network = network.Attachment{Backend: network.BackendBuiltin, MAC: "52:54:00:00:00:01"}
+	spec.Network = network.Attachment{Backend: network.BackendFrames, MAC: "52:54:00:00:00:01"}
 	return spec
 }
 

@@ -36,14 +36,19 @@ func (d *Driver) Info(ctx context.Context) (vmm.Info, error) {
 	if err != nil {
 		return vmm.Info{}, err
 	}
-	return vmm.Info{
+	info := vmm.Info{
 		Name: DriverName, Version: version, Path: path,
 		Accels:    map[vmm.Accel]string{vmm.AccelTCG: "", vmm.AccelKVM: kvm},
 		Isolation: map[vmm.Accel]vmm.Isolation{vmm.AccelTCG: isolation(vmm.AccelTCG), vmm.AccelKVM: isolation(vmm.AccelKVM)},
-		Networks:  []network.Backend{network.BackendNone, network.BackendBuiltin},
+		Networks:  []network.Backend{network.BackendNone, network.BackendFrames},
 
 		GuestDrivers: GuestDrivers(),
-	}, nil
+	}
+	if !atLeast(version, 7, 2) {
+		info.Networks = info.Networks[:1]
+		info.Lacks = map[network.Backend]string{network.BackendFrames: "QEMU 7.2 or later is needed for it, this is " + version}
+	}
+	return info, nil
 }
 
 // versionOf asks once for each QEMU that is installed while we live.

@@ -33,6 +33,7 @@ type machine struct {
 	waiting  net.Conn // a console connected before its first reader
 	console  net.Conn
 	agent    net.Conn
+	link     net.Conn
 	killed   bool
 	shutdown string // why QEMU said that it ends
 	pause    string // why it said that it will stop
@@ -43,6 +44,7 @@ var (
 	_ vmm.Machine = (*machine)(nil)
 	_ vmm.Pauser  = (*machine)(nil)
 	_ vmm.Meter   = (*machine)(nil)
+	_ vmm.Plugged = (*machine)(nil)
 )
 
 func newMachine(log *slog.Logger, spec vmm.Spec, rec record, proc *hostexec.Process) *machine {
@@ -86,7 +88,7 @@ func (m *machine) Agent(ctx context.Context) (io.ReadWriteCloser, error) {
 
 // open connects to a socket that serves one connection at a time; the one
 // that we had before gives way.
-func (m *machine) open(ctx context.Context, name string, slot *net.Conn) (io.ReadWriteCloser, error) {
+func (m *machine) open(ctx context.Context, name string, slot *net.Conn) (net.Conn, error) {
 	m.mu.Lock()
 	old := *slot
 	*slot = nil
@@ -168,8 +170,8 @@ func (m *machine) Wait(ctx context.Context) (vmm.Exit, error) {
 // Close lets go of QEMU, which lives on.
 func (m *machine) Close() error {
 	m.mu.Lock()
-	conns := []net.Conn{m.waiting, m.console, m.agent}
-	m.waiting, m.console, m.agent = nil, nil, nil
+	conns := []net.Conn{m.waiting, m.console, m.agent, m.link}
+	m.waiting, m.console, m.agent, m.link = nil, nil, nil, nil
 	m.mu.Unlock()
 	for _, c := range conns {
 		if c != nil {

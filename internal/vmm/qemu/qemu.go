@@ -2,7 +2,7 @@
 // with TCG where KVM does not work. QEMU gives no security promise for TCG.
 //
 // In a machine's directory lie its sockets (qmp.sock, console.sock,
-// agent.sock), what it is (vmm.json), what it said (vmm.log, vmm.trace) and
+// agent.sock, link.sock), what it is (vmm.json), what it said (vmm.log, vmm.trace) and
 // vmm.lock. QEMU inherits the locked file, so the lock is held exactly as long
 // as QEMU lives, whoever started it and whatever became of the starter.
 package qemu
@@ -21,8 +21,12 @@ const (
 	fileQMP     = "qmp.sock"
 	fileConsole = "console.sock"
 	fileAgent   = "agent.sock"
+	fileLink    = "link.sock"
 	fileTrace   = "vmm.trace"
 )
+
+// sockets are those that QEMU inherits, from fdQMP on.
+var sockets = []string{fileQMP, fileConsole, fileAgent, fileLink}
 
 // DriverName is the driver's name.
 const DriverName = "qemu"

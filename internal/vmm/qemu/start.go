@@ -59,7 +59,7 @@ func (d *Driver) launch(ctx context.Context, spec vmm.Spec, accel vmm.Accel) (_ 
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, rundir.Remove(files.dir, fileQMP, fileConsole, fileAgent, rundir.RecordFile))
+			err = errors.Join(err, rundir.Remove(files.dir, append(sockets, rundir.RecordFile)...))
 		}
 		files.close()
 	}()
@@ -142,17 +142,17 @@ func openFiles(path string) (_ *inherited, err error) {
 	if files.lock, err = rundir.TakeLock(path); err != nil {
 		return nil, err
 	}
-	if err := rundir.Remove(files.dir, fileQMP, fileConsole, fileAgent, rundir.RecordFile, fileTrace); err != nil {
+	if err := rundir.Remove(files.dir, append(sockets, rundir.RecordFile, fileTrace)...); err != nil {
 		return nil, err
 	}
 	const flags = os.O_RDWR | os.O_CREATE | os.O_TRUNC | os.O_APPEND
 	if files.log, err = os.OpenFile(filepath.Join(path, rundir.LogFile), flags, 0o600); err != nil {
 		return nil, fmt.Errorf("making QEMU's log: %w", err)
 	}
-	for _, name := range []string{fileQMP, fileConsole, fileAgent} {
+	for _, name := range sockets {
 		sock, err := rundir.Listen(files.dir, name)
 		if err != nil {
-			return nil, errors.Join(err, rundir.Remove(files.dir, fileQMP, fileConsole, fileAgent))
+			return nil, errors.Join(err, rundir.Remove(files.dir, sockets...))
 		}
 		files.sockets = append(files.sockets, sock)
 	}

@@ -37,9 +37,14 @@ func (d *Driver) takesTurns(ctx context.Context, spec vmm.Spec) (bool, error) {
 // missesCode reports whether a version has that fault; one that cannot be read
 // may have.
 func missesCode(version string) bool {
-	var major, minor int
-	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
-		return true
+	return !atLeast(version, 8, 1)
+}
+
+// atLeast reports whether a version is known to be major.minor or later.
+func atLeast(version string, major, minor int) bool {
+	var a, b int
+	if _, err := fmt.Sscanf(version, "%d.%d", &a, &b); err != nil {
+		return false
 	}
-	return major < 8 || major == 8 && minor < 1
+	return a > major || a == major && b >= minor
 }

@@ -1,11 +1,13 @@
 package vmmtest
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 	"time"
 
 	"github.com/banger-vm/banger/internal/disk"
+	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/vmmtest/script"
 )
@@ -95,4 +97,47 @@ func testDriveLimit(t *testing.T, h Harness) {
 	if took := time.Since(began); took < 900*time.Millisecond {
 		t.Errorf("%d bytes were written in %v, in spite of a limit of %d a second", script.WriteSize, took, script.WriteSize/2)
 	}
+}
+
+// testLink is for machines whose card hands its frames over: one after the
+// other may take them, and the next who connects.
+func testLink(t *testing.T, h Harness) {
+	spec := h.Spec(t)
+	m := start(t, h, spec)
+	p, ok := m.(vmm.Plugged)
+	if !ok || spec.Network.Backend != network.BackendFrames {
+		t.Skip("machines of this driver have no card here, or keep their frames")
+	}
+	up(t, m)
+	first := openLink(t, p)
+	second := openLink(t, p)
+	if _, err := first.ReadFrame(make([]byte, network.MaxFrame)); err == nil {
+		t.Error("the first link does not give way to the second")
+	}
+	frame := append(bytes.Repeat([]byte{0xff}, 12), 0x88, 0xb5, 0)
+	if err := second.WriteFrames([][]byte{frame, frame}); err != nil {
+		t.Errorf("sending: %v", err)
+	}
+	closeMachine(t, m)
+	m = connect(t, h, spec)
+	defer closeMachine(t, m)
+	if p, ok = m.(vmm.Plugged); !ok {
+		t.Fatal("who connects finds no card")
+	}
+	if err := openLink(t, p).WriteFrames([][]byte{frame}); err != nil {
+		t.Errorf("sending on the next one: %v", err)
+	}
+	agent := openLine(t, m.Agent)
+	agent.send("\nhere")
+	agent.await(script.Echo + "here") // the guest runs on
+}
+
+func openLink(t *testing.T, p vmm.Plugged) network.Link {
+	t.Helper()
+	l, err := p.Link(within(t))
+	if err != nil {
+		t.Fatalf("Link: %v", err)
+	}
+	t.Cleanup(func() { l.Close() }) // may be closed already
+	return l
 }

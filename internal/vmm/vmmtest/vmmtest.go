@@ -74,6 +74,7 @@ func Run(t *testing.T, h Harness) {
 		"Pause":             testPause,
 		"Stats":             testStats,
 		"DriveLimit":        testDriveLimit,
+		"Link":              testLink,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, h) })
 	}

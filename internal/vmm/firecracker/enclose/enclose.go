@@ -31,6 +31,10 @@ type Plan struct {
 	Binds []Bind   `json:"binds"`
 	Args  []string `json:"args"` // the whole command line; argv[0] is a title
 	Env   []string `json:"env"`  // the whole environment
+	// Wire is the descriptor at which the program holds the wire of its network
+	// card (package wire); what comes as that descriptor is where it is passed
+	// on over. 0: it has no card.
+	Wire int `json:"wire,omitempty"`
 }
 
 // Bind is a file of the host at a path inside.
@@ -75,10 +79,19 @@ func (s Starter) Start(path string, p Plan, f Files) (*hostexec.Process, error) 
 		Stdin: f.Stdin, Stdout: f.Stdout, Stderr: f.Stderr, ExtraFiles: f.Extra,
 		Namespaces: &hostexec.Namespaces{
 			Mount: true, PID: true, IPC: true, UTS: true, Network: true, ID: innerID,
-			Capabilities: []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SETPCAP},
+			Capabilities: capabilities(p),
 		},
 	})
 	return proc, explain(err)
+}
+
+// capabilities are what the stage needs for p.
+func capabilities(p Plan) []uintptr {
+	needed := []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SETPCAP}
+	if p.Wire > 0 {
+		needed = append(needed, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW)
+	}
+	return needed
 }
 
 // explain says what a kernel means that makes no namespaces.

@@ -25,10 +25,10 @@ func TestMain(m *testing.M) {
 var starter = enclose.Starter{Stage: []string{"/proc/self/exe", "stage"}}
 
 // program builds the one that tells what it sees.
-func program(t *testing.T) string {
+func program(t *testing.T, name string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "inside")
-	build := exec.Command("go", "build", "-o", path, "./testdata/inside")
+	path := filepath.Join(t.TempDir(), name)
+	build := exec.Command("go", "build", "-o", path, "./testdata/"+name)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as a VMM is: static
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -122,7 +122,7 @@ another descriptor: true
 
 func TestEnclosure(t *testing.T) {
 	r := newRig(t)
-	proc, err := starter.Start(program(t), r.plan, r.files)
+	proc, err := starter.Start(program(t, "inside"), r.plan, r.files)
 	r.wait(t, proc, hostexec.Exit{}, err)
 	if got := r.text(t, "out"); got != seen {
 		t.Errorf("it saw\n%s\nwant\n%s", got, seen)
@@ -155,7 +155,7 @@ func TestAStageThatFailsSaysSo(t *testing.T) {
 // with whoever made it; what it started lives on.
 func TestWarden(t *testing.T) {
 	r := newRig(t)
-	w, err := starter.NewWarden(program(t), r.plan)
+	w, err := starter.NewWarden(program(t, "inside"), r.plan)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/banger-vm/banger/internal/vmm/firecracker/wire"
 )
 
 // inside is the stage: alone in its namespaces it builds the root, gives up
@@ -24,6 +26,9 @@ func inside(encoded string) error {
 		return errors.New("the enclosure's plan has no program")
 	}
 	unix.Umask(0o077)
+	if err := plug(p.Wire); err != nil {
+		return err
+	}
 	if err := build(p); err != nil {
 		return err
 	}
@@ -37,6 +42,19 @@ func inside(encoded string) error {
 		return err
 	}
 	return fmt.Errorf("starting the program in its enclosure: %w", syscall.Exec(Program, p.Args, p.Env))
+}
+
+// plug makes the network card's other end, which is held at fd.
+func plug(fd int) error {
+	if fd == 0 {
+		return nil
+	}
+	f, err := wire.Make(innerID)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return wire.Pass(f, fd)
 }
 
 // build makes the root at p.Root.

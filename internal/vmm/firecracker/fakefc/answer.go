@@ -91,6 +91,8 @@ func (vm *instance) configure(path string, body []byte) error {
 		v = &fcapi.BootSource{}
 	case path == "/vsock":
 		v = &fcapi.Vsock{}
+	case strings.HasPrefix(path, "/network-interfaces/"):
+		v = &fcapi.Card{}
 	case path == "/entropy":
 		v = &fcapi.Entropy{}
 	case strings.HasPrefix(path, "/drives/"):

@@ -56,6 +56,13 @@ func PerSecond(bytes, ops int64) *RateLimiter {
 	return &RateLimiter{Bytes: bucket(bytes), Ops: bucket(ops)}
 }
 
+// Card is the body of /network-interfaces/ID.
+type Card struct {
+	ID     string `json:"iface_id"`
+	Device string `json:"host_dev_name"`
+	MAC    string `json:"guest_mac,omitempty"`
+}
+
 // Vsock is the body of /vsock.
 type Vsock struct {
 	CID    uint32 `json:"guest_cid"`
