@@ -151,10 +151,6 @@ func TestKernels(t *testing.T) {
 		if v := e.runsOn(t, "on-poor", "poor", release); v.Spec.DiskDriver != "copy" || !strings.Contains(v.Reduced[0], "poor lacks dm_snapshot") {
 			t.Errorf("%s, %q", v.Spec.DiskDriver, v.Reduced)
 		}
-		if err := os.Remove(filepath.Join(modules, "kernel/drivers/block/virtio_blk.ko")); err != nil {
-			t.Fatal(err)
-		}
-		e.refused(t, 5, []string{"no virtio_blk"}, "kernel", "import", vmlinuz, "--modules", modules, "--name", "poorer")
 	})
 }
 

@@ -56,7 +56,7 @@ func packed(t testing.TB, out *bytes.Buffer, w io.WriteCloser, b []byte) []byte 
 }
 
 func packXZ(t testing.TB, b []byte) []byte {
-	cmd := exec.Command("xz", "--check=crc32", "--x86", "--lzma2=dict=32MiB") // as a kernel's build
+	cmd := exec.Command("xz", "--check=crc32", "--x86", "--lzma2=dict=1MiB") // as a kernel's build, but for the window
 	cmd.Stdin = bytes.NewReader(b)
 	out, err := cmd.Output()
 	if err != nil {
