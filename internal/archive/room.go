@@ -72,6 +72,11 @@ func (r *room) look() error {
 	if err := unix.Fstatfs(int(r.dir.Fd()), &st); err != nil {
 		return os.NewSyscallError("fstatfs", err)
 	}
+	return r.judge(st)
+}
+
+// judge refuses a disk in this state.
+func (r *room) judge(st unix.Statfs_t) error {
 	size := uint64(st.Bsize)
 	left := min(st.Blocks*size/reservePart, reserveBytes)
 	if st.Bavail*size < left+lookBytes {
