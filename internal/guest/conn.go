@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"syscall"
 	"time"
 
@@ -120,8 +121,10 @@ func (x *Conn) serve(s io.ReadWriteCloser) error {
 	for rest := firstRest; ; {
 		had := x.progress()
 		unhook := context.AfterFunc(x.life, func() { s.Close() })
-		err := x.end.Serve(s)
+		call := &parting{ReadWriteCloser: s, exited: x.end.Exited()}
+		err := x.end.Serve(call)
 		unhook()
+		call.over()
 		select {
 		case <-x.end.Exited():
 			return nil
@@ -145,6 +148,37 @@ func (x *Conn) serve(s io.ReadWriteCloser) error {
 			return err
 		}
 	}
+}
+
+// parting is a call of the agent that is not cut off once the exit is here: that
+// it is must reach the agent, which ends the call then.
+type parting struct {
+	io.ReadWriteCloser
+	exited <-chan struct{}
+	leave  sync.Once
+	limit  *time.Timer // of an agent that does not end it
+}
+
+// Close ends its reads and writes; who serves a stream calls it twice.
+func (p *parting) Close() (err error) {
+	select {
+	case <-p.exited:
+		p.leave.Do(func() {
+			p.limit = time.AfterFunc(passLinger, func() { p.ReadWriteCloser.Close() })
+			err = closeWrite(p.ReadWriteCloser)
+		})
+		return err
+	default:
+		return p.ReadWriteCloser.Close()
+	}
+}
+
+// over is called when nobody serves it any more.
+func (p *parting) over() {
+	if p.limit != nil {
+		p.limit.Stop()
+	}
+	p.ReadWriteCloser.Close() // all that was to be said was
 }
 
 // progress changes when bytes have come through, either way.
@@ -219,6 +253,14 @@ func piped(err error) error {
 
 // CloseWrite tells the address that no more is written; what it sends is read on.
 func (x *Conn) CloseWrite() error { return x.end.Sender(stream.Stdin).Close() }
+
+// Wait waits for the end of both directions, when the guest has all that was
+// written; the error says that the connection broke. What came must be read
+// meanwhile.
+func (x *Conn) Wait() error {
+	<-x.over
+	return x.err
+}
 
 // Close drops the connection without waiting for the guest, which is told if it
 // can be, and finds out by itself otherwise.

@@ -181,6 +181,32 @@ func TestConnEnds(t *testing.T) {
 	}
 }
 
+// What was written before the end reaches a server that reads late, and ended
+// its own direction long before.
+func TestConnDelivers(t *testing.T) {
+	r := newDialRig(t)
+	got := make(chan int64, 1)
+	c := r.connect(t, func(c *net.TCPConn) {
+		_ = c.CloseWrite()
+		time.Sleep(50 * time.Millisecond)
+		n, _ := io.Copy(io.Discard, c)
+		got <- n
+	})
+	if all, err := io.ReadAll(c); len(all) > 0 || err != nil {
+		t.Fatal(all, err)
+	}
+	const size = 9_000_000
+	if _, err := c.Write(make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(c.CloseWrite(), c.Wait(), c.Close()); err != nil {
+		t.Error(err)
+	}
+	if n := <-got; n != size {
+		t.Errorf("%d bytes came", n)
+	}
+}
+
 // One that nobody reads from keeps up no other.
 func TestConnStalls(t *testing.T) {
 	r := newDialRig(t)

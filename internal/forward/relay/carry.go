@@ -107,8 +107,8 @@ func carry(ctx context.Context, host *net.TCPConn, guest Conn) error {
 	}
 	both.Wait()
 	err := errors.Join(sent, received)
-	if err == nil && ctx.Err() == nil {
-		err = host.SetLinger(-1) // all is said: an end in good order
+	if err == nil && ctx.Err() == nil { // all is said: an end in good order
+		err = errors.Join(host.SetLinger(-1), host.Close(), guest.Wait())
 	}
 	cut()
 	return err

@@ -26,13 +26,25 @@ import (
 type guest struct {
 	mu    sync.Mutex
 	ports map[int]string
-	dials int
+	waits int // connections that were waited for
+}
+
+// conn is a connection to a guest.
+type conn struct {
+	*net.TCPConn
+	g *guest
+}
+
+func (c conn) Wait() error {
+	c.g.mu.Lock()
+	defer c.g.mu.Unlock()
+	c.g.waits++
+	return nil
 }
 
 func (g *guest) dial(ctx context.Context, port int) (Conn, error) {
 	g.mu.Lock()
 	at := g.ports[port]
-	g.dials++
 	g.mu.Unlock()
 	if at == "" {
 		return nil, errors.New("nothing listens there")
@@ -42,7 +54,7 @@ func (g *guest) dial(ctx context.Context, port int) (Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.(*net.TCPConn), nil
+	return conn{c.(*net.TCPConn), g}, nil
 }
 
 // serve listens for the guest's port.
@@ -148,6 +160,9 @@ func TestManyConnections(t *testing.T) {
 	}
 	all.Wait()
 	await(t, "no connection to be left", func() bool { return s.Status()[0].Connections == 0 })
+	if g.waits != 40 {
+		t.Errorf("%d of 40 were waited for before they were dropped", g.waits)
+	}
 }
 
 // One that reads nothing keeps up nobody else.

@@ -19,8 +19,10 @@ import (
 // Conn is a connection into the guest. A read fails, instead of ending, where
 // the connection broke; a write fails with syscall.EPIPE where nobody takes it.
 type Conn interface {
-	io.ReadWriteCloser
+	io.ReadWriteCloser // Close drops it, and what is under way in it
 	CloseWrite() error
+	// Wait waits, once both directions have ended, until the guest has all.
+	Wait() error
 }
 
 // Dial connects to a port of the guest's loopback.
