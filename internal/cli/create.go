@@ -33,6 +33,7 @@ func newCreate(a *app.App) *cobra.Command {
 			}}
 			return a.Do(cmd.Context(), act, func(op api.Operation) error { return made(a, op, how.Quiet) })
 		},
+		ValidArgsFunction: app.CompleteImages(a, cobra.ShellCompDirectiveNoFileComp),
 	}
 	f.register(cmd)
 	app.CompleteVMMFlag(a, cmd)
