@@ -38,6 +38,7 @@ func newCreate(a *app.App) *cobra.Command {
 				return a.Made(op, how.Quiet)
 			})
 		},
+		ValidArgsFunction: app.CompleteImages(a, cobra.ShellCompDirectiveNoFileComp),
 	}
 	f.register(cmd)
 	app.CompleteVMMFlag(a, cmd)

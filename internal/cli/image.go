@@ -65,6 +65,8 @@ func newImageInspect(a *app.App) *cobra.Command {
 		Use:   "inspect IMAGE",
 		Short: "Show an image in full",
 		Args:  app.Takes(1, 1, "the image's name"),
+
+		ValidArgsFunction: app.CompleteImages(a, cobra.ShellCompDirectiveNoFileComp),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.Client()
 			if err != nil {
@@ -93,6 +95,8 @@ func newImageDelete(a *app.App) *cobra.Command {
 		Aliases: []string{"delete"},
 		Short:   "Remove images that no VM stands on",
 		Args:    app.Takes(1, -1, "the image's name"),
+
+		ValidArgsFunction: app.CompleteImages(a, cobra.ShellCompDirectiveNoFileComp),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.Each(cmd, args, app.Action{How: how}, func(ctx context.Context, c *client.Client, image string) (api.Operation, error) {
 				return c.ImageDelete(ctx, api.ImageDeleteRequest{Image: image})

@@ -35,6 +35,8 @@ then it is removed, whatever happens.`,
 		Args:        app.Takes(1, -1, "the image"),
 		RunE:        func(cmd *cobra.Command, args []string) error { return r.run(cmd, args) },
 		Annotations: map[string]string{app.GuestCode: "yes"},
+
+		ValidArgsFunction: app.CompleteImages(a, cobra.ShellCompDirectiveDefault),
 	}
 	r.vm.register(cmd)
 	app.CompleteVMMFlag(a, cmd)

@@ -42,6 +42,31 @@ func CompleteVMs(a *App) cobra.CompletionFunc {
 	}
 }
 
+// CompleteImages completes the first argument as the name of an image, in the
+// same way; what follows is of the kind rest.
+func CompleteImages(a *App, rest cobra.ShellCompDirective) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, rest
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), completion)
+		defer cancel()
+		c, err := a.Existing()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		images, err := c.ImageList(ctx)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		names := make([]string, len(images))
+		for i, image := range images {
+			names[i] = image.Name
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
 // CompleteVMMs completes the first most arguments as names of VMMs, in the same way.
 func CompleteVMMs(a *App, most int) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {

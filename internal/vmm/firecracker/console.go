@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -38,5 +39,8 @@ func (c *console) Read(p []byte) (int, error) {
 }
 
 func (c *console) Write(p []byte) (int, error) { return c.in.Write(p) }
+
+// SetWriteDeadline bounds writes to a guest that reads nothing.
+func (c *console) SetWriteDeadline(t time.Time) error { return c.in.SetWriteDeadline(t) }
 
 func (c *console) Close() error { return errors.Join(c.in.Close(), c.out.Close()) }
