@@ -103,15 +103,10 @@ func TestForwards(t *testing.T) {
 		t.Fatal(op.Error)
 	}
 	r.await("the automatic one to be gone", func() bool { return len(r.forwards("a")) == 1 })
-	told := r.told("a")
-	opened, closed := 0, 0
-	for _, e := range told {
-		opened += strings.Count(e, "forward_opened")
-		closed += strings.Count(e, "forward_closed")
-	}
-	if opened != 4 || closed != 3 {
-		t.Errorf("%d were told to be open, %d closed: %q", opened, closed, told)
-	}
+	r.await("4 to be told open, 3 closed", func() bool {
+		all := strings.Join(r.told("a"), " ")
+		return strings.Count(all, "forward_opened") == 4 && strings.Count(all, "forward_closed") == 3
+	})
 	if _, err := r.vms.Unforward(t.Context(), "a", []forward.Forward{web}, ""); fault.KindOf(err) != fault.NotFound {
 		t.Errorf("one that is gone: %v", err)
 	}
