@@ -98,11 +98,15 @@ func TestForwards(t *testing.T) {
 	if op := r.unforward("a", forward.Forward{HostPort: 40001}, web); op.State != operation.Succeeded {
 		t.Fatal(op.Error)
 	}
-	r.await("two to be gone", func() bool { return len(r.forwards("a")) == 2 })
+	if got := r.forwards("a"); len(got) != 2 {
+		t.Errorf("two are not gone: %q", got)
+	}
 	if op := r.forward("a", new(false)); op.State != operation.Succeeded {
 		t.Fatal(op.Error)
 	}
-	r.await("the automatic one to be gone", func() bool { return len(r.forwards("a")) == 1 })
+	if got := r.forwards("a"); len(got) != 1 {
+		t.Errorf("the automatic one is not gone: %q", got)
+	}
 	r.await("4 to be told open, 3 closed", func() bool {
 		all := strings.Join(r.told("a"), " ")
 		return strings.Count(all, "forward_opened") == 4 && strings.Count(all, "forward_closed") == 3
