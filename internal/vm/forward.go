@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/forward"
@@ -115,7 +116,26 @@ func (m *Manager) openForwards(ctx context.Context, id string, want forwards, fr
 	if errors.Is(err, machine.ErrNotRunning) {
 		return nil // it has just ended
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	// Whoever asked wants to see them, and which port was chosen.
+	bounded, cancel := context.WithTimeout(ctx, forwardsSeen)
+	defer cancel()
+	if _, err := m.live.Await(bounded, id, want.seen); err != nil {
+		m.Log.Warn("a monitor did not tell of its forwards in time", "vm", id, "err", err)
+	}
+	return nil
+}
+
+// forwardsSeen is how long a monitor may take to tell what it was just told.
+const forwardsSeen = 5 * time.Second
+
+// seen reports whether a machine has these forwards and no others.
+func (f forwards) seen(s machine.Status) bool {
+	asked := slices.DeleteFunc(slices.Clone(s.Forwards), func(st forward.Status) bool { return st.Auto })
+	return slices.EqualFunc(asked, f.All, func(st forward.Status, f forward.Forward) bool { return st.Forward == f }) &&
+		(f.Auto || len(asked) == len(s.Forwards))
 }
 
 // portsFree refuses ports that are in use; the VM's own automatic forwards give

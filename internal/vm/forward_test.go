@@ -98,20 +98,19 @@ func TestForwards(t *testing.T) {
 	if op := r.unforward("a", forward.Forward{HostPort: 40001}, web); op.State != operation.Succeeded {
 		t.Fatal(op.Error)
 	}
-	r.await("two to be gone", func() bool { return len(r.forwards("a")) == 2 })
+	if got := r.forwards("a"); len(got) != 2 {
+		t.Errorf("two are not gone: %q", got)
+	}
 	if op := r.forward("a", new(false)); op.State != operation.Succeeded {
 		t.Fatal(op.Error)
 	}
-	r.await("the automatic one to be gone", func() bool { return len(r.forwards("a")) == 1 })
-	told := r.told("a")
-	opened, closed := 0, 0
-	for _, e := range told {
-		opened += strings.Count(e, "forward_opened")
-		closed += strings.Count(e, "forward_closed")
+	if got := r.forwards("a"); len(got) != 1 {
+		t.Errorf("the automatic one is not gone: %q", got)
 	}
-	if opened != 4 || closed != 3 {
-		t.Errorf("%d were told to be open, %d closed: %q", opened, closed, told)
-	}
+	r.await("4 to be told open, 3 closed", func() bool {
+		all := strings.Join(r.told("a"), " ")
+		return strings.Count(all, "forward_opened") == 4 && strings.Count(all, "forward_closed") == 3
+	})
 	if _, err := r.vms.Unforward(t.Context(), "a", []forward.Forward{web}, ""); fault.KindOf(err) != fault.NotFound {
 		t.Errorf("one that is gone: %v", err)
 	}

@@ -97,7 +97,8 @@ func TestForward(t *testing.T) {
 	t.Run("automatic", func(t *testing.T) { e.testAutoForward(t) })
 	t.Run("rebooted", func(t *testing.T) {
 		before := e.inspect(t, "fwd")
-		e.banger(t, "exec", "fwd", "--", "sh", "-c", "until sudo systemctl reboot 2>/dev/null; do sleep 1; done")
+		// By force: services that are just starting are not waited for.
+		e.banger(t, "exec", "fwd", "--", "sh", "-c", "until sudo systemctl reboot --force 2>/dev/null; do sleep 1; done")
 		await(t, "the guest to be back", func() bool {
 			v := e.inspect(t, "fwd")
 			return v.State == api.StateRunning && v.Boot.GuestBoot != "" && v.Boot.GuestBoot != before.Boot.GuestBoot
