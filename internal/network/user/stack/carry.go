@@ -29,9 +29,7 @@ func (s *Stack) Carry(ctx context.Context, link network.Link) error {
 	s.port.wire.Store(nil)
 	link.Close()
 	close(w.quit)
-	if serr := <-sent; serr != nil && err == nil {
-		err = serr
-	}
+	err = errors.Join(err, <-sent)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
