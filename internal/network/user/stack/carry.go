@@ -11,7 +11,7 @@ import (
 
 // Carry carries the frames of a link until ctx is done or the link fails.
 func (s *Stack) Carry(ctx context.Context, link network.Link) error {
-	w := newWire()
+	w := newWire(link.MTU())
 	if !s.port.wire.CompareAndSwap(nil, w) {
 		return errors.Join(errors.New("the guest's network has a link already"), link.Close())
 	}
