@@ -33,7 +33,7 @@ func guestNetwork(ctx context.Context, b *bench) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, floor.end()) }()
-	for _, command := range []string{"ip link set eth0 up", "ip addr add 10.0.2.15/24 dev eth0", makeFile} {
+	for _, command := range []string{"sudo ip link set eth0 up", "sudo ip addr add 10.0.2.15/24 dev eth0", makeFile} {
 		if _, err := floor.run(command); err != nil {
 			return err
 		}

@@ -158,15 +158,20 @@ func (r *rig) close() error {
 
 // rssMB is the resident memory of a process.
 func rssMB(pid int) (float64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return memoryMB(fmt.Sprintf("/proc/%d/status", pid), "VmRSS:")
+}
+
+// memoryMB is a field of a file of /proc that counts kB.
+func memoryMB(path, field string) (float64, error) {
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if rest, ok := strings.CutPrefix(line, field); ok {
 			kb, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 64)
 			return kb / 1024, err
 		}
 	}
-	return 0, fmt.Errorf("the process %d has no resident memory", pid)
+	return 0, fmt.Errorf("%s has no %s", path, field)
 }

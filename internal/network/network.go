@@ -60,13 +60,18 @@ type Driver interface {
 
 // The bounds of a Link's frames, in bytes.
 const (
-	MTU      = 1500           // of what is sent to a guest, and what guests are told
-	MaxFrame = 1<<16 + 14 + 4 // of what may come from one: its card may leave cutting to us
+	// MaxMTU is the most that a Link's MTU may be: a page or two in the guest,
+	// which may have to find them in one piece.
+	MaxMTU = 9000
+	// MaxFrame is what may come from a guest: its card may leave cutting to us.
+	MaxFrame = 1<<16 + 14 + 4
 )
 
 // Link is the wire at a machine's card. Reads and writes may go on beside each
 // other; Close ends both.
 type Link interface {
+	// MTU is the most that the guest's card takes behind a frame's header.
+	MTU() int
 	// ReadFrame reads the next whole Ethernet frame into buf, which has room
 	// for MaxFrame bytes, and returns its length.
 	ReadFrame(buf []byte) (int, error)

@@ -18,6 +18,7 @@ import (
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/machine/fake"
 	"github.com/banger-vm/banger/internal/network"
+	"github.com/banger-vm/banger/internal/network/none"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/store"
 	"github.com/banger-vm/banger/internal/vm"
@@ -74,7 +75,7 @@ func (r *rig) open() {
 	r.vms = vm.New(vm.Parts{
 		Store: vms, Runtime: r.host, Ports: r.host, Images: r.parts, Kernels: r.kernels, Work: r.parts, VMMs: r.vmms,
 		Disks:    map[string]disk.Driver{"guestcow": r.parts},
-		Networks: map[string]network.Driver{"user": r.parts},
+		Networks: map[string]network.Driver{"user": r.parts, "none": none.New()},
 		Access:   access.New(filepath.Join(r.dir, "ssh"), func(id string) []string { return []string{"banger", "dial", id} }),
 		Claims:   claims, Events: r.events, Log: log,
 	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: r.stopTimeout})
@@ -174,6 +175,7 @@ func (r *rig) tells(name string, want ...string) {
 
 // fakeParts are image, disks and network in one, with a fault where asked.
 type fakeParts struct {
+	plugged  network.Request // the last one
 	failWork error
 	block    chan struct{} // making disks waits for it
 	released int
@@ -216,8 +218,17 @@ func (*fakeParts) Backends() []network.Backend                    { return []net
 func (*fakeParts) Reset(context.Context, string, disk.Base) error { return nil }
 func (*fakeParts) Delete(context.Context, string) error           { return nil }
 func (*fakeParts) Usage(string) (disk.Usage, error)               { return disk.Usage{}, nil }
-func (*fakeParts) Exposure([]network.Exception) []string          { return nil }
-func (*fakeParts) Apply(context.Context, network.Request) (network.Attachment, error) {
+
+func (*fakeParts) Exposure(allow []network.Exception) []string {
+	list := []string{"Nothing."}
+	for _, e := range allow {
+		list = append(list, e.String())
+	}
+	return list
+}
+
+func (p *fakeParts) Apply(_ context.Context, req network.Request) (network.Attachment, error) {
+	p.plugged = req
 	return network.Attachment{}, nil
 }
 

@@ -54,6 +54,30 @@ func TestLife(t *testing.T) {
 	}
 }
 
+// What a guest may reach besides is checked before anything is made, kept in
+// its one form, told, and handed to the network at each start.
+func TestAllowedHosts(t *testing.T) {
+	r := newRig(t)
+	for want, s := range map[string]spec.VM{
+		"no address":        {Name: "dev", AllowHosts: []string{"host"}},
+		"bits beyond":       {Name: "dev", AllowHosts: []string{"10.0.0.1/8"}},
+		"nothing to be all": {Name: "dev", AllowHosts: []string{"10.0.0.1"}, Network: "none"},
+	} {
+		if _, err := r.create(s, false); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", s.AllowHosts, err)
+		}
+	}
+	r.ok(r.create(spec.VM{Name: "dev", AllowHosts: []string{"10.0.0.1/32:80", "[FD00::1]"}}, true))
+	want := []string{"10.0.0.1:80", "fd00::1"}
+	v, err := r.vms.Inspect(t.Context(), "dev")
+	if err != nil || !slices.Equal(v.Spec.AllowHosts, want) || !slices.Equal(v.Reaches, append([]string{"Nothing."}, want...)) {
+		t.Errorf("%q, %q, %v", v.Spec.AllowHosts, v.Reaches, err)
+	}
+	if a := r.parts.plugged.Allow; len(a) != 2 || a[0].String() != want[0] || a[1].String() != want[1] {
+		t.Errorf("the network was asked for %v", a)
+	}
+}
+
 func TestBadInputIsRefused(t *testing.T) {
 	r := newRig(t)
 	for name, s := range map[string]spec.VM{

@@ -88,8 +88,7 @@ func onTheInternet(t *testing.T, guest func(string) result) {
 func (e *env) testRefused(t *testing.T, guest func(string) result, allowed netip.AddrPort) {
 	other := netip.AddrPortFrom(netip.MustParseAddr("10.0.2.2"), allowed.Port()+1).String()
 	for _, at := range []string{"10.1.2.3:80", "169.254.169.254:80", other} {
-		r := guest("time -p curl -sS -m 20 http://" + at + "/")
-		if r.code != 7 || !strings.Contains(r.stderr, "real 0") {
+		if r := guest("curl -sS -m 10 http://" + at + "/"); r.code != 7 { // 28 is out of time
 			t.Errorf("%s: %s", at, r)
 		}
 	}

@@ -77,3 +77,18 @@ func TestProgressOnATerminal(t *testing.T) {
 		t.Errorf("got %q", lines)
 	}
 }
+
+// What a guest's network refused is told, most first, then the last ones.
+func TestRefused(t *testing.T) {
+	var b strings.Builder
+	err := VM(&b, api.VM{Name: "dev", Reaches: []string{"The Internet."}, Refused: &api.VMRefused{
+		Counts: []api.RefusedCount{{Why: "10.0.0.0/8", Count: 7}, {Why: "::1/128", Count: 1}},
+		Last:   []api.RefusedAttempt{{At: time.Unix(0, 0), Protocol: "tcp", To: "10.1.2.3:80", Why: "10.0.0.0/8"}},
+	}})
+	at := time.Unix(0, 0).Format("15:04:05")
+	for _, want := range []string{"Reaches:      The Internet.\n", "Refused:      7 (10.0.0.0/8)\nRefused:      1 (::1/128)\n", "Refused last: tcp 10.1.2.3:80 at " + at + " (10.0.0.0/8)\n"} {
+		if err != nil || !strings.Contains(b.String(), want) {
+			t.Errorf("there is no %q in %v\n%s", want, err, b.String())
+		}
+	}
+}

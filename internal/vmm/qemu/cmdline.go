@@ -122,6 +122,9 @@ func driveArgs(drive disk.Drive, bus int) ([]string, error) {
 	return append(args, "-blockdev", string(out), "-device", device), nil
 }
 
+// cardMTU is the MTU of a card whose frames the monitor carries.
+const cardMTU = network.MaxMTU
+
 // networkArgs are the arguments of the network card.
 func networkArgs(net network.Attachment) ([]string, error) {
 	var netdev string
@@ -139,6 +142,10 @@ func networkArgs(net network.Attachment) ([]string, error) {
 		return nil, fmt.Errorf("the network backend %q: %w", net.Backend, vmm.ErrUnsupported)
 	}
 	device := mmio("virtio-net-device", busNetwork) + ",netdev=net"
+	if net.Backend == network.BackendFrames {
+		// Whatever a guest sends or gets, each frame costs the same.
+		device += fmt.Sprintf(",host_mtu=%d", cardMTU)
+	}
 	if net.MAC != "" {
 		device += ",mac=" + comma(net.MAC)
 	}

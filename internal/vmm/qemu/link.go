@@ -37,6 +37,9 @@ func newLink(conn net.Conn) *link {
 	return &link{Conn: conn, in: bufio.NewReaderSize(conn, 64<<10)}
 }
 
+// MTU is what the guest was told with its card.
+func (l *link) MTU() int { return cardMTU }
+
 // ReadFrame reads the next frame. A length that no frame has ends the link:
 // QEMU may have been within a frame when the last link ended, and begins a
 // whole one on the next.

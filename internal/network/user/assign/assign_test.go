@@ -95,7 +95,7 @@ func TestDHCP(t *testing.T) {
 func TestAdvertisement(t *testing.T) {
 	p, ok := frames.Parse(Advertisement())
 	typ, body, whole := p.ICMP()
-	if !ok || !whole || typ != typeAdvertise || p.Src != GatewayLocal || p.IP[7] != 255 || len(body) != 12+8+8+32+24 {
+	if !ok || !whole || typ != typeAdvertise || p.Src != GatewayLocal || p.IP[7] != 255 || len(body) != 12+8+32+24 {
 		t.Fatalf("%+v", p)
 	}
 	if !bytes.Contains(body, Net6.Addr().AsSlice()) || !bytes.Contains(body, Gateway6.AsSlice()) || !bytes.Contains(body, GatewayMAC[:]) {

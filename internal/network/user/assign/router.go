@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/network/user/frames"
 )
 
@@ -23,7 +22,6 @@ const (
 	typeAdvertise     = 134
 	optionSourceLink  = 1
 	optionPrefix      = 3
-	optionMTU         = 5
 	optionNameServers = 25
 )
 
@@ -46,8 +44,6 @@ func Advertisement() []byte {
 	b = binary.BigEndian.AppendUint16(b, uint16(routerLife/time.Second))
 	b = append(b, make([]byte, 8)...) // how neighbours are asked: as they like
 	b = append(append(b, optionSourceLink, 1), GatewayMAC[:]...)
-	b = append(b, optionMTU, 1, 0, 0)
-	b = binary.BigEndian.AppendUint32(b, network.MTU)
 	const onLink, addresses = 0x80, 0x40
 	b = append(b, optionPrefix, 4, byte(Net6.Bits()), onLink|addresses)
 	b = binary.BigEndian.AppendUint32(b, math.MaxUint32) // for ever

@@ -11,7 +11,7 @@ import (
 
 // Carry carries the frames of a link until ctx is done or the link fails.
 func (s *Stack) Carry(ctx context.Context, link network.Link) error {
-	w := newWire()
+	w := newWire(link.MTU())
 	if !s.port.wire.CompareAndSwap(nil, w) {
 		return errors.Join(errors.New("the guest's network has a link already"), link.Close())
 	}
@@ -29,9 +29,7 @@ func (s *Stack) Carry(ctx context.Context, link network.Link) error {
 	s.port.wire.Store(nil)
 	link.Close()
 	close(w.quit)
-	if serr := <-sent; serr != nil && err == nil {
-		err = serr
-	}
+	err = errors.Join(err, <-sent)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -22,19 +22,20 @@ type port struct {
 
 // wire is a link in use.
 type wire struct {
+	mtu  uint32
 	out  chan *slot
 	quit chan struct{} // closed to end the pump
 	done chan struct{} // closed by the pump: nothing is sent any more
 }
 
-func newWire() *wire {
-	return &wire{out: make(chan *slot, outQueue), quit: make(chan struct{}), done: make(chan struct{})}
+func newWire(mtu int) *wire {
+	return &wire{mtu: uint32(min(mtu, network.MaxMTU)), out: make(chan *slot, outQueue), quit: make(chan struct{}), done: make(chan struct{})}
 }
 
 // slot is a frame on its way out.
 type slot struct {
 	n int
-	b [network.MTU + header.EthernetMinimumSize]byte
+	b [network.MaxMTU + header.EthernetMinimumSize]byte
 }
 
 var slots = sync.Pool{New: func() any { return new(slot) }}
@@ -138,8 +139,16 @@ func (w *wire) more(held []*slot) []*slot {
 
 // The rest is what a stack asks of its card.
 
-// MTU is without the header of package ethernet.
-func (p *port) MTU() uint32 { return network.MTU }
+// usualMTU is Ethernet's.
+const usualMTU = 1500
+
+// MTU is the wire's, without the header of package ethernet.
+func (p *port) MTU() uint32 {
+	if w := p.wire.Load(); w != nil {
+		return w.mtu
+	}
+	return usualMTU
+}
 
 // SetMTU changes nothing.
 func (p *port) SetMTU(uint32) {}

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 )
 
@@ -67,6 +68,9 @@ func (r *relay) fromGuest() error {
 		case *tcpip.ErrWouldBlock:
 			<-ready
 		case *tcpip.ErrClosedForReceive:
+			if tcp.EndpointState(r.ep.State()) == tcp.StateError { // it was reset just now
+				return problem(terr)
+			}
 			return r.far.CloseWrite()
 		default:
 			return problem(terr)

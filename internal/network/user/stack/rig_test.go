@@ -67,6 +67,8 @@ func (c *cable) WriteFrames(frames [][]byte) error {
 	return nil
 }
 
+func (c *cable) MTU() int { return 1500 }
+
 func (c *cable) Close() error {
 	c.once.Do(func() { close(c.end) })
 	return nil
@@ -114,6 +116,9 @@ func carry(t testing.TB, s *Stack, link network.Link) (unplug func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Carry(ctx, link) }()
+	for s.port.wire.Load() == nil { // what is sent before is lost, as it should
+		time.Sleep(time.Millisecond)
+	}
 	unplug = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrClosedPipe) {
@@ -140,7 +145,7 @@ func (r *rig) plugGuest(t testing.TB, c *cable) {
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol, ipv6.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 	})
-	r.wire = channel.New(1024, network.MTU, tcpip.LinkAddress(card[:]))
+	r.wire = channel.New(1024, 1500, tcpip.LinkAddress(card[:]))
 	must := func(err tcpip.Error) {
 		t.Helper()
 		if err != nil {

@@ -35,7 +35,8 @@ func (s *Stack) accept(r *tcp.ForwarderRequest) {
 	var events waiter.Queue
 	ep, terr := r.CreateEndpoint(&events)
 	r.Complete(terr != nil)
-	if terr != nil {
+	if terr != nil { // the guest has given it up meanwhile
+		_ = far.SetLinger(0) // of one that has ended, too
 		return
 	}
 	s.bound(ep)

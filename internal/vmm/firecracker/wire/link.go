@@ -43,6 +43,10 @@ func NewLink(wire *os.File) (*Link, error) {
 	return l, nil
 }
 
+// MTU is Ethernet's: Firecracker tells its guest no other. What the guest sends
+// may be longer.
+func (l *Link) MTU() int { return 1500 }
+
 // ReadFrame reads the next frame. It asks not to wait each time: the VMM shares
 // the socket, and could make it one that waits.
 func (l *Link) ReadFrame(buf []byte) (n int, err error) {
