@@ -20,7 +20,7 @@ import (
 )
 
 // banger cp, both ways, in one VM.
-func TestCopy(t *testing.T) {
+func TestLongCopy(t *testing.T) {
 	e := private(t)
 	e.vm(t, "copies", "--network", "none")
 	here := t.TempDir()

@@ -23,7 +23,7 @@ var victims = map[string]func(t *testing.T, e *env, v api.VM){
 }
 
 // A stream goes on, each byte once, whoever is killed in its middle.
-func TestKilledDuringExec(t *testing.T) {
+func TestLongKilledDuringExec(t *testing.T) {
 	e := private(t)
 	e.vm(t, "streams")
 	data := make([]byte, 24<<20)
@@ -217,7 +217,7 @@ func TestDaemonKilledDuringDelete(t *testing.T) {
 	}
 }
 
-func TestMonitorKilledDuringDelete(t *testing.T) {
+func TestLongMonitorKilledDuringDelete(t *testing.T) {
 	e := private(t)
 	for i, pause := range []time.Duration{0, 3, 20, 80} {
 		name := "left-" + string(rune('a'+i))

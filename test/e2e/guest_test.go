@@ -196,7 +196,7 @@ func TestWorkDiskSmallerThanItsSkeleton(t *testing.T) {
 
 // A hundred waiting calls on one connection do not hold up a list: the CLI's
 // own connection is another, so this one is made by the client package.
-func TestStalledStreams(t *testing.T) {
+func TestLongStalledStreams(t *testing.T) {
 	e := common(t)
 	e.vm(t, "stalls", "-m", "1G")
 	e.stall(t, "stalls", 200)

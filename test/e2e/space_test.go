@@ -77,7 +77,7 @@ func TestNoSpaceWhileCreating(t *testing.T) {
 }
 
 // A full disk pauses the VM; it goes on with nothing lost.
-func TestNoSpaceWhileRunning(t *testing.T) {
+func TestLongNoSpaceWhileRunning(t *testing.T) {
 	e := cramped(t, "1200")
 	e.vm(t, "full")
 	filler := e.fill(t, 40)

@@ -221,7 +221,7 @@ func firstLine(addr string, hello func(net.Conn) error) (string, error) {
 // The user's own configuration includes ours when asked, and is as before when
 // asked again. A session goes on, each byte once, whoever is killed in its
 // middle. A VM that takes another's name is known by a key of its own.
-func TestSSHConfig(t *testing.T) {
+func TestLongSSHConfig(t *testing.T) {
 	home := t.TempDir()
 	e := private(t, "HOME="+home)
 	config := filepath.Join(home, ".ssh", "config")
