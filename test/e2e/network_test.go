@@ -79,7 +79,13 @@ func onTheInternet(t *testing.T, guest func(string) result) {
 	if os.Getenv("BANGER_TEST_HOST") == "1" {
 		t.Skip("the test host has no uplink")
 	}
-	if r := guest(`set -e; host=$(sed -n 's,.*http://\([^/]*\)/.*,\1,p' /etc/apt/sources.list | head -n 1); getent hosts "$host"; sudo apt-get update`); r.code != 0 || strings.Contains(r.stdout, "Err:") {
+	// The smallest of the image's own sources is as good as all of them.
+	const script = `set -e
+host=$(sed -n 's,.*http://\([^/]*\)/.*,\1,p' /etc/apt/sources.list | head -n 1)
+getent hosts "$host"
+grep -e -security /etc/apt/sources.list >/tmp/some.list || cp /etc/apt/sources.list /tmp/some.list
+sudo apt-get -o Dir::Etc::SourceList=/tmp/some.list -o Acquire::Languages=none update`
+	if r := guest(script); r.code != 0 || strings.Contains(r.stdout, "Err:") {
 		t.Errorf("%s", r)
 	}
 }

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"context"
 	"encoding/binary"
 	"net/netip"
 	"os"
@@ -40,6 +41,7 @@ func (s *Stack) echo(p frames.Packet, body []byte) {
 		defer s.pings.give()
 		f := os.NewFile(uintptr(fd), "ping")
 		defer f.Close()
+		defer context.AfterFunc(s.ctx, func() { f.Close() })()
 		if err := ping(f, about, body); err != nil {
 			s.log.Debug("a guest's ping was not answered", "to", to.Addr(), "err", err)
 			return
