@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -175,10 +176,9 @@ func (r *rig) tells(name string, want ...string) {
 
 // fakeParts are image, disks and network in one, with a fault where asked.
 type fakeParts struct {
-	plugged  network.Request // the last one
+	plugged  atomic.Pointer[network.Request] // the last one
 	failWork error
 	block    chan struct{} // making disks waits for it
-	released int
 }
 
 func (*fakeParts) Name() string { return "guestcow" }
@@ -228,14 +228,11 @@ func (*fakeParts) Exposure(allow []network.Exception) []string {
 }
 
 func (p *fakeParts) Apply(_ context.Context, req network.Request) (network.Attachment, error) {
-	p.plugged = req
+	p.plugged.Store(&req)
 	return network.Attachment{}, nil
 }
 
-func (p *fakeParts) Release(context.Context, network.Request) error {
-	p.released++
-	return nil
-}
+func (*fakeParts) Release(context.Context, network.Request) error { return nil }
 
 // fakeVMMs are "fake" and "other", which runs no guest when it is broken and
 // may be missing.

@@ -73,7 +73,7 @@ func TestAllowedHosts(t *testing.T) {
 	if err != nil || !slices.Equal(v.Spec.AllowHosts, want) || !slices.Equal(v.Reaches, append([]string{"Nothing."}, want...)) {
 		t.Errorf("%q, %q, %v", v.Spec.AllowHosts, v.Reaches, err)
 	}
-	if a := r.parts.plugged.Allow; len(a) != 2 || a[0].String() != want[0] || a[1].String() != want[1] {
+	if a := r.parts.plugged.Load().Allow; len(a) != 2 || a[0].String() != want[0] || a[1].String() != want[1] {
 		t.Errorf("the network was asked for %v", a)
 	}
 }
