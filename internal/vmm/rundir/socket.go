@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,11 +53,27 @@ func Dial(ctx context.Context, dir, name string) (net.Conn, error) {
 	if err := unix.Fstat(sock, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
 		return nil, fmt.Errorf("connecting to %s: %w", name, errors.Join(err, unix.ENOTSOCK))
 	}
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d", sock))
+	conn, err := dialInTurn(ctx, fmt.Sprintf("/proc/self/fd/%d", sock))
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", name, errors.Unwrap(err))
 	}
 	return conn, nil
+}
+
+// dialInTurn connects once there is a place in the queue, for which connecting
+// without blocking does not wait.
+func dialInTurn(ctx context.Context, path string) (net.Conn, error) {
+	for {
+		conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+		if !errors.Is(err, unix.EAGAIN) {
+			return conn, err
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 func through(dir *os.File, name string) string {
