@@ -115,7 +115,7 @@ func feature(key string, on result.RanOn) (string, bool) {
 // words turns the name of a test into words: TestRealGuestPowersOff is
 // "guest powers off".
 func words(test string) string {
-	name := strings.TrimPrefix(strings.TrimPrefix(test, "Test"), "Real")
+	name := strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(test, "Test"), "Long"), "Real")
 	var words []string
 	begin := 0
 	rs := []rune(strings.ReplaceAll(name, "VMs", "VMS"))
