@@ -59,7 +59,7 @@ func (r *Registry) planDelete(op operation.Record) (operation.Plan, error) {
 // forget removes the row of an image that nobody uses. From then on nobody
 // finds it, so nobody can begin to.
 func (r *Registry) forget(ctx context.Context, p params) error {
-	stop, holders := r.startDeleting(p.ID)
+	stop, holders := r.leases.StartDeleting(p.ID)
 	if len(holders) > 0 {
 		return inUse(p.Name, holders)
 	}

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/lease"
 )
 
 // Config has the places and settings of a Registry.
@@ -26,10 +26,7 @@ type Registry struct {
 	log   *slog.Logger
 	cfg   Config
 
-	mu       sync.Mutex                // guards what follows
-	leases   map[string]map[int]string // holders by image ID
-	next     int
-	deleting map[string]bool
+	leases lease.Leases
 }
 
 // NewRegistry returns the registry of cfg.Dir.
@@ -37,10 +34,7 @@ func NewRegistry(store Store, maker Maker, log *slog.Logger, cfg Config) *Regist
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Registry{
-		store: store, maker: maker, log: log, cfg: cfg,
-		leases: map[string]map[int]string{}, deleting: map[string]bool{},
-	}
+	return &Registry{store: store, maker: maker, log: log, cfg: cfg}
 }
 
 // Find returns an image by name, ID or unique ID prefix.
@@ -81,25 +75,9 @@ func (r *Registry) Users(ctx context.Context, imageID string) ([]string, error) 
 // Lease keeps an image from being deleted until release is called. It never
 // waits: an image that is being deleted is fault.Busy. Holder is for people.
 func (r *Registry) Lease(ctx context.Context, imageID, holder string) (release func(), err error) {
-	r.mu.Lock()
-	if r.deleting[imageID] {
-		r.mu.Unlock()
-		return nil, fault.New(fault.Busy, "", "the image %s is being deleted", imageID)
-	}
-	r.next++
-	number := r.next
-	if r.leases[imageID] == nil {
-		r.leases[imageID] = map[int]string{}
-	}
-	r.leases[imageID][number] = holder
-	r.mu.Unlock()
-	release = func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.leases[imageID], number)
-		if len(r.leases[imageID]) == 0 {
-			delete(r.leases, imageID)
-		}
+	release, err = r.leases.Take(imageID, "image", holder)
+	if err != nil {
+		return nil, err
 	}
 	// Only now: a deletion that came before us has removed the row by now.
 	if _, err := r.store.ImageByID(ctx, imageID); err != nil {
@@ -107,24 +85,6 @@ func (r *Registry) Lease(ctx context.Context, imageID, holder string) (release f
 		return nil, err
 	}
 	return release, nil
-}
-
-// startDeleting keeps new leases away, or names who holds one.
-func (r *Registry) startDeleting(imageID string) (stop func(), holders []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, h := range r.leases[imageID] {
-		holders = append(holders, h)
-	}
-	if len(holders) > 0 {
-		return nil, holders
-	}
-	r.deleting[imageID] = true
-	return func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.deleting, imageID)
-	}, nil
 }
 
 // placed fills in what follows from the ID.

@@ -34,7 +34,7 @@ func (ps patterns) with(more ...pattern) patterns { return append(more, ps...) }
 
 // leaves know nothing of VMs, and all above them may import them.
 var leaves = patterns{
-	"internal/claim", "internal/event", "internal/fault", "internal/hostexec", "internal/naming", "internal/places", "internal/size", "internal/sockets", "internal/telemetry",
+	"internal/claim", "internal/event", "internal/fault", "internal/hostexec", "internal/lease", "internal/naming", "internal/places", "internal/size", "internal/sockets", "internal/telemetry",
 	"internal/version",
 }
 
@@ -99,6 +99,7 @@ var mayImport = []struct {
 	{"internal/rpc/*", leaves.with("api", "internal/rpc/..."), "rpc knows no VMs"},
 
 	{"internal/claim", patterns{"internal/fault"}, "a leaf"},
+	{"internal/lease", patterns{"internal/fault"}, "a leaf"},
 	{"internal/console", nil, "a leaf"},
 	{"internal/event", nil, "a leaf"},
 	{"internal/fault", nil, "a leaf"},

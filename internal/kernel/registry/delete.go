@@ -43,7 +43,7 @@ func (r *Registry) planDelete(op operation.Record) (operation.Plan, error) {
 // forget removes the row of a kernel that nobody uses, after its files are
 // where nobody finds them: a default one may be made again at once.
 func (r *Registry) forget(ctx context.Context, p params) error {
-	stop, holders := r.startDeleting(p.ID)
+	stop, holders := r.leases.StartDeleting(p.ID)
 	if len(holders) > 0 {
 		return inUse(p.Name, holders)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/kernel"
 )
 
@@ -18,7 +17,7 @@ func (r *Registry) Ensure(ctx context.Context, name, holder string, report kerne
 	if rec, err = r.store.Kernel(ctx, name); err != nil {
 		return Record{}, nil, err
 	}
-	if release, err = r.lease(rec.ID, holder); err != nil {
+	if release, err = r.leases.Take(rec.ID, "kernel", holder); err != nil {
 		return Record{}, nil, err
 	}
 	// Only now: a deletion that came before us has removed the row by now.
@@ -34,7 +33,7 @@ func (r *Registry) ensureDefault(ctx context.Context, holder string, report kern
 	if err != nil {
 		return Record{}, nil, err
 	}
-	release, err := r.lease(k.ID, holder)
+	release, err := r.leases.Take(k.ID, "kernel", holder)
 	if err != nil {
 		return Record{}, nil, err
 	}
@@ -87,45 +86,4 @@ func describe(k kernel.Kernel, name, origin string, now time.Time) Record {
 		ID: k.ID, Name: name, Origin: origin, Release: k.Release, Source: k.Source,
 		Lacks: k.Lacks, SizeBytes: k.SizeBytes, CreatedAt: now.UTC(),
 	}
-}
-
-// lease keeps a kernel from being deleted. It never waits.
-func (r *Registry) lease(id, holder string) (release func(), err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.deleting[id] {
-		return nil, fault.New(fault.Busy, "Try again in a moment.", "the kernel %s is being deleted", id)
-	}
-	r.next++
-	number := r.next
-	if r.leases[id] == nil {
-		r.leases[id] = map[int]string{}
-	}
-	r.leases[id][number] = holder
-	return func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.leases[id], number)
-		if len(r.leases[id]) == 0 {
-			delete(r.leases, id)
-		}
-	}, nil
-}
-
-// startDeleting keeps new leases away, or names who holds one.
-func (r *Registry) startDeleting(id string) (stop func(), holders []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, h := range r.leases[id] {
-		holders = append(holders, h)
-	}
-	if len(holders) > 0 {
-		return nil, holders
-	}
-	r.deleting[id] = true
-	return func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.deleting, id)
-	}, nil
 }

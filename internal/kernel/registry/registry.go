@@ -7,11 +7,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/kernel"
+	"github.com/banger-vm/banger/internal/lease"
 )
 
 // Default is the name of the kernel that is made on first use, and of where it
@@ -77,10 +77,7 @@ type Registry struct {
 	log     *slog.Logger
 	cfg     Config
 
-	mu       sync.Mutex                // guards what follows
-	leases   map[string]map[int]string // holders by kernel ID
-	next     int
-	deleting map[string]bool
+	leases lease.Leases
 }
 
 // New returns the registry of library's kernels.
@@ -88,10 +85,7 @@ func New(store Store, library Library, log *slog.Logger, cfg Config) *Registry {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Registry{
-		store: store, library: library, log: log, cfg: cfg,
-		leases: map[string]map[int]string{}, deleting: map[string]bool{},
-	}
+	return &Registry{store: store, library: library, log: log, cfg: cfg}
 }
 
 // Find returns a kernel by name, ID or unique ID prefix.
