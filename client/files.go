@@ -176,5 +176,5 @@ func (c counted) Write(p []byte) (int, error) {
 
 // lost reports whether an error only says that the other end ended the stream.
 func lost(err error) bool {
-	return errors.Is(err, stream.ErrStopped) || errors.Is(err, stream.ErrClosed) || errors.Is(err, archive.ErrCut)
+	return errors.Is(err, stream.ErrStopped) || errors.Is(err, stream.ErrClosed) || errors.Is(err, archive.ErrCut) || errors.Is(err, archive.ErrEmpty)
 }

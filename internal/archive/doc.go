@@ -65,6 +65,9 @@ func reason(err error) string {
 	return err.Error()
 }
 
+// asAnother is what to do where a user of the guest may not.
+const asAnother = "Copy as another user: -u root."
+
 func refuse(kind api.Kind, hint, format string, args ...any) *api.Error {
 	return api.NewError(kind, fmt.Sprintf(format, args...), hint)
 }

@@ -58,11 +58,11 @@ func Sources(paths []string, side Side, follow bool) ([]Source, error) {
 func unreachable(name string, side Side, err error) *api.Error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return refuse(api.KindNotFound, "", "there is no %s %s", name, side)
+		return refuse(api.KindNotFound, "Check the path.", "there is no %s %s", name, side)
 	case errors.Is(err, fs.ErrPermission):
 		hint := ""
 		if side == InGuest {
-			hint = "Copy as another user: -u root."
+			hint = asAnother
 		}
 		return refuse(api.KindFailedPrecondition, hint, "%s cannot be reached %s: permission denied", name, side)
 	}
@@ -79,6 +79,9 @@ func Pack(ctx context.Context, w io.Writer, sources []Source, n *Count, skipped 
 			return err
 		}
 	}
+	if !p.some {
+		return refuse(api.KindFailedPrecondition, "Only files, directories and links that you may read are copied.", "there is nothing to copy")
+	}
 	return errors.Join(p.tar.Close(), out.Flush())
 }
 
@@ -88,10 +91,16 @@ type packer struct {
 	n       *Count
 	skipped Skipper
 	linked  map[inode]string // the first name of what has several
+	some    bool             // an entry was written
 	buf     []byte
 }
 
 type inode struct{ dev, ino uint64 }
+
+func (p *packer) head(h *tar.Header) error {
+	p.some = true
+	return p.tar.WriteHeader(h)
+}
 
 // skip leaves a file out.
 func (p *packer) skip(name, why string) error {
@@ -124,7 +133,7 @@ func (p *packer) add(at, name string) error {
 		}
 		h.Typeflag = tar.TypeSymlink
 		p.n.Files.Add(1)
-		return p.tar.WriteHeader(h)
+		return p.head(h)
 	}
 	return p.skip(name, kindOf(info.Mode()))
 }
@@ -148,7 +157,7 @@ func (p *packer) dir(at string, h *tar.Header) error {
 	defer d.Close()
 	name := h.Name
 	h.Typeflag, h.Name = tar.TypeDir, name+"/"
-	if err := p.tar.WriteHeader(h); err != nil {
+	if err := p.head(h); err != nil {
 		return err
 	}
 	for {
@@ -187,7 +196,7 @@ func (p *packer) file(at string, h *tar.Header) error {
 	if first, ok := p.linked[id]; ok {
 		h.Typeflag, h.Linkname = tar.TypeLink, first
 		p.n.Files.Add(1)
-		return p.tar.WriteHeader(h)
+		return p.head(h)
 	}
 	h.Typeflag, h.Size = tar.TypeReg, info.Size()
 	all, holes, err := layout(f, st.Blocks, h)
@@ -197,7 +206,7 @@ func (p *packer) file(at string, h *tar.Header) error {
 	if st.Nlink > 1 {
 		p.linked[id] = h.Name
 	}
-	if err := p.tar.WriteHeader(h); err != nil {
+	if err := p.head(h); err != nil {
 		return err
 	}
 	if _, err := p.tar.Write(holes); err != nil {

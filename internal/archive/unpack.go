@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"strings"
+	"syscall"
 
 	"github.com/banger-vm/banger/api"
 )
@@ -37,7 +39,7 @@ func (p *Place) Unpack(ctx context.Context, r io.Reader, n *Count, skipped Skipp
 			return ctx.Err()
 		case errors.Is(err, io.EOF):
 			if entries == 0 {
-				return hostile("it is empty")
+				return ErrEmpty
 			}
 			_, err := io.CopyN(io.Discard, r, afterEnd)
 			if errors.Is(err, io.EOF) {
@@ -54,6 +56,9 @@ func (p *Place) Unpack(ctx context.Context, r io.Reader, n *Count, skipped Skipp
 		}
 	}
 }
+
+// ErrEmpty is an archive of nothing. Pack makes none.
+var ErrEmpty error = refuse(api.KindInvalid, "See what was to make it.", "the archive is empty")
 
 // ErrCut is an archive that ends in its middle.
 var ErrCut = errors.New("the archive ends in its middle")
@@ -162,5 +167,16 @@ func (u *unpacker) explain(name string, err error) error {
 	if err == nil || errors.As(err, &e) || u.ctx.Err() != nil || errors.Is(err, ErrCut) || errors.Is(err, errRead) {
 		return err
 	}
-	return fmt.Errorf("%s cannot be written %s: %s", name, u.place.rules.Side, reason(err))
+	hint := ""
+	switch {
+	case errors.Is(err, fs.ErrPermission) && u.place.rules.Side == InGuest:
+		hint = asAnother
+	case errors.Is(err, fs.ErrPermission):
+		hint = "Copy to another place."
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		hint = "Free some space there first."
+	default:
+		return fmt.Errorf("%s cannot be written %s: %s", name, u.place.rules.Side, reason(err))
+	}
+	return refuse(api.KindFailedPrecondition, hint, "%s cannot be written %s: %s", name, u.place.rules.Side, reason(err))
 }

@@ -123,6 +123,7 @@ func TestDestinations(t *testing.T) {
 		"several over a file":                {sources: []string{"f", "tree"}, dest: "old", kind: api.KindFailedPrecondition, says: "is no directory"},
 		"two of one name":                    {sources: []string{"f", "tree/sub/f"}, dest: "dir", kind: api.KindInvalid, says: "two of the sources"},
 		"nothing":                            {sources: []string{"no"}, dest: "dir", kind: api.KindNotFound, says: "there is no "},
+		"nothing but a pipe":                 {sources: []string{"pipe"}, dest: "dir", kind: api.KindFailedPrecondition, says: "nothing to copy"},
 		"a file over a directory":            {sources: []string{"sub"}, dest: "dir", kind: api.KindFailedPrecondition, says: "is a directory"},
 	} {
 		for _, way := range []string{"put", "get"} {
@@ -142,7 +143,7 @@ func TestDestinations(t *testing.T) {
 				write(t, from+"/sub", "text")
 				write(t, from+"/tree/sub/f", "text")
 				write(t, to+"/old", "old")
-				if err := os.Symlink("old", to+"/link"); err != nil {
+				if err := errors.Join(os.Symlink("old", to+"/link"), syscall.Mkfifo(from+"/pipe", 0o600)); err != nil {
 					t.Fatal(err)
 				}
 				before := names(t, to)
