@@ -86,7 +86,7 @@ func (e *env) testOwners(t *testing.T, here string) {
 	if out := e.in(t, "stat -c '%U:%G' /etc/mine"); out != "root:root\n" {
 		t.Errorf("%q", out)
 	}
-	e.refused(t, 1, []string{"mine cannot be written in the guest: permission denied"}, "cp", file, "copies:/etc")
+	e.refused(t, 5, []string{"mine cannot be written in the guest: permission denied", "-u root"}, "cp", file, "copies:/etc")
 	e.refused(t, 5, []string{"permission denied", "-u root"}, "cp", "copies:/root/x", here)
 	e.refused(t, 3, []string{"there is no directory /home/dev/no"}, "cp", file, "copies:no/such")
 	e.refused(t, 3, []string{"there is no /home/dev/nothing in the guest"}, "cp", "copies:nothing", here)
