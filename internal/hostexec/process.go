@@ -124,6 +124,21 @@ func (p *Process) Pass() *os.File { return p.file }
 // Done is closed when the process has ended; never after Close.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
+// Alive reports whether the process has not ended.
+func (p *Process) Alive() bool {
+	conn, err := p.file.SyscallConn()
+	if err != nil {
+		return false
+	}
+	alive := false
+	err = conn.Control(func(fd uintptr) {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 0)
+		alive = err == nil && n == 0
+	})
+	return err == nil && alive
+}
+
 // Wait returns when the process has ended, or ctx has, or with os.ErrClosed
 // after Close.
 func (p *Process) Wait(ctx context.Context) (Exit, error) {

@@ -73,7 +73,7 @@ func Main(ctx context.Context, o Options) error {
 		return err
 	}
 	defer held.Close()
-	if err := sign(o.Dir); err != nil {
+	if err := sign(o.Dir, nil); err != nil {
 		return err
 	}
 	return serve(ctx, o, l, log)

@@ -200,6 +200,9 @@ func (m *Monitor) keep(ctx context.Context, mach vmm.Machine, mark int64, begin 
 	m.machine, m.hello = mach, wire.Hello{}
 	killed := m.asked == machine.ExitKilled
 	m.mu.Unlock()
+	if err := sign(m.launch.Spec.Dir, mach.Facts().Process); err != nil { // whoever wants its end asks us
+		m.log.Warn("writing down which process the VMM is failed", "err", err)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	if killed { // while it was being started
 		go m.end(ctx, mach, machine.ExitKilled)

@@ -39,14 +39,14 @@ func lock(dir string) (*os.File, error) {
 	}
 }
 
-// sign says which process keeps the VM, for a daemon that gets no answer. The
-// caller holds the lock.
-func sign(dir string) error {
+// sign says which processes keep the VM, for a daemon that gets no answer or
+// wants none; vmm is nil while none is known to run. The caller holds the lock.
+func sign(dir string, vmm *hostexec.ID) error {
 	id, err := hostexec.Identify(os.Getpid())
 	if err != nil {
 		return err
 	}
-	return control.WriteFile(dir, control.MonitorFile, id)
+	return control.WriteStatus(dir, control.MonitorFile, control.Signature{ID: id, VMM: vmm})
 }
 
 // keepStatus writes down what the next monitor must know.

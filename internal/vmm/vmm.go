@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/banger-vm/banger/internal/disk"
+	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/network"
 )
 
@@ -180,7 +181,11 @@ type Machine interface {
 
 // Facts are the facts of a running VMM.
 type Facts struct {
-	PID     int       `json:"pid"`
+	PID int `json:"pid"`
+	// Process is the same for ever, for whoever is to end it without us; nil
+	// where that would not be its end.
+	Process *hostexec.ID `json:"process,omitempty"`
+
 	Version string    `json:"version"`
 	Accel   Accel     `json:"accel"`
 	Started time.Time `json:"started"`

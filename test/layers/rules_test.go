@@ -74,7 +74,7 @@ var mayImport = []struct {
 	{"internal/monitor/control", leaves.with("api", "internal/forward", "internal/machine", "internal/rpc", "internal/monitor/sandbox", "internal/unit"), "control is the daemon's end: no guest, no VMM"},
 	{"internal/machine", patterns{"internal/forward", "internal/vmm", "internal/network", "internal/guest/wire"}, "a contract"},
 	{"internal/machine/*", patterns{"internal/forward", "internal/machine", "internal/vmm", "internal/network", "internal/guest/wire"}, "children import their parent and what it may"},
-	{"internal/vmm", patterns{"internal/disk", "internal/network"}, "a contract"},
+	{"internal/vmm", patterns{"internal/disk", "internal/hostexec", "internal/network"}, "a contract"},
 	{"internal/vmm/choose", leaves.with("internal/vmm", "internal/network"), "a choice is made from facts"},
 	{"internal/vmm/install", leaves.with("internal/operation"), "what is installed is told by whom it is wired"},
 	{"internal/vmm/fake", leaves.with("internal/vmm", "internal/disk", "internal/network", "internal/guest/wire"), "a driver imports contracts"},

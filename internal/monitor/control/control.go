@@ -38,12 +38,11 @@ type StatusRequest struct {
 
 // Files of a VM's directory that lie between daemon and monitor.
 const (
-	LaunchFile = "launch.json" // daemon → monitor: what to run
-	ExitFile   = "exit.json"   // monitor → daemon: how the boot ended
-	SocketFile = "monitor.sock"
-	LogFile    = "monitor.log"
-	// MonitorFile names the monitor's process (hostexec.ID).
-	MonitorFile = "monitor.json"
+	LaunchFile  = "launch.json" // daemon → monitor: what to run
+	ExitFile    = "exit.json"   // monitor → daemon: how the boot ended
+	SocketFile  = "monitor.sock"
+	LogFile     = "monitor.log"
+	MonitorFile = "monitor.json" // monitor → daemon: a Signature
 )
 
 // poll is how long one long poll lasts.
@@ -70,8 +69,8 @@ type Runtime struct {
 	cfg Config
 	log *slog.Logger
 
-	mu       sync.Mutex               // guards spawning
-	spawning map[string]chan struct{} // by directory; closed when done
+	mu     sync.Mutex               // guards claims
+	claims map[string]chan struct{} // by directory; closed when released
 }
 
 var (
@@ -81,7 +80,7 @@ var (
 
 // New makes a Runtime.
 func New(log *slog.Logger, cfg Config) *Runtime {
-	return &Runtime{cfg: cfg, log: log, spawning: make(map[string]chan struct{})}
+	return &Runtime{cfg: cfg, log: log, claims: make(map[string]chan struct{})}
 }
 
 // Launch writes down what to run and spawns the monitor that runs it.
@@ -93,7 +92,13 @@ func (r *Runtime) Launch(ctx context.Context, dir string, l machine.Launch) (mac
 	if err := WriteFile(dir, LaunchFile, l); err != nil {
 		return machine.Status{}, err
 	}
-	if err := r.spawn(ctx, dir, l, false); err != nil {
+	release, err := r.claim(ctx, dir)
+	if err != nil {
+		return machine.Status{}, err
+	}
+	err = r.exec(ctx, dir, l, false)
+	release()
+	if err != nil {
 		return machine.Status{}, err
 	}
 	for tries := 0; ; tries++ {
@@ -212,45 +217,6 @@ func (r *Runtime) Stop(ctx context.Context, dir string) (machine.Exit, error) {
 	}
 }
 
-// Kill ends VMM and monitor and waits until both processes are gone.
-func (r *Runtime) Kill(ctx context.Context, dir string) error {
-	var err error
-	for round := 0; ; round++ {
-		if err != nil || round > 1 { // after one that went well mostly nothing is left
-			if err := pause(ctx, round); err != nil {
-				return err
-			}
-		}
-		if round == 0 { // mostly there is a monitor, which need not be asked what it knows
-			if err = r.killThrough(ctx, dir, 0); errors.Is(err, fs.ErrNotExist) {
-				err = nil
-			}
-		} else {
-			var s machine.Status
-			s, err = r.Status(ctx, dir)
-			if errors.Is(err, machine.ErrNotRunning) {
-				return nil
-			}
-			if err == nil {
-				err = r.killThrough(ctx, dir, s.MonitorPID)
-			}
-		}
-		if silent(err) { // a new monitor takes the VMM over, and is asked
-			r.log.Warn("the monitor does not answer, ending it", "dir", dir)
-			err = r.endMonitor(ctx, dir)
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err != nil && api.KindOf(err) != api.KindUnavailable {
-			return err
-		}
-		if err != nil && round >= maxRevivals {
-			return err
-		}
-	}
-}
-
 // LastExit reads how the last boot ended.
 func (r *Runtime) LastExit(dir string) (machine.Exit, error) {
 	var x machine.Exit
@@ -299,38 +265,49 @@ func exchange(ctx context.Context, dir, method string, params any, bound time.Du
 	return err
 }
 
-// revive spawns a monitor that takes the running VMM over.
+// revive spawns a monitor that takes the running VMM over; where another
+// caller already does, or ends it, it waits for that.
 func (r *Runtime) revive(ctx context.Context, dir string) error {
 	var l machine.Launch
 	if err := ReadFile(dir, LaunchFile, &l); err != nil {
 		return fmt.Errorf("reading what runs in %s: %w", dir, err)
 	}
+	release, err := r.claim(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if ended(dir) {
+		return nil
+	}
 	r.log.Warn("the monitor is gone, spawning one that takes the VM over", "vm", l.VMID)
-	return r.spawn(ctx, dir, l, true)
+	return r.exec(ctx, dir, l, true)
 }
 
-// spawn starts a monitor; where another caller already does, it waits for that.
-func (r *Runtime) spawn(ctx context.Context, dir string, l machine.Launch, adopt bool) error {
-	r.mu.Lock()
-	if under := r.spawning[dir]; under != nil {
+// claim is held by whoever makes or ends the monitor of dir. What it waited
+// for may have been the same.
+func (r *Runtime) claim(ctx context.Context, dir string) (release func(), err error) {
+	for {
+		r.mu.Lock()
+		under := r.claims[dir]
+		if under == nil {
+			under = make(chan struct{})
+			r.claims[dir] = under
+			r.mu.Unlock()
+			return func() {
+				r.mu.Lock()
+				delete(r.claims, dir)
+				r.mu.Unlock()
+				close(under)
+			}, nil
+		}
 		r.mu.Unlock()
 		select {
 		case <-under:
-			return nil
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 	}
-	done := make(chan struct{})
-	r.spawning[dir] = done
-	r.mu.Unlock()
-	defer func() {
-		r.mu.Lock()
-		delete(r.spawning, dir)
-		r.mu.Unlock()
-		close(done)
-	}()
-	return r.exec(ctx, dir, l, adopt)
 }
 
 // exec starts the process. The socket listens before the process runs, so that

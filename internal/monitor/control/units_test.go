@@ -67,7 +67,7 @@ var launch = machine.Launch{VMID: "4711", BootID: "b", Spec: vmm.Spec{Name: "dev
 func TestMonitorIsAService(t *testing.T) {
 	f := &fakeUnits{left: []int{12}}
 	r, dir, _ := spawning(t, f)
-	if err := errors.Join(os.Mkdir(dir, 0o700), r.spawn(t.Context(), dir, launch, true)); err != nil {
+	if err := errors.Join(os.Mkdir(dir, 0o700), r.exec(t.Context(), dir, launch, true)); err != nil {
 		t.Fatal(err)
 	}
 	want := []unit.Service{{
@@ -99,7 +99,7 @@ func TestMonitorWithoutAUnit(t *testing.T) {
 			if f == nil {
 				r.cfg.Units = nil
 			}
-			if err := errors.Join(os.Mkdir(dir, 0o700), r.spawn(t.Context(), dir, launch, false)); err != nil {
+			if err := errors.Join(os.Mkdir(dir, 0o700), r.exec(t.Context(), dir, launch, false)); err != nil {
 				t.Errorf("spawn = %v", err)
 			}
 			if told := strings.Contains(said.String(), "no more units today"); told != (name == "refused") {
@@ -111,7 +111,7 @@ func TestMonitorWithoutAUnit(t *testing.T) {
 	r, dir, _ := spawning(t, f)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := errors.Join(os.Mkdir(dir, 0o700), r.spawn(ctx, dir, launch, false)); !errors.Is(err, context.Canceled) {
+	if err := errors.Join(os.Mkdir(dir, 0o700), r.exec(ctx, dir, launch, false)); !errors.Is(err, context.Canceled) {
 		t.Errorf("of a start that was cancelled: %v", err)
 	}
 }
