@@ -1,0 +1,111 @@
+package control
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/machine"
+)
+
+// sleeper is a process that does nothing until it is killed.
+func sleeper(t *testing.T) (hostexec.ID, <-chan struct{}) {
+	t.Helper()
+	c := exec.Command("sleep", "60")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	id, err := hostexec.Identify(c.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := make(chan struct{})
+	go func() { _ = c.Wait(); close(gone) }()
+	t.Cleanup(func() { _ = c.Process.Kill(); <-gone })
+	return id, gone
+}
+
+func over(gone <-chan struct{}) bool {
+	select {
+	case <-gone:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestKillBoth(t *testing.T) {
+	dir := t.TempDir()
+	r := New(slog.New(slog.DiscardHandler), Config{Program: "/does/not/exist"})
+	monitor, monitorGone := sleeper(t)
+	vmm, vmmGone := sleeper(t)
+	stranger := vmm
+	stranger.StartTime--
+
+	// Who has only the pid of a VMM that is gone lives on, and so does the
+	// monitor, which may be starting another VMM.
+	for name, s := range map[string]Signature{
+		"no VMM yet":              {ID: monitor},
+		"a VMM that is gone":      {ID: monitor, VMM: &stranger},
+		"a monitor that is gone":  {ID: stranger, VMM: &vmm},
+		"a monitor of old, as is": {},
+	} {
+		if err := WriteStatus(dir, MonitorFile, s); err != nil {
+			t.Fatal(err)
+		}
+		if done, err := r.killBoth(t.Context(), dir); done || err != nil || over(monitorGone) || over(vmmGone) {
+			t.Errorf("%s: %v, %v; gone: monitor %v, VMM %v", name, done, err, over(monitorGone), over(vmmGone))
+		}
+	}
+	err := errors.Join(
+		WriteStatus(dir, MonitorFile, Signature{ID: monitor, VMM: &vmm}),
+		WriteFile(dir, LaunchFile, machine.Launch{BootID: "b"}),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, err := r.killBoth(t.Context(), dir); !done || err != nil {
+		t.Fatal(done, err)
+	}
+	<-monitorGone
+	<-vmmGone
+	if x, err := r.LastExit(dir); err != nil || x.BootID != "b" || x.Reason != machine.ExitKilled || x.At.IsZero() {
+		t.Errorf("%+v, %v", x, err)
+	}
+}
+
+// Whoever finds the monitor dead while it is being ended brings none back.
+func TestNobodyRevivesWhatIsBeingKilled(t *testing.T) {
+	dir := t.TempDir()
+	r := New(slog.New(slog.DiscardHandler), Config{Program: "/bin/true"})
+	if err := WriteFile(dir, LaunchFile, machine.Launch{BootID: "b"}); err != nil {
+		t.Fatal(err)
+	}
+	release, err := r.claim(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	revived := make(chan error, 1)
+	go func() { revived <- r.revive(t.Context(), dir) }()
+	select {
+	case err := <-revived:
+		t.Fatalf("it did not wait: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	if err := r.wasKilled(dir); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	if err := <-revived; err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, SocketFile)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("there is a monitor's socket: %v", err)
+	}
+}
