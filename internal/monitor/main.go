@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/monitor/control"
 	"github.com/banger-vm/banger/internal/monitor/sandbox"
@@ -73,7 +74,7 @@ func Main(ctx context.Context, o Options) error {
 		return err
 	}
 	defer held.Close()
-	if err := sign(o.Dir, nil); err != nil {
+	if err := sign(o.Dir, hostexec.ID{}); err != nil {
 		return err
 	}
 	return serve(ctx, o, l, log)

@@ -40,8 +40,8 @@ func lock(dir string) (*os.File, error) {
 }
 
 // sign says which processes keep the VM, for a daemon that gets no answer or
-// wants none; vmm is nil while none is known to run. The caller holds the lock.
-func sign(dir string, vmm *hostexec.ID) error {
+// wants none; vmm is zero while none is known to run. The caller holds the lock.
+func sign(dir string, vmm hostexec.ID) error {
 	id, err := hostexec.Identify(os.Getpid())
 	if err != nil {
 		return err

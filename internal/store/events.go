@@ -19,13 +19,22 @@ func (s *Store) EventMark(ctx context.Context) (mark event.Mark, err error) {
 
 // SaveEvents stores events and the mark at once, and drops old ones.
 func (s *Store) SaveEvents(ctx context.Context, events []event.Kept, mark event.Mark, keep int) (event.Mark, error) {
-	err := s.tx(ctx, func(tx *sql.Tx) error {
-		if err := insertEvents(ctx, tx, events); err != nil {
+	// A batch is stored again after an error that came too late to undo it.
+	insert, err := s.write.prepared(ctx, "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)")
+	if err != nil {
+		return mark, plain(err)
+	}
+	// The newest one too many.
+	tooOld, err := s.write.prepared(ctx, "SELECT (SELECT seq FROM events ORDER BY seq DESC LIMIT 1 OFFSET ?)")
+	if err != nil {
+		return mark, plain(err)
+	}
+	err = s.tx(ctx, func(tx *sql.Tx) error {
+		if err := insertEvents(ctx, tx.StmtContext(ctx, insert), events); err != nil {
 			return err
 		}
-		var old sql.NullInt64 // the newest one too many
-		if err := tx.QueryRowContext(ctx,
-			"SELECT (SELECT seq FROM events ORDER BY seq DESC LIMIT 1 OFFSET ?)", keep).Scan(&old); err != nil {
+		var old sql.NullInt64
+		if err := tx.StmtContext(ctx, tooOld).QueryRowContext(ctx, keep).Scan(&old); err != nil {
 			return err
 		}
 		if old.Valid {
@@ -41,16 +50,7 @@ func (s *Store) SaveEvents(ctx context.Context, events []event.Kept, mark event.
 	return mark, err
 }
 
-func insertEvents(ctx context.Context, tx *sql.Tx, events []event.Kept) error {
-	if len(events) == 0 {
-		return nil
-	}
-	// A batch is stored again after an error that came too late to undo it.
-	insert, err := tx.PrepareContext(ctx, "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)")
-	if err != nil {
-		return err
-	}
-	defer insert.Close()
+func insertEvents(ctx context.Context, insert *sql.Stmt, events []event.Kept) error {
 	for _, e := range events {
 		data := sql.NullString{String: string(e.Data), Valid: e.Data != nil}
 		if _, err := insert.ExecContext(ctx, e.Seq, e.Time.UnixNano(), e.Type, e.Target, e.Name, e.Message, data); err != nil {

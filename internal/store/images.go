@@ -3,17 +3,12 @@ package store
 import (
 	"context"
 
-	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/image"
 )
 
 // InsertImage stores an image; the same one again is no error.
 func (s *Store) InsertImage(ctx context.Context, i image.Image) error {
-	err := s.images.update(ctx, s.write, i.ID, i.Name, i)
-	if fault.KindOf(err) == fault.NotFound {
-		return s.images.insert(ctx, s, i.ID, i.Name, i)
-	}
-	return err
+	return s.images.put(ctx, s, i.ID, i.Name, i)
 }
 
 // DeleteImage forgets an image.

@@ -4,17 +4,12 @@ import (
 	"context"
 	"slices"
 
-	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/kernel/registry"
 )
 
 // PutKernel stores a kernel, or changes the one with its ID.
 func (s *Store) PutKernel(ctx context.Context, k registry.Record) error {
-	err := s.kernels.update(ctx, s.write, k.ID, k.Name, k)
-	if fault.KindOf(err) == fault.NotFound {
-		return s.kernels.insert(ctx, s, k.ID, k.Name, k)
-	}
-	return err
+	return s.kernels.put(ctx, s, k.ID, k.Name, k)
 }
 
 // DeleteKernel forgets a kernel.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -40,46 +39,70 @@ func (n *named[T]) insert(ctx context.Context, s *Store, id, name string, record
 	return plain(err)
 }
 
-// change changes a row in a transaction: nobody else changes it in between.
-// Where change returns false, nothing is stored.
+// put inserts a row, or takes the place of the one with its ID.
+func (n *named[T]) put(ctx context.Context, s *Store, id, name string, record T) error {
+	err := n.change(ctx, s, id, func(r *T) (string, bool) { *r = record; return name, true })
+	if fault.KindOf(err) == fault.NotFound {
+		return n.insert(ctx, s, id, name, record)
+	}
+	return err
+}
+
+// change changes a row. Where somebody else has changed it in between, change
+// is asked again, with that; where it returns false, nothing is stored.
 func (n *named[T]) change(ctx context.Context, s *Store, id string, change func(*T) (name string, ok bool)) error {
-	return s.tx(ctx, func(tx *sql.Tx) error {
-		found, err := scan[T](tx.QueryContext(ctx, "SELECT record FROM "+n.table+" WHERE id = ?", id))
-		if err == nil && len(found) == 0 {
-			err = n.missing(id)
-		}
+	for {
+		was, record, err := n.row(ctx, s, id)
 		if err != nil {
 			return err
 		}
-		name, ok := change(&found[0])
+		name, ok := change(&record)
 		if !ok {
 			return nil
 		}
-		return n.update(ctx, tx, id, name, found[0])
-	})
+		if done, err := n.update(ctx, s, id, was, name, record); done || err != nil {
+			return err
+		}
+	}
 }
 
-// execer is the writer, or a transaction of it.
-type execer interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+// row is a record with the text that it is stored as.
+func (n *named[T]) row(ctx context.Context, s *Store, id string) (text string, record T, err error) {
+	rows, err := s.read.QueryContext(ctx, "SELECT record FROM "+n.table+" WHERE id = ?", id)
+	if err != nil {
+		return "", record, plain(err)
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		if err := rows.Err(); err != nil {
+			return "", record, plain(err)
+		}
+		return "", record, n.missing(id)
+	}
+	if err := rows.Scan(&text); err != nil {
+		return "", record, plain(err)
+	}
+	if err := json.Unmarshal([]byte(text), &record); err != nil {
+		return "", record, fmt.Errorf("the stored %s %s cannot be decoded: %w", n.what, id, err)
+	}
+	return text, record, nil
 }
 
-func (n *named[T]) update(ctx context.Context, on execer, id, name string, record T) error {
+// update stores a record unless the row is no longer as it was.
+func (n *named[T]) update(ctx context.Context, s *Store, id, was, name string, record T) (done bool, err error) {
 	text, err := json.Marshal(record)
 	if err != nil {
-		return fmt.Errorf("the %s %s cannot be encoded: %w", n.what, name, err)
+		return false, fmt.Errorf("the %s %s cannot be encoded: %w", n.what, name, err)
 	}
-	res, err := on.ExecContext(ctx, "UPDATE "+n.table+" SET name = ?, record = ? WHERE id = ?", name, string(text), id)
+	res, err := s.write.ExecContext(ctx, "UPDATE "+n.table+" SET name = ?, record = ? WHERE id = ? AND record = ?", name, string(text), id, was)
 	if taken(err) {
-		return n.taken(name)
+		return false, n.taken(name)
 	}
 	if err != nil {
-		return plain(err)
+		return false, plain(err)
 	}
-	if rows, err := res.RowsAffected(); err != nil || rows == 0 {
-		return errors.Join(err, n.missing(id))
-	}
-	return nil
+	rows, err := res.RowsAffected()
+	return rows > 0, err
 }
 
 func (n *named[T]) delete(ctx context.Context, s *Store, id string) error {

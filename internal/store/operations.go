@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 
@@ -36,24 +35,22 @@ func (s *Store) UpdateOperation(ctx context.Context, r operation.Record) error {
 	if err != nil {
 		return fmt.Errorf("the operation %s cannot be encoded: %w", r.ID, err)
 	}
-	return s.tx(ctx, func(tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, "UPDATE operations SET ended = ?, record = ? WHERE id = ?",
-			ended(r), string(text), r.ID)
-		if err != nil {
-			return err
-		}
-		if rows, err := res.RowsAffected(); err != nil {
-			return err
-		} else if rows == 0 {
-			return missingOperation(r.ID)
-		}
-		if !r.State.Final() {
-			return nil
-		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM operations WHERE ended > 0 AND ended <=
-			(SELECT ended FROM operations WHERE ended > 0 ORDER BY ended DESC LIMIT 1 OFFSET ?)`, s.keepEnded)
+	res, err := s.write.ExecContext(ctx, "UPDATE operations SET ended = ?, record = ? WHERE id = ?",
+		ended(r), string(text), r.ID)
+	if err != nil {
+		return plain(err)
+	}
+	if rows, err := res.RowsAffected(); err != nil {
 		return err
-	})
+	} else if rows == 0 {
+		return missingOperation(r.ID)
+	}
+	if !r.State.Final() {
+		return nil
+	}
+	_, err = s.write.ExecContext(ctx, `DELETE FROM operations WHERE ended > 0 AND ended <=
+		(SELECT ended FROM operations WHERE ended > 0 ORDER BY ended DESC LIMIT 1 OFFSET ?)`, s.keepEnded)
+	return plain(err)
 }
 
 // Operation finds an operation by its ID or a unique prefix of that.

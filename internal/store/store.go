@@ -35,8 +35,8 @@ import (
 
 // Store is an open state file.
 type Store struct {
-	write *sql.DB // one connection
-	read  *sql.DB
+	write *pool // of one connection
+	read  *pool
 
 	vms     *named[vm.Record]
 	images  *named[image.Image]
@@ -112,16 +112,16 @@ func open(ctx context.Context, path string) (s *Store, err error) {
 			s = nil
 		}
 	}()
-	if s.write, err = connect(path, 1); err != nil {
+	if s.write, err = newPool(path, 1); err != nil {
 		return s, err
 	}
-	if s.read, err = connect(path, max(2, runtime.NumCPU())); err != nil {
+	if s.read, err = newPool(path, max(2, runtime.NumCPU())); err != nil {
 		return s, err
 	}
-	if err := check(ctx, s.write); err != nil {
+	if err := check(ctx, s.write.DB); err != nil {
 		return s, err
 	}
-	return s, migrate(ctx, s.write, path, false)
+	return s, migrate(ctx, s.write.DB, path, false)
 }
 
 // checkSize refuses what SQLite would take for an empty file and write over:
@@ -191,7 +191,7 @@ func check(ctx context.Context, db *sql.DB) error {
 // Close ends all reading and writing.
 func (s *Store) Close() error {
 	var errs []error
-	for _, db := range []*sql.DB{s.read, s.write} { // the writer last: it folds the log into the file
+	for _, db := range []*pool{s.read, s.write} { // the writer last: it folds the log into the file
 		if db != nil {
 			errs = append(errs, db.Close())
 		}

@@ -359,7 +359,7 @@ func TestMigrationIsWhole(t *testing.T) {
 	if _, err := s.write.Exec("PRAGMA user_version = 0; DROP TABLE vms"); err != nil {
 		t.Fatal(err)
 	}
-	if err := migrate(t.Context(), s.write, "x", true); err == nil {
+	if err := migrate(t.Context(), s.write.DB, "x", true); err == nil {
 		t.Fatal("made tables that were there")
 	}
 	var n int
@@ -375,7 +375,7 @@ func TestBackup(t *testing.T) {
 	}
 	to := filepath.Join(t.TempDir(), "banger.db.v1")
 	for range 2 {
-		if err := backup(t.Context(), s.write, to); err != nil {
+		if err := backup(t.Context(), s.write.DB, to); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -182,9 +182,9 @@ type Machine interface {
 // Facts are the facts of a running VMM.
 type Facts struct {
 	PID int `json:"pid"`
-	// Process is the same for ever, for whoever is to end it without us; nil
+	// Process is the same for ever, for whoever is to end it without us; zero
 	// where that would not be its end.
-	Process *hostexec.ID `json:"process,omitempty"`
+	Process hostexec.ID `json:"process,omitzero"`
 
 	Version string    `json:"version"`
 	Accel   Accel     `json:"accel"`

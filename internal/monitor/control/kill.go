@@ -15,8 +15,8 @@ import (
 
 // Signature is who keeps a VM.
 type Signature struct {
-	hostexec.ID              // the monitor
-	VMM         *hostexec.ID `json:"vmm,omitempty"` // nil while none is known to run
+	hostexec.ID             // the monitor
+	VMM         hostexec.ID `json:"vmm,omitzero"` // zero while none is known to run
 }
 
 // Kill ends VMM and monitor and waits until both processes are gone.
@@ -66,7 +66,7 @@ func (r *Runtime) Kill(ctx context.Context, dir string) error {
 // other VMM is left: then the monitor is to be asked.
 func (r *Runtime) killBoth(ctx context.Context, dir string) (done bool, err error) {
 	var by Signature
-	if ReadFile(dir, MonitorFile, &by) != nil || by.VMM == nil {
+	if ReadFile(dir, MonitorFile, &by) != nil || by.VMM == (hostexec.ID{}) {
 		return false, nil
 	}
 	release, err := r.claim(ctx, dir) // nobody revives the monitor meanwhile
@@ -79,7 +79,7 @@ func (r *Runtime) killBoth(ctx context.Context, dir string) (done bool, err erro
 		return false, nil //nolint:nilerr // it has ended: another one may be at its place
 	}
 	defer monitor.Close()
-	vmm, err := hostexec.Open(*by.VMM)
+	vmm, err := hostexec.Open(by.VMM)
 	if err != nil {
 		return false, nil //nolint:nilerr // it has ended: the monitor may be starting the next one
 	}

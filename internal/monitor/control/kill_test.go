@@ -52,8 +52,8 @@ func TestKillBoth(t *testing.T) {
 	// monitor, which may be starting another VMM.
 	for name, s := range map[string]Signature{
 		"no VMM yet":              {ID: monitor},
-		"a VMM that is gone":      {ID: monitor, VMM: &stranger},
-		"a monitor that is gone":  {ID: stranger, VMM: &vmm},
+		"a VMM that is gone":      {ID: monitor, VMM: stranger},
+		"a monitor that is gone":  {ID: stranger, VMM: vmm},
 		"a monitor of old, as is": {},
 	} {
 		if err := WriteStatus(dir, MonitorFile, s); err != nil {
@@ -64,7 +64,7 @@ func TestKillBoth(t *testing.T) {
 		}
 	}
 	err := errors.Join(
-		WriteStatus(dir, MonitorFile, Signature{ID: monitor, VMM: &vmm}),
+		WriteStatus(dir, MonitorFile, Signature{ID: monitor, VMM: vmm}),
 		WriteFile(dir, LaunchFile, machine.Launch{BootID: "b"}),
 	)
 	if err != nil {

@@ -69,7 +69,7 @@ func (d *Driver) newMachine(spec vmm.Spec, rec record, proc *hostexec.Process) *
 		api:    fcapi.New(func(ctx context.Context) (net.Conn, error) { return rundir.Dial(ctx, run, fileAPI) }),
 		events: make(chan vmm.Event, 32), ended: make(chan struct{}), logged: make(chan struct{}), pausing: make(chan struct{}, 1),
 		facts: vmm.Facts{
-			PID: rec.Process.PID, Process: &rec.Process, Accel: vmm.AccelKVM, Started: rec.Started,
+			PID: rec.Process.PID, Process: rec.Process, Accel: vmm.AccelKVM, Started: rec.Started,
 			Isolation: rec.Isolation, Reduced: rec.Reduced, Lingers: true,
 		},
 	}

@@ -52,7 +52,7 @@ func newMachine(log *slog.Logger, spec vmm.Spec, rec record, proc *hostexec.Proc
 		dir: spec.Dir, name: spec.Name, log: log, proc: proc, rec: rec,
 		events: make(chan vmm.Event, 32), ended: make(chan struct{}),
 		facts: vmm.Facts{
-			PID: rec.Process.PID, Process: &rec.Process, Accel: rec.Accel, Started: rec.Started,
+			PID: rec.Process.PID, Process: rec.Process, Accel: rec.Accel, Started: rec.Started,
 			Isolation: isolation(rec.Accel), Reduced: reduced(rec),
 		},
 	}
