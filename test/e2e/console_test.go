@@ -115,9 +115,15 @@ func TestConsole(t *testing.T) {
 	seat.shows("Password:")
 	seat.keys("secret\r")
 	seat.shows("dev@said")
+	shell := e.onScreen(t, "shell", "said")
+	shell.shows("dev@said")
+	shell.keys("IN=here\r")
 	v := e.inspect(t, "said")
 	for _, who := range []string{"daemon", "monitor", "both"} {
 		victims[who](t, e, v)
+		// What is typed to a shell is kept until it can be passed on.
+		shell.keys("echo \"still-$IN-" + who + "\"\r")
+		shell.shows("still-here-" + who)
 		v = e.inspect(t, "said") // of the next monitor
 		await(t, who+" to be back, and the keys heard", func() bool {
 			seat.keys("echo after-the-$((1+1))-" + who + "\r")
@@ -152,6 +158,10 @@ func TestConsole(t *testing.T) {
 		}
 		return false
 	})
+	shell.keys("exit 4\r")
+	if code := shell.code(); code != 4 {
+		t.Errorf("the shell: exit code %d", code)
+	}
 	seat.keys("\x1d")
 	if code := seat.code(); code != 0 {
 		t.Errorf("leaving the console: exit code %d", code)
