@@ -28,7 +28,6 @@ func newRoot(a *app.App) *cobra.Command {
 	root := app.Group("banger", "Real Linux virtual machines that feel like processes")
 	root.Version = version.Version
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetVersionTemplate("banger {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(newHelp(root))
@@ -46,11 +45,12 @@ func newRoot(a *app.App) *cobra.Command {
 	for _, cmd := range []*cobra.Command{
 		newVM(a), newImage(a), kernels.New(a), newVMM(a), newOp(a),
 		reach.NewForward(a), reach.NewPorts(a), reach.NewSSHConfig(a), reach.NewDial(a), serial.NewConsole(a),
-		newEvents(a), newDaemon(a), newRPC(a), newVersion(a),
+		newEvents(a), newDaemon(a), newRPC(a), newCompletion(a), newVersion(a),
 	} {
 		cmd.GroupID = groupNouns
 		root.AddCommand(cmd)
 	}
+	root.AddCommand(newManual())
 	return root
 }
 
