@@ -65,8 +65,11 @@ func (f *specFlags) resolve(cmd *cobra.Command) (api.VMSpec, error) {
 		if err != nil {
 			return f.spec, app.Usagef("--%s: %w", s.flag, err)
 		}
-		if n == 0 {
+		switch {
+		case n == 0:
 			return f.spec, app.Usagef("--%s: a VM cannot have none", s.flag)
+		case n < 1<<20: // mostly somebody who takes it for another unit's number
+			return f.spec, app.Usagef("--%s: a VM cannot have %d bytes; write a unit: %sM, %sG", s.flag, n, show.Safe(s.text), show.Safe(s.text))
 		}
 		*s.to = n
 	}
