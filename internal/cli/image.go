@@ -12,19 +12,20 @@ import (
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/noun"
 	"github.com/banger-vm/banger/internal/cli/show"
 	"github.com/banger-vm/banger/internal/size"
 )
 
 func newImage(a *app.App) *cobra.Command {
 	image := app.Group("image", "Make, show and remove images")
-	one := app.Noun{Name: "IMAGE", What: "the image's name", Complete: app.CompleteImages(a, cobra.ShellCompDirectiveNoFileComp)}
+	one := noun.Kind{Name: "IMAGE", What: "the image's name", Complete: app.CompleteImages(a, cobra.ShellCompDirectiveNoFileComp)}
 	image.AddCommand(newImageList(a), newImageInspect(a, one), newImageDelete(a, one), newImageBootstrap(a))
 	return image
 }
 
 func newImageList(a *app.App) *cobra.Command {
-	return app.Listing[api.Image]{
+	return noun.List[api.Image]{
 		Short: "List images",
 		Fetch: func(ctx context.Context, c *client.Client) ([]api.Image, error) { return c.ImageList(ctx) },
 		ID:    func(i api.Image) string { return i.ID },
@@ -39,19 +40,19 @@ func newImageList(a *app.App) *cobra.Command {
 	}.Command(a)
 }
 
-func newImageInspect(a *app.App, n app.Noun) *cobra.Command {
+func newImageInspect(a *app.App, kind noun.Kind) *cobra.Command {
 	fetch := func(ctx context.Context, c *client.Client, name string) (api.Image, error) {
 		return c.ImageInspect(ctx, name)
 	}
-	return app.Inspect(a, n, "Show an image in full", fetch, func(w io.Writer, i api.Image) error {
+	return noun.Inspect(a, kind, "Show an image in full", fetch, func(w io.Writer, i api.Image) error {
 		return show.Fields(w, "Name", i.Name, "ID", i.ID, "OS", i.OS, "User", i.User,
 			"Size", size.Format(i.SizeBytes), "Used", size.Format(i.UsedBytes),
 			"Created", i.CreatedAt.Local().Format("2006-01-02 15:04:05"), "Recipe", i.Recipe, "VMs", strings.Join(i.VMs, ", "))
 	})
 }
 
-func newImageDelete(a *app.App, n app.Noun) *cobra.Command {
-	return app.Remove(a, n, "Remove images that no VM stands on", func(ctx context.Context, c *client.Client, image string) (api.Operation, error) {
+func newImageDelete(a *app.App, kind noun.Kind) *cobra.Command {
+	return noun.Remove(a, kind, "Remove images that no VM stands on", func(ctx context.Context, c *client.Client, image string) (api.Operation, error) {
 		return c.ImageDelete(ctx, api.ImageDeleteRequest{Image: image})
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/noun"
 	"github.com/banger-vm/banger/internal/cli/show"
 )
 
@@ -20,7 +21,7 @@ func newPS(a *app.App) *cobra.Command {
 }
 
 func listCommand(a *app.App, use, short string, all bool) *cobra.Command {
-	cmd := app.Listing[api.VM]{
+	cmd := noun.List[api.VM]{
 		Short: short,
 		Fetch: func(ctx context.Context, c *client.Client) ([]api.VM, error) {
 			return c.VMList(ctx, api.VMListRequest{All: all})

@@ -8,6 +8,7 @@ import (
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/noun"
 	"github.com/banger-vm/banger/internal/cli/show"
 )
 
@@ -19,7 +20,7 @@ func newOp(a *app.App) *cobra.Command {
 
 func newOpList(a *app.App) *cobra.Command {
 	var all bool
-	cmd := app.Listing[api.Operation]{
+	cmd := noun.List[api.Operation]{
 		Short: "List operations, newest first",
 		Fetch: func(ctx context.Context, c *client.Client) ([]api.Operation, error) {
 			return c.OpList(ctx, api.OpListRequest{All: all})
@@ -35,7 +36,7 @@ func newOpShow(a *app.App) *cobra.Command {
 	fetch := func(ctx context.Context, c *client.Client, id string) (api.Operation, error) {
 		return c.OpShow(ctx, id)
 	}
-	cmd := app.Inspect(a, app.Noun{Name: "ID", What: "the operation's ID", Complete: completeOps(a)}, "Show an operation with its steps", fetch, show.Op)
+	cmd := noun.Inspect(a, noun.Kind{Name: "ID", What: "the operation's ID", Complete: completeOps(a)}, "Show an operation with its steps", fetch, show.Op)
 	cmd.Use, cmd.Aliases = "show ID", []string{"inspect"}
 	return cmd
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/noun"
 	"github.com/banger-vm/banger/internal/cli/show"
 	"github.com/banger-vm/banger/internal/size"
 )
@@ -21,7 +22,7 @@ import (
 // New returns the command kernel.
 func New(a *app.App) *cobra.Command {
 	kernel := app.Group("kernel", "Import, show and remove kernels")
-	one := app.Noun{Name: "KERNEL", What: "the kernel's name", Complete: Complete(a)}
+	one := noun.Kind{Name: "KERNEL", What: "the kernel's name", Complete: Complete(a)}
 	kernel.AddCommand(newImport(a), newList(a), newInspect(a, one), newDelete(a, one))
 	return kernel
 }
@@ -66,7 +67,7 @@ user that it runs as.`,
 }
 
 func newList(a *app.App) *cobra.Command {
-	return app.Listing[api.Kernel]{
+	return noun.List[api.Kernel]{
 		Short: "List kernels",
 		Fetch: func(ctx context.Context, c *client.Client) ([]api.Kernel, error) { return c.KernelList(ctx) },
 		ID:    func(k api.Kernel) string { return k.ID },
@@ -81,19 +82,19 @@ func newList(a *app.App) *cobra.Command {
 	}.Command(a)
 }
 
-func newInspect(a *app.App, n app.Noun) *cobra.Command {
+func newInspect(a *app.App, kind noun.Kind) *cobra.Command {
 	fetch := func(ctx context.Context, c *client.Client, name string) (api.Kernel, error) {
 		return c.KernelInspect(ctx, name)
 	}
-	return app.Inspect(a, n, "Show a kernel in full", fetch, func(w io.Writer, k api.Kernel) error {
+	return noun.Inspect(a, kind, "Show a kernel in full", fetch, func(w io.Writer, k api.Kernel) error {
 		return show.Fields(w, "Name", k.Name, "ID", k.ID, "Version", k.Release, "Origin", k.Origin, "Source", k.Source,
 			"Lacks", strings.Join(k.Lacks, ", "), "Size", size.Format(k.SizeBytes),
 			"Created", k.CreatedAt.Local().Format("2006-01-02 15:04:05"), "VMs", strings.Join(k.VMs, ", "))
 	})
 }
 
-func newDelete(a *app.App, n app.Noun) *cobra.Command {
-	return app.Remove(a, n, "Remove kernels that no VM runs on", func(ctx context.Context, c *client.Client, kernel string) (api.Operation, error) {
+func newDelete(a *app.App, kind noun.Kind) *cobra.Command {
+	return noun.Remove(a, kind, "Remove kernels that no VM runs on", func(ctx context.Context, c *client.Client, kernel string) (api.Operation, error) {
 		return c.KernelDelete(ctx, api.KernelDeleteRequest{Kernel: kernel})
 	})
 }

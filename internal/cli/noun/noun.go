@@ -1,4 +1,5 @@
-package app
+// Package noun makes the commands that all kinds of things have: ls, inspect, rm.
+package noun
 
 import (
 	"context"
@@ -9,10 +10,11 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
+	"github.com/banger-vm/banger/internal/cli/app"
 )
 
-// Listing is what a command that lists things of one kind needs to know.
-type Listing[T any] struct {
+// List is what a command that lists things of one kind needs to know.
+type List[T any] struct {
 	Short string
 	Fetch func(ctx context.Context, c *client.Client) ([]T, error)
 	ID    func(T) string
@@ -20,13 +22,13 @@ type Listing[T any] struct {
 }
 
 // Command makes the command ls, with -q and --json.
-func (l Listing[T]) Command(a *App) *cobra.Command {
+func (l List[T]) Command(a *app.App) *cobra.Command {
 	var quiet, asJSON bool
 	cmd := &cobra.Command{
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   l.Short,
-		Args:    Takes(0, 0, ""),
+		Args:    app.Takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.Client()
 			if err != nil {
@@ -54,21 +56,21 @@ func (l Listing[T]) Command(a *App) *cobra.Command {
 	return cmd
 }
 
-// Noun is a kind of things, of which a command takes one or several.
-type Noun struct {
+// Kind is a kind of things, of which a command takes one or several.
+type Kind struct {
 	Name     string // as a usage line has it: IMAGE
 	What     string // its name in messages: the image's name
 	Complete cobra.CompletionFunc
 }
 
 // Inspect makes a command that shows one in full, with --json.
-func Inspect[T any](a *App, n Noun, short string, fetch func(ctx context.Context, c *client.Client, name string) (T, error), write func(w io.Writer, one T) error) *cobra.Command {
+func Inspect[T any](a *app.App, k Kind, short string, fetch func(ctx context.Context, c *client.Client, name string) (T, error), write func(w io.Writer, one T) error) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:               "inspect " + n.Name,
+		Use:               "inspect " + k.Name,
 		Short:             short,
-		Args:              Takes(1, 1, n.What),
-		ValidArgsFunction: n.Complete,
+		Args:              app.Takes(1, 1, k.What),
+		ValidArgsFunction: k.Complete,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.Client()
 			if err != nil {
@@ -89,16 +91,16 @@ func Inspect[T any](a *App, n Noun, short string, fetch func(ctx context.Context
 }
 
 // Remove makes the command rm.
-func Remove(a *App, n Noun, short string, begin func(ctx context.Context, c *client.Client, name string) (api.Operation, error)) *cobra.Command {
-	var how Waiting
+func Remove(a *app.App, k Kind, short string, begin func(ctx context.Context, c *client.Client, name string) (api.Operation, error)) *cobra.Command {
+	var how app.Waiting
 	cmd := &cobra.Command{
-		Use:               "rm [flags] " + n.Name + "…",
+		Use:               "rm [flags] " + k.Name + "…",
 		Aliases:           []string{"remove", "delete"},
 		Short:             short,
-		Args:              Takes(1, -1, n.What),
-		ValidArgsFunction: n.Complete,
+		Args:              app.Takes(1, -1, k.What),
+		ValidArgsFunction: k.Complete,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.Each(cmd, args, Action{How: how}, begin)
+			return a.Each(cmd, args, app.Action{How: how}, begin)
 		},
 	}
 	how.Register(cmd, "no progress")
