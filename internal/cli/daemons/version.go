@@ -1,4 +1,4 @@
-package cli
+package daemons
 
 import (
 	"context"
@@ -28,7 +28,8 @@ type daemonVersion struct {
 	Protocols api.Protocols `json:"protocols"`
 }
 
-func newVersion(a *app.App) *cobra.Command {
+// NewVersion makes the command version.
+func NewVersion(a *app.App) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "version",

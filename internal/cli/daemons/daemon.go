@@ -1,4 +1,5 @@
-package cli
+// Package daemons has the commands that tell of the daemon, and end it.
+package daemons
 
 import (
 	"context"
@@ -16,13 +17,14 @@ import (
 	"github.com/banger-vm/banger/internal/cli/show"
 )
 
-func newDaemon(a *app.App) *cobra.Command {
+// New makes the command daemon.
+func New(a *app.App) *cobra.Command {
 	daemon := app.Group("daemon", "Look after the daemon, which starts by itself")
-	daemon.AddCommand(newDaemonStatus(a), newDaemonStop(a), newDaemonLogs(a))
+	daemon.AddCommand(newStatus(a), newStop(a), newLogs(a))
 	return daemon
 }
 
-func newDaemonStatus(a *app.App) *cobra.Command {
+func newStatus(a *app.App) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -83,7 +85,7 @@ func status(ctx context.Context, c *client.Client, limit time.Duration) (api.Dae
 	return s, err
 }
 
-func newDaemonStop(a *app.App) *cobra.Command {
+func newStop(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "stop",
 		Short: "End the daemon; VMs and what runs in them go on",

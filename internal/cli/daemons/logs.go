@@ -1,4 +1,4 @@
-package cli
+package daemons
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 	"github.com/banger-vm/banger/internal/cli/launch"
 )
 
-func newDaemonLogs(a *app.App) *cobra.Command {
+func newLogs(a *app.App) *cobra.Command {
 	var follow, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "logs",
