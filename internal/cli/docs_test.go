@@ -48,7 +48,7 @@ func TestDocsAreUnderstood(t *testing.T) {
 			}
 		}
 	}
-	if tried < 80 {
+	if tried < 100 {
 		t.Errorf("only %d commands were found", tried)
 	}
 }

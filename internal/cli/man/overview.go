@@ -42,7 +42,7 @@ func (w *writer) overviewEnd() {
 	for _, c := range app.ExitCodes() {
 		w.item(strconv.Itoa(c.Code), c.Meaning)
 	}
-	w.text("run, exec, shell and ssh return the code of the command in the guest: 128+N where signal N ended it, 126 where it cannot be run, 127 where there is none; and 125 where banger failed before it ran, an unknown VM included.")
+	w.text("run, exec and shell return the code of the command in the guest: 128+N where signal N ended it, 126 where it cannot be run, 127 where there is none; and 125 where banger failed before it ran, an unknown VM included. ssh returns OpenSSH's.")
 	w.section("ENVIRONMENT")
 	w.terms(environment)
 	w.section("FILES")
