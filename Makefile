@@ -16,7 +16,7 @@ UNITDIR    ?= $(PREFIX)/lib/systemd/user
 
 # The Debian packages that banger needs at run time and its tests need besides.
 RUN_PACKAGES  := qemu-system-x86 mmdebstrap e2fsprogs kmod ca-certificates
-TEST_PACKAGES := busybox-static gcc libc6-dev git openssh-client python3-pip
+TEST_PACKAGES := bash-completion busybox-static fish gcc libc6-dev git mandoc openssh-client python3-pip zsh
 # The test host's layered disk, and what fetches the Firecracker for it.
 HOST_PACKAGES := qemu-utils
 
@@ -26,8 +26,8 @@ build: ## the binaries, static, into build/bin
 	@mkdir -p $(BIN)
 	$(GO) build -trimpath $(if $(GOCOVERDIR),-cover) -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
 
-install: ## what make build made, and the unit of systemd; see docs/units.md
-	@scripts/install $(BIN) '$(DESTDIR)' '$(bindir)' '$(libexecdir)' '$(datadir)' '$(UNITDIR)'
+install: ## what make build made, with manual pages, completions and the unit of systemd; see docs/units.md
+	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null)} scripts/install $(BIN) '$(DESTDIR)' '$(bindir)' '$(libexecdir)' '$(datadir)' '$(UNITDIR)'
 
 uninstall: ## what make install put there
 	@scripts/install -u '$(DESTDIR)' '$(bindir)' '$(libexecdir)' '$(datadir)' '$(UNITDIR)'

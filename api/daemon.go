@@ -6,11 +6,20 @@ import "time"
 // previous one.
 const ProtocolVersion = 1
 
+// Protocols are the versions of what banger's programs speak with each other,
+// as one of them knows them; 0 is one that it does not speak.
+type Protocols struct {
+	API     int `json:"api"`               // clients with the daemon: ProtocolVersion
+	Stream  int `json:"stream"`            // the frames between clients and guests
+	Monitor int `json:"monitor,omitempty"` // the daemon with the monitors of VMs
+	Agent   int `json:"agent,omitempty"`   // monitors with the agents in guests
+}
+
 // DaemonStatus describes a running daemon.
 type DaemonStatus struct {
 	PID       int       `json:"pid"`
 	Version   string    `json:"version"`
-	Protocol  int       `json:"protocol"`
+	Protocols Protocols `json:"protocols"`
 	Socket    string    `json:"socket"`
 	StateDir  string    `json:"state_dir"`
 	LogFile   string    `json:"log_file"`

@@ -42,6 +42,9 @@ type ExecAttached struct {
 	// guest has acted upon; the client's next one is greater.
 	ControlSeq uint64 `json:"control_seq"`
 	Window     uint32 `json:"window"` // bytes that may be unacknowledged, per stream
+	// Frames is the version of the frames that follow, from 1 on; one that does
+	// not say speaks version 1.
+	Frames int `json:"frames,omitempty"`
 }
 
 // ExecExit is how a command ended.

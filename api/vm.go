@@ -100,8 +100,9 @@ type Boot struct {
 	Accel      string    `json:"accel"`
 	VMMPID     int       `json:"vmm_pid,omitempty"`
 	MonitorPID int       `json:"monitor_pid,omitempty"`
-	Units      []string  `json:"units,omitempty"`  // those of systemd that hold monitor and VMM
-	Kernel     string    `json:"kernel,omitempty"` // the guest's uname -r
+	Units      []string  `json:"units,omitempty"`         // those of systemd that hold monitor and VMM
+	Kernel     string    `json:"kernel,omitempty"`        // the guest's uname -r
+	Agent      string    `json:"agent_version,omitempty"` // of the banger-guest in it, which it keeps
 	StartedAt  time.Time `json:"started_at"`
 	EndedAt    time.Time `json:"ended_at,omitzero"`
 	ExitReason string    `json:"exit_reason,omitempty"`
@@ -127,6 +128,7 @@ type VMSSHRequest struct {
 // VMSSH answers it. The files are brought up to date first.
 type VMSSH struct {
 	Config string `json:"config"`         // path of an ssh_config with a block for each VM
+	Zone   string `json:"zone"`           // what the VMs' names end in there: vm
 	Host   string `json:"host,omitempty"` // the VM's name there
 }
 

@@ -175,6 +175,25 @@ func TestPermanentRefusals(t *testing.T) {
 	}
 }
 
+// Frames of a later version are not guessed at.
+func TestLaterFrames(t *testing.T) {
+	dials := 0
+	dial := monitor(func(n int, conn net.Conn) {
+		dials = n
+		if req, _, err := request(conn); err == nil {
+			answer(conn, api.ExecAttached{ID: req.ID, Window: stream.Window, Frames: stream.Version + 1})
+		}
+	})
+	_, err := client.StartExec(t.Context(), dial, client.NewExecID(), runTrue, client.ExecConfig{})
+	var e *api.Error
+	if !errors.As(err, &e) || !strings.Contains(e.Message, "speaks version 2 of the stream's frames, this program up to 1") || e.Hint == "" {
+		t.Error(err)
+	}
+	if dials != 1 {
+		t.Errorf("it tried %d times", dials)
+	}
+}
+
 // What a guest sends ends its exec, nothing else.
 func TestHostileGuests(t *testing.T) {
 	frame := func(f stream.Frame) []byte { return stream.AppendFrame(nil, f) }

@@ -206,6 +206,11 @@ func (l *link) resume(out, errs uint64, ok *api.ExecAttached) error {
 	if ok.ID != l.id {
 		return fmt.Errorf("%w: it answered for another", stream.ErrProtocol)
 	}
+	if ok.Frames > stream.Version {
+		return api.NewError(api.KindInvalid,
+			fmt.Sprintf("the %s speaks version %d of the stream's frames, this program up to %d", l.what, ok.Frames, stream.Version),
+			"The VM was started by a newer banger: use that one.")
+	}
 	first := !l.attached
 	l.attached = true
 	in := l.end.Sender(stream.Stdin)

@@ -4,7 +4,13 @@ import (
 	"context"
 
 	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/stream"
 )
+
+// Protocols are the versions of the protocols that this package speaks.
+func Protocols() api.Protocols {
+	return api.Protocols{API: api.ProtocolVersion, Stream: stream.Version}
+}
 
 // DaemonStatus describes the daemon.
 func (c *Client) DaemonStatus(ctx context.Context) (api.DaemonStatus, error) {

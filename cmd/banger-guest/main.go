@@ -7,9 +7,6 @@ import (
 	"github.com/banger-vm/banger/internal/guestd"
 )
 
-// version is set by the build.
-var version = "dev"
-
 func main() {
-	os.Exit(guestd.Main(version, os.Args))
+	os.Exit(guestd.Main(os.Args))
 }

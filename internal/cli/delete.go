@@ -15,7 +15,7 @@ func newDelete(a *app.App) *cobra.Command {
 	var how app.Waiting
 	cmd := &cobra.Command{
 		Use:     "rm [flags] VM…",
-		Aliases: []string{"delete"},
+		Aliases: []string{"remove", "delete"},
 		Short:   "Remove VMs and all that belongs to them",
 		Args:    app.Takes(1, -1, "the VM's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -26,7 +26,7 @@ func (f *execFlags) register(cmd *cobra.Command) {
 	fs.BoolVarP(&f.interactive, "interactive", "i", false, "forward the terminal's input (a pipe or file always is)")
 	fs.BoolVarP(&f.tty, "tty", "t", false, "give the command a terminal")
 	fs.BoolVarP(&f.detach, "detach", "d", false, "leave the command running and return")
-	fs.StringArrayVarP(&f.env, "env", "e", nil, "set KEY=VALUE, or hand KEY on; may be repeated")
+	fs.StringArrayVarP(&f.env, "env", "e", nil, "set `KEY=VALUE`, or hand KEY on; may be repeated")
 	fs.StringVarP(&f.cwd, "workdir", "w", "", "working directory (default the user's home)")
 	fs.StringVarP(&f.user, "user", "u", "", "user name or ID (default the image's login user)")
 	fs.Var(&f.timeout, "timeout", "end the command after this time and return 124: 30s, 5m")

@@ -131,7 +131,7 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 	m := map[string]rpcserver.Handler{
 		api.MethodDaemonStatus: locked(f, func(api.Empty) (api.DaemonStatus, error) {
 			return api.DaemonStatus{
-				PID: 1 << 30, Version: "v0", Protocol: 1, Socket: "/s", StateDir: "/state", LogFile: "/log", StartedAt: time.Now(), VMs: 2, Running: 1,
+				PID: 1 << 30, Version: "v0", Protocols: api.Protocols{API: 1, Stream: 1, Monitor: 2, Agent: 3}, Socket: "/s", StateDir: "/state", LogFile: filepath.Join(f.dir, "bangerd.log"), StartedAt: time.Now(), VMs: 2, Running: 1,
 				Unit: "banger.service", Units: "user", Reduced: []string{"VMs end when you log out; to have them go on: loginctl enable-linger"},
 			}, nil
 		}),
@@ -145,9 +145,12 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 			slices.SortFunc(list.VMs, func(a, b api.VM) int { return strings.Compare(a.Name, b.Name) })
 			return list, nil
 		}),
-		api.MethodVMInspect:     locked(f, func(r api.VMRef) (*api.VM, error) { return f.find(r.VM) }),
-		api.MethodVMConnect:     locked(f, f.connect),
-		api.MethodVMLogs:        locked(f, f.logs),
+		api.MethodVMInspect: locked(f, func(r api.VMRef) (*api.VM, error) { return f.find(r.VM) }),
+		api.MethodVMConnect: locked(f, f.connect),
+		api.MethodVMLogs:    locked(f, f.logs),
+		api.MethodVMSSH: locked(f, func(api.VMSSHRequest) (api.VMSSH, error) {
+			return api.VMSSH{Config: filepath.Join(f.dir, "config"), Zone: "vm"}, nil
+		}),
 		api.MethodVMCreateBegin: locked(f, f.create),
 
 		api.MethodVMForwardAdd:    locked(f, f.forward),
@@ -202,10 +205,15 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 		api.MethodEventWatch: rpcserver.Bind(f.events),
 	}
 	m[api.MethodVMStart] = locked(f, func(r api.VMStartRequest) (api.Operation, error) {
-		if vm, err := f.find(r.VM); err == nil && r.VMM != "" {
+		vm, err := f.find(r.VM)
+		if err == nil && r.VMM != "" {
 			vm.Spec.VMM = r.VMM
 		}
-		return f.change(api.MethodVMStart, r.VM, api.StateRunning)
+		op, err := f.change(api.MethodVMStart, r.VM, api.StateRunning)
+		if err == nil {
+			f.relisten(vm)
+		}
+		return op, err
 	})
 	for method, state := range map[string]api.State{api.MethodVMStop: api.StateStopped, api.MethodVMKill: api.StateStopped} {
 		m[method] = locked(f, func(r api.VMStopRequest) (api.Operation, error) { return f.change(method, r.VM, state) })

@@ -20,6 +20,15 @@ func (f *fake) listen(vm *api.VM, all []api.Forward) {
 	}
 }
 
+// relisten is what a start does to the forwards of a VM.
+func (f *fake) relisten(vm *api.VM) {
+	before := vm.Forwards
+	vm.Forwards = nil
+	for _, s := range before {
+		f.listen(vm, []api.Forward{{Address: s.Address, HostPort: s.HostPort, GuestPort: s.GuestPort}})
+	}
+}
+
 func (f *fake) forward(r api.VMForwardAddRequest) (api.Operation, error) {
 	vm, err := f.find(r.VM)
 	if err != nil {

@@ -1,10 +1,14 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/noun"
 	"github.com/banger-vm/banger/internal/cli/show"
 )
 
@@ -17,39 +21,17 @@ func newPS(a *app.App) *cobra.Command {
 }
 
 func listCommand(a *app.App, use, short string, all bool) *cobra.Command {
-	var quiet, asJSON bool
-	cmd := &cobra.Command{
-		Use:   use,
+	cmd := noun.List[api.VM]{
 		Short: short,
-		Args:  app.Takes(0, 0, ""),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.Client()
-			if err != nil {
-				return err
-			}
-			vms, err := c.VMList(cmd.Context(), api.VMListRequest{All: all})
-			if err != nil {
-				return err
-			}
-			switch {
-			case asJSON:
-				return a.JSON(vms)
-			case quiet:
-				for _, vm := range vms {
-					if err := a.Line(vm.ID); err != nil {
-						return err
-					}
-				}
-				return nil
-			}
-			return show.VMs(a.Out, a.Now(), vms)
+		Fetch: func(ctx context.Context, c *client.Client) ([]api.VM, error) {
+			return c.VMList(ctx, api.VMListRequest{All: all})
 		},
-	}
-	if use == "ls" {
-		cmd.Aliases = []string{"list"}
+		ID:    func(vm api.VM) string { return vm.ID },
+		Table: show.VMs,
+	}.Command(a)
+	if use != "ls" {
+		cmd.Use, cmd.Aliases = use, nil
 	}
 	cmd.Flags().BoolVarP(&all, "all", "a", all, "also those that do not run")
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "IDs only")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return cmd
 }

@@ -1,10 +1,14 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/noun"
 	"github.com/banger-vm/banger/internal/cli/show"
 )
 
@@ -15,63 +19,25 @@ func newOp(a *app.App) *cobra.Command {
 }
 
 func newOpList(a *app.App) *cobra.Command {
-	var all, quiet, asJSON bool
-	cmd := &cobra.Command{
-		Use:     "ls",
-		Aliases: []string{"list"},
-		Short:   "List operations, newest first",
-		Args:    app.Takes(0, 0, ""),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.Client()
-			if err != nil {
-				return err
-			}
-			ops, err := c.OpList(cmd.Context(), api.OpListRequest{All: all})
-			switch {
-			case err != nil:
-				return err
-			case asJSON:
-				return a.JSON(ops)
-			case quiet:
-				for _, op := range ops {
-					if err := a.Line(op.ID); err != nil {
-						return err
-					}
-				}
-				return nil
-			}
-			return show.Ops(a.Out, a.Now(), ops)
+	var all bool
+	cmd := noun.List[api.Operation]{
+		Short: "List operations, newest first",
+		Fetch: func(ctx context.Context, c *client.Client) ([]api.Operation, error) {
+			return c.OpList(ctx, api.OpListRequest{All: all})
 		},
-	}
+		ID:    func(op api.Operation) string { return op.ID },
+		Table: show.Ops,
+	}.Command(a)
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also those that have ended")
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "IDs only")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return cmd
 }
 
 func newOpShow(a *app.App) *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:     "show ID",
-		Aliases: []string{"inspect"},
-		Short:   "Show an operation with its steps",
-		Args:    app.Takes(1, 1, "the operation's ID"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.Client()
-			if err != nil {
-				return err
-			}
-			op, err := c.OpShow(cmd.Context(), args[0])
-			switch {
-			case err != nil:
-				return err
-			case asJSON:
-				return a.JSON(op)
-			}
-			return show.Op(a.Out, op)
-		},
+	fetch := func(ctx context.Context, c *client.Client, id string) (api.Operation, error) {
+		return c.OpShow(ctx, id)
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	cmd := noun.Inspect(a, noun.Kind{Name: "ID", What: "the operation's ID", Complete: completeOps(a)}, "Show an operation with its steps", fetch, show.Op)
+	cmd.Use, cmd.Aliases = "show ID", []string{"inspect"}
 	return cmd
 }
 
@@ -93,5 +59,15 @@ func newOpCancel(a *app.App) *cobra.Command {
 				return a.Line(op.ID)
 			})
 		},
+		ValidArgsFunction: completeOps(a),
+	}
+}
+
+// completeOps completes the IDs of the operations under way.
+func completeOps(a *app.App) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return app.Names(a, cmd, func(ctx context.Context, c *client.Client) ([]api.Operation, error) {
+			return c.OpList(ctx, api.OpListRequest{})
+		}, func(op api.Operation) string { return show.Short(op.ID) + "\t" + op.Kind + " " + show.Safe(op.Name) }), cobra.ShellCompDirectiveNoFileComp
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/daemons"
 	"github.com/banger-vm/banger/internal/cli/files"
 	"github.com/banger-vm/banger/internal/cli/kernels"
 	"github.com/banger-vm/banger/internal/cli/reach"
@@ -28,7 +29,6 @@ func newRoot(a *app.App) *cobra.Command {
 	root := app.Group("banger", "Real Linux virtual machines that feel like processes")
 	root.Version = version.Version
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetVersionTemplate("banger {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(newHelp(root))
@@ -46,11 +46,12 @@ func newRoot(a *app.App) *cobra.Command {
 	for _, cmd := range []*cobra.Command{
 		newVM(a), newImage(a), kernels.New(a), newVMM(a), newOp(a),
 		reach.NewForward(a), reach.NewPorts(a), reach.NewSSHConfig(a), reach.NewDial(a), serial.NewConsole(a),
-		newEvents(a), newDaemon(a), newRPC(a), newVersion(a),
+		newEvents(a), daemons.New(a), newRPC(a), newCompletion(a), daemons.NewVersion(a),
 	} {
 		cmd.GroupID = groupNouns
 		root.AddCommand(cmd)
 	}
+	root.AddCommand(newManual())
 	return root
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -17,6 +16,7 @@ import (
 	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/cli/app"
 	"github.com/banger-vm/banger/internal/cli/kernels"
+	"github.com/banger-vm/banger/internal/cli/reach"
 	"github.com/banger-vm/banger/internal/cli/session"
 	"github.com/banger-vm/banger/internal/cli/show"
 )
@@ -114,7 +114,9 @@ func (r *runner) make(ctx context.Context, spec api.VMSpec, use func(op api.Oper
 	if !r.quiet {
 		r.TellWeaker(op)
 	}
-	r.tellPorts(ctx, spec, id)
+	if !r.quiet && reach.AnyPort(spec.Forwards) {
+		reach.TellChosen(ctx, r.App, id)
+	}
 	if !r.remove && !r.Interrupted {
 		r.warn(ctx)
 		return use(op, id)
@@ -131,27 +133,6 @@ func (r *runner) make(ctx context.Context, spec api.VMSpec, use func(op api.Oper
 		}
 	}
 	return err
-}
-
-// tellPorts tells which ports were chosen for those that were to be any free
-// ones.
-func (r *runner) tellPorts(ctx context.Context, spec api.VMSpec, id string) {
-	if r.quiet || !slices.ContainsFunc(spec.Forwards, func(f api.Forward) bool { return f.HostPort == 0 }) {
-		return
-	}
-	c, err := r.Client()
-	if err != nil {
-		return // what comes next needs it too, and tells
-	}
-	vm, err := c.VMInspect(ctx, id)
-	if err != nil {
-		return
-	}
-	for _, f := range vm.Forwards {
-		if f.HostPort == 0 && !f.Auto {
-			r.Say("%s leads to port %d", show.HostEnd(f), f.GuestPort)
-		}
-	}
 }
 
 // warn tells what will end the VM that is to run on.

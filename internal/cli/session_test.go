@@ -219,13 +219,18 @@ func TestConsoleTerminal(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd, _ := prepare(t, "console", "web")
-			tty, err := pty.Start(cmd)
+			tty, its, err := pty.Open()
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer tty.Close()
 			before, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
 			if err != nil {
+				t.Fatal(err)
+			}
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = its, its, its
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+			if err := errors.Join(cmd.Start(), its.Close()); err != nil {
 				t.Fatal(err)
 			}
 			r := bufio.NewReader(tty)

@@ -33,6 +33,6 @@ else it reads a script from standard input. The exit code is the shell's.`,
 	fs.SortFlags = false
 	fs.StringVarP(&f.user, "user", "u", "", "user name or ID (default the image's login user)")
 	fs.StringVarP(&f.cwd, "workdir", "w", "", "working directory (default the user's home)")
-	fs.StringArrayVarP(&f.env, "env", "e", nil, "set KEY=VALUE, or hand KEY on; may be repeated")
+	fs.StringArrayVarP(&f.env, "env", "e", nil, "set `KEY=VALUE`, or hand KEY on; may be repeated")
 	return cmd
 }

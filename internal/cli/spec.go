@@ -25,19 +25,19 @@ type specFlags struct {
 func (f *specFlags) register(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.SortFlags = false
-	fs.StringVarP(&f.spec.Name, "name", "n", "", "name of the VM (made up if not given)")
-	fs.IntVarP(&f.spec.CPUs, "cpus", "c", 1, "number of virtual CPUs")
-	fs.StringVarP(&f.memory, "memory", "m", "512M", "memory")
-	fs.StringVar(&f.disk, "disk", "16G", "size of the work disk")
+	fs.StringVarP(&f.spec.Name, "name", "n", "", "`name` of the VM (made up if not given)")
+	fs.IntVarP(&f.spec.CPUs, "cpus", "c", 1, "`number` of virtual CPUs")
+	fs.StringVarP(&f.memory, "memory", "m", "512M", "`size` of the memory")
+	fs.StringVar(&f.disk, "disk", "16G", "`size` of the work disk")
 	fs.StringVar(&f.spec.Network, "network", "", "network: user or none (default user)")
-	fs.StringArrayVar(&f.spec.AllowHosts, "allow-host", nil, "let the guest reach ADDRESS[/BITS][:PORT] of this host or a private network; may be repeated")
+	fs.StringArrayVar(&f.spec.AllowHosts, "allow-host", nil, "let the guest reach `ADDRESS[/BITS][:PORT]` of this host or a private network; may be repeated")
 	fs.StringVar(&f.spec.DiskDriver, "disk-driver", "", "disk driver: guestcow or copy (default guestcow, where the kernel can)")
 	fs.StringVar(&f.spec.Kernel, "kernel", "", "kernel: see banger kernel ls (default debian)")
 	fs.StringVar(&f.spec.VMM, "vmm", "", "virtual machine monitor: auto, firecracker or qemu (default auto, or what config.toml says)")
 	fs.StringVar(&f.spec.Accel, "accel", "", "acceleration: auto, kvm or tcg (default auto)")
 	fs.StringArrayVarP(&f.forwards, "publish", "p", nil, "lead a port of this host to one of the VM, `[ADDR:]HOST:GUEST`; HOST 0 is any free one; may be repeated")
 	fs.BoolVar(&f.auto, "auto-forward", false, "the same for each port from 1024 on that the guest listens on (default what config.toml says, else false)")
-	fs.StringArrayVar(&f.labels, "label", nil, "a label, KEY=VALUE; may be repeated")
+	fs.StringArrayVar(&f.labels, "label", nil, "a label, `KEY=VALUE`; may be repeated")
 }
 
 // resolve returns the spec. What was given, even if empty or 0, is never
@@ -65,8 +65,11 @@ func (f *specFlags) resolve(cmd *cobra.Command) (api.VMSpec, error) {
 		if err != nil {
 			return f.spec, app.Usagef("--%s: %w", s.flag, err)
 		}
-		if n == 0 {
+		switch {
+		case n == 0:
 			return f.spec, app.Usagef("--%s: a VM cannot have none", s.flag)
+		case n < 1<<20: // mostly somebody who takes it for another unit's number
+			return f.spec, app.Usagef("--%s: a VM cannot have %d bytes; write a unit: %sM, %sG", s.flag, n, show.Safe(s.text), show.Safe(s.text))
 		}
 		*s.to = n
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/reach"
 )
 
 func newStart(a *app.App) *cobra.Command {
@@ -21,8 +22,16 @@ func newStart(a *app.App) *cobra.Command {
 			if cmd.Flags().Changed("vmm") && vmm == "" {
 				return app.Usagef("the VMM is empty")
 			}
-			return a.Each(cmd, args, app.Action{Cancel: true, How: how}, func(ctx context.Context, c *client.Client, vm string) (api.Operation, error) {
-				return c.VMStart(ctx, api.VMStartRequest{VM: vm, VMM: vmm})
+			return a.All(cmd, args, func(vm string) error {
+				act := app.Action{Cancel: true, How: how, Begin: func(ctx context.Context, c *client.Client) (api.Operation, error) {
+					return c.VMStart(ctx, api.VMStartRequest{VM: vm, VMM: vmm})
+				}}
+				return a.Do(cmd.Context(), act, func(api.Operation) error {
+					if !how.Quiet {
+						reach.TellChosen(cmd.Context(), a, vm)
+					}
+					return a.Line(vm)
+				})
 			})
 		},
 		ValidArgsFunction: app.CompleteVMs(a),

@@ -49,6 +49,17 @@ type kernelSource struct {
 	guest   string
 }
 
+func (s kernelSource) Find(ctx context.Context, name string) (vm.Kernel, error) {
+	if name == "" {
+		name = registry.Default
+	}
+	k, err := s.named.Find(ctx, name)
+	if name == registry.Default && fault.KindOf(err) == fault.NotFound {
+		return vm.Kernel{Name: name}, nil
+	}
+	return vm.Kernel{ID: k.ID, Name: k.Name, Lacks: k.Lacks}, err
+}
+
 func (s kernelSource) Ensure(ctx context.Context, name, holder string, report operation.Report) (vm.Kernel, func(), error) {
 	k, release, err := s.named.Ensure(ctx, name, holder, registry.Progress(report))
 	return vm.Kernel{ID: k.ID, Name: k.Name, Lacks: k.Lacks}, release, err

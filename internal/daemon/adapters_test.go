@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/kernel"
 	"github.com/banger-vm/banger/internal/kernel/kerneltest"
 	"github.com/banger-vm/banger/internal/kernel/local"
@@ -39,6 +40,12 @@ func TestKernelWithoutRecord(t *testing.T) {
 	const id = "00112233aabbccdd"
 	if _, err := library.Import(t.Context(), id, local.New(vmlinuz, modules), func(string, int64, int64) {}); err != nil {
 		t.Fatal(err)
+	}
+	if k, err := s.Find(t.Context(), ""); err != nil || k.Name != registry.Default || k.ID != "" {
+		t.Errorf("the default one, which is not there yet: %+v, %v", k, err)
+	}
+	if _, err := s.Find(t.Context(), "none"); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("an unknown one: %v", err)
 	}
 	k, err := s.Get(context.Background(), id)
 	if err != nil || k.ID != id || k.Name != kerneltest.Release || !slices.Equal(k.Lacks, []string{"vmw_vsock_virtio_transport", "pvh"}) {

@@ -16,6 +16,7 @@ import (
 	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/places"
 	"github.com/banger-vm/banger/internal/size"
+	"github.com/banger-vm/banger/internal/vm/access"
 	"github.com/banger-vm/banger/internal/vmm/install"
 )
 
@@ -28,6 +29,8 @@ type Settings struct {
 	DiskDriver string `toml:"disk_driver"`
 	// AutoForward is whether VMs that do not say so have automatic forwards.
 	AutoForward bool `toml:"auto_forward"`
+	// Zone is what the names of VMs end in, as those of ssh do; default vm.
+	Zone string `toml:"zone"`
 	// DiskBandwidth, in bytes, and DiskIOPS bound each disk of a VM, a second.
 	DiskBandwidth Size  `toml:"disk_bandwidth"`
 	DiskIOPS      int64 `toml:"disk_iops"`
@@ -84,7 +87,11 @@ func ReadSettings(path string) (Settings, error) {
 		}
 		return s, fmt.Errorf("%s cannot be read: %w", path, err)
 	}
-	if err := s.driveLimit().Check(); err != nil {
+	err = s.driveLimit().Check()
+	if err == nil && s.Zone != "" {
+		err = access.CheckZone(s.Zone)
+	}
+	if err != nil {
 		return s, fmt.Errorf("%s cannot be used: %w", path, err)
 	}
 	return s, nil

@@ -27,6 +27,8 @@ func TestReadSettings(t *testing.T) {
 		{"no size", "disk_bandwidth = \"fast\"\n", `"fast" is not a size`},
 		{"too little bandwidth", "disk_bandwidth = \"512K\"\n", "limit of 524288 bytes a second is less"},
 		{"too few operations", "disk_iops = 7\n", "limit of 7 operations a second is less"},
+		{"a zone", "zone = \"lab.example.org\"\n", ""},
+		{"no zone", "zone = \"a b\"\n", `"a b" cannot be the zone of VMs`},
 		{"fewer than none", "disk_iops = -1\n", "limit of -1 operations a second is less"},
 		{"a wrong type", "vmm = 1\n", "cannot be read"},
 		{"a word for a switch", "auto_forward = \"yes\"\n", "cannot be read"},

@@ -14,10 +14,13 @@ import (
 	"time"
 
 	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/places"
 	"github.com/banger-vm/banger/internal/rpc"
 	"github.com/banger-vm/banger/internal/rpc/rpcserver"
 	"github.com/banger-vm/banger/internal/service"
+	"github.com/banger-vm/banger/internal/stream"
 	"github.com/banger-vm/banger/internal/telemetry"
 	"github.com/banger-vm/banger/internal/unit"
 	"github.com/banger-vm/banger/internal/version"
@@ -105,10 +108,14 @@ func (d *Daemon) serve(ctx context.Context) (err error) {
 	return err
 }
 
+// protocols are those that this build's daemon, monitors and agents speak. Of a
+// VM that runs since an earlier build, monitor and agent may speak earlier ones.
+var protocols = api.Protocols{API: api.ProtocolVersion, Stream: stream.Version, Monitor: machine.Protocol, Agent: wire.Protocol}
+
 // Status implements service.Daemon.
 func (d *Daemon) Status(ctx context.Context) (api.DaemonStatus, error) {
 	s := api.DaemonStatus{
-		PID: os.Getpid(), Version: version.Version, Protocol: api.ProtocolVersion, Socket: d.places.Socket,
+		PID: os.Getpid(), Version: version.Version, Protocols: protocols, Socket: d.places.Socket,
 		StateDir: d.places.StateDir, LogFile: d.places.LogFile, StartedAt: d.started,
 	}
 	if err := d.units.describe(ctx, &s); err != nil {

@@ -80,7 +80,7 @@ func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, network
 		VMMs:     p.vmms.chooser,
 		Disks:    byName[disk.Driver](guestcow.New(), diskcopy.New()),
 		Networks: networks,
-		Access:   access.New(filepath.Join(d.places.StateDir, "ssh"), sshDial(self, d.places)),
+		Access:   access.New(filepath.Join(d.places.StateDir, "ssh"), d.settings.Zone, sshDial(self, d.places)),
 		Claims:   p.claims, Events: p.events, Log: d.log,
 	}, vm.Config{
 		Dir:         filepath.Join(d.places.StateDir, "vms"),

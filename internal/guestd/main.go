@@ -28,6 +28,7 @@ import (
 	"github.com/banger-vm/banger/internal/guestd/notify"
 	"github.com/banger-vm/banger/internal/guestd/power"
 	"github.com/banger-vm/banger/internal/guestd/usersession"
+	"github.com/banger-vm/banger/internal/version"
 )
 
 // notifyLimit bounds how long the agent is waited for.
@@ -37,20 +38,20 @@ const notifyLimit = 5 * time.Second
 const sessionLimit = time.Minute
 
 // Main runs the role that argv names, and returns the exit code.
-func Main(version string, argv []string) int {
+func Main(argv []string) int {
 	verb := ""
 	if len(argv) > 1 {
 		verb = argv[1]
 	}
 	switch name := filepath.Base(argv[0]); {
 	case name == agent.Name:
-		return exit(runAgent(version))
+		return exit(runAgent())
 	case name == "shutdown" && os.Getpid() == 1:
 		power.Shutdown(verb)
 	case name == "init" && os.Getpid() == 1:
 		boot.Run()
 	case verb == "--version":
-		fmt.Println(version)
+		fmt.Println(version.Version)
 		return 0
 	case verb == notify.Ready, verb == notify.Stopping:
 		return exit(notify.Send(verb, notifyLimit))
@@ -94,7 +95,7 @@ const (
 	logSize = 1 << 20
 )
 
-func runAgent(version string) error {
+func runAgent() error {
 	// What an exec leaves to collect is much beside the little that lives, and
 	// a collection takes milliseconds of an emulated CPU.
 	debug.SetGCPercent(400)
@@ -127,7 +128,7 @@ func runAgent(version string) error {
 	sessions, users := usersession.New(log, usersession.Config{}), login.New("/etc")
 	goOn := os.NewFile(identified, "identified")
 	a, err := agent.New(log, agent.Config{
-		Version: version, Boot: b, Ask: power.Ask, Apply: identity.Apply,
+		Version: version.Version, Boot: b, Ask: power.Ask, Apply: identity.Apply,
 		Exec: func(user func() string) agent.Executor {
 			return execs.New(log, execs.Config{User: user, LogDir: logDir, LogSize: logSize, Session: sessions.Of})
 		},

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"slices"
-	"strings"
 
-	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/lease"
 	"github.com/banger-vm/banger/internal/operation"
 )
 
@@ -33,11 +31,13 @@ func (r *Registry) deleteRequest(ctx context.Context, ref, key string) (operatio
 		return operation.Request{}, err
 	}
 	p := params{ID: img.ID, Name: img.Name}
-	if err := r.unused(ctx, p); err != nil {
+	if err := lease.Unused(ctx, p.thing(), r.cfg.Users); err != nil {
 		return operation.Request{}, err
 	}
 	return operation.Request{Kind: KindDelete, Target: target(img.Name), Name: img.Name, Key: key, Params: p}, nil
 }
+
+func (p params) thing() lease.Thing { return lease.Thing{ID: p.ID, What: "image", Name: p.Name} }
 
 func (r *Registry) planDelete(op operation.Record) (operation.Plan, error) {
 	p, err := readParams(op)
@@ -59,37 +59,7 @@ func (r *Registry) planDelete(op operation.Record) (operation.Plan, error) {
 // forget removes the row of an image that nobody uses. From then on nobody
 // finds it, so nobody can begin to.
 func (r *Registry) forget(ctx context.Context, p params) error {
-	stop, holders := r.leases.StartDeleting(p.ID)
-	if len(holders) > 0 {
-		return inUse(p.Name, holders)
-	}
-	defer stop()
-	if err := r.unused(ctx, p); err != nil {
-		return err
-	}
-	return r.store.DeleteImage(ctx, p.ID)
-}
-
-// unused refuses an image that VMs stand on.
-func (r *Registry) unused(ctx context.Context, p params) error {
-	users, err := r.cfg.Users(ctx, p.ID)
-	if err != nil {
-		return err
-	}
-	if len(users) > 0 {
-		return inUse(p.Name, users)
-	}
-	return nil
-}
-
-func inUse(name string, users []string) error {
-	slices.Sort(users)
-	shown := users
-	if len(shown) > 10 {
-		shown = append(slices.Clone(users[:10]), "…")
-	}
-	return fault.New(fault.Precondition, "Remove them first: banger rm "+strings.Join(shown, " "),
-		"the image %s is in use by %s", name, strings.Join(shown, ", "))
+	return r.leases.Delete(ctx, p.thing(), r.cfg.Users, func() error { return r.store.DeleteImage(ctx, p.ID) })
 }
 
 // removeFiles removes a whole image. It is moved away first: a half-removed

@@ -45,9 +45,9 @@ func (l *Leases) Take(id, what, holder string) (release func(), err error) {
 	}, nil
 }
 
-// StartDeleting keeps new leases away until stop is called, or names who holds
+// startDeleting keeps new leases away until stop is called, or names who holds
 // one.
-func (l *Leases) StartDeleting(id string) (stop func(), holders []string) {
+func (l *Leases) startDeleting(id string) (stop func(), holders []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, h := range l.holders[id] {

@@ -82,7 +82,7 @@ func finish(method string, r *Reply, result any) error {
 	}
 	if err := json.Unmarshal(r.Result, result); err != nil {
 		return api.NewError(api.KindInternal, fmt.Sprintf("the result of %s cannot be decoded: %v", method, err),
-			"Client and daemon may be of different versions; compare banger version with banger daemon status.")
+			OtherVersion)
 	}
 	return nil
 }

@@ -46,10 +46,12 @@ func Decode(params json.RawMessage, into any) error {
 		return invalid("the parameters must be a JSON object, not a "+typeErr.Value, "")
 	}
 	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return invalid("the parameter "+field+" is not known",
-			"Client and daemon may be of different versions; compare banger version with banger daemon status.")
+		return invalid("the parameter "+field+" is not known", OtherVersion)
 	}
 	return invalid("the parameters cannot be decoded: "+strings.TrimPrefix(err.Error(), "json: "), "")
 }
+
+// OtherVersion is the hint where an end does not know what the other one says.
+const OtherVersion = "Client and daemon may be of different versions: banger version shows both. banger daemon stop makes the next command start this version's; VMs go on."
 
 func invalid(message, hint string) *api.Error { return api.NewError(api.KindInvalid, message, hint) }

@@ -46,7 +46,7 @@ func (p Parts) vmMethods() map[string]rpcserver.Handler {
 		}),
 		api.MethodVMSSH: rpcserver.Bind(func(ctx context.Context, r api.VMSSHRequest) (any, error) {
 			ssh, err := m.SSH(ctx, r.VM)
-			return api.VMSSH{Config: ssh.Config, Host: ssh.Host}, err
+			return api.VMSSH{Config: ssh.Config, Zone: ssh.Zone, Host: ssh.Host}, err
 		}),
 		api.MethodVMLogs: rpcserver.Bind(p.logs),
 		api.MethodVMConnect: rpcserver.Bind(func(ctx context.Context, r api.VMRef) (any, error) {
@@ -133,7 +133,7 @@ func bootFrom(v vm.View) *api.Boot {
 }
 
 func fillBoot(b *api.Boot, s machine.Status) {
-	b.GuestBoot, b.Kernel = s.Guest.BootID, s.Guest.Kernel
+	b.GuestBoot, b.Kernel, b.Agent = s.Guest.BootID, s.Guest.Kernel, s.Guest.Version
 	b.VMMVersion, b.Accel = s.VMM.Version, string(s.VMM.Accel)
 	t := &b.Timings
 	t.SpawnMS, t.KernelMS, t.AgentReadyMS, t.SystemReadyMS = s.SpawnMS, s.Guest.InitMS, s.ReadyMS, s.SystemMS

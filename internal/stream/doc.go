@@ -41,6 +41,9 @@ package stream
 import "errors"
 
 const (
+	// Version is that of the frames, which the reply before them tells. An end
+	// speaks the earlier ones too.
+	Version = 1
 	// Window is the number of unacknowledged bytes a stream may have.
 	Window = 128 << 10
 	// maxPayload is the largest payload of a frame in bytes.

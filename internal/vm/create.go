@@ -43,11 +43,11 @@ func (m *Manager) Create(ctx context.Context, asked spec.VM, start bool, key str
 	if err := m.checkNetwork(&s); err != nil {
 		return operation.Record{}, err
 	}
-	if err := m.VMMs.Check(ctx, want(s, s.VMM)); err != nil {
-		return operation.Record{}, err
-	}
 	p := createParams{
 		ID: newID(6), MachineID: newID(16), Spec: s, DiskAsked: asked.DiskDriver != "", Start: start, BootID: newID(8),
+	}
+	if err := m.checkKernel(ctx, p); err != nil {
+		return operation.Record{}, err
 	}
 	return m.ops.Begin(ctx, operation.Request{
 		Kind: KindCreate, Target: target(p.ID), Name: s.Name, Key: key, Params: p,

@@ -15,6 +15,21 @@ import (
 // plainDisk is the disk driver of a VM whose kernel lacks what another needs.
 const plainDisk = "copy"
 
+// checkKernel refuses what can come to nothing with the kernel that is asked
+// for, before an image is made for it.
+func (m *Manager) checkKernel(ctx context.Context, p createParams) error {
+	k, err := m.Kernels.Find(ctx, p.Spec.Kernel)
+	if err != nil {
+		return err
+	}
+	if _, _, err := m.fit(p, k); err != nil {
+		return err
+	}
+	w := want(p.Spec, p.Spec.VMM)
+	w.Kernel, w.Lacks = k.Name, k.Lacks
+	return m.VMMs.Check(ctx, w)
+}
+
 // bindKernel gives the VM its kernel for good, and the disk that goes with it.
 func (m *Manager) bindKernel(ctx context.Context, p createParams, report operation.Report) error {
 	k, release, err := m.Kernels.Ensure(ctx, p.Spec.Kernel, p.Spec.Name, report)
@@ -22,16 +37,22 @@ func (m *Manager) bindKernel(ctx context.Context, p createParams, report operati
 		return err
 	}
 	defer release() // from then on the record keeps the kernel
-	if err := m.fitNetwork(p.Spec.Network, k); err != nil {
-		return err
-	}
-	driver, weaker, err := m.fitDisk(p, k)
+	driver, weaker, err := m.fit(p, k)
 	if err != nil {
 		return err
 	}
 	return m.update(ctx, p.ID, func(r *Record) {
 		r.KernelID, r.Spec.Kernel, r.Spec.DiskDriver, r.Weaker = k.ID, k.Name, driver, weaker
 	})
+}
+
+// fit returns the disk driver for a VM with that kernel, and what is weaker
+// about it; or what they cannot be together.
+func (m *Manager) fit(p createParams, k Kernel) (driver string, weaker []string, err error) {
+	if err := m.fitNetwork(p.Spec.Network, k); err != nil {
+		return "", nil, err
+	}
+	return m.fitDisk(p, k)
 }
 
 // fitNetwork refuses a network that no driver of the kernel is for.

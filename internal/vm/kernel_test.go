@@ -60,9 +60,35 @@ func TestKernelIsKept(t *testing.T) {
 	if v, err = r.vms.Inspect(t.Context(), "usual"); err != nil || v.Spec.Kernel != "debian" {
 		t.Errorf("the default one: %+v, %v", v.Record, err)
 	}
-	rec := r.done(r.create(spec.VM{Name: "x", Kernel: "none"}, false))
-	if rec.State != operation.Failed || rec.Error.Kind != fault.NotFound {
-		t.Errorf("an unknown one: %s, %v", rec.State, rec.Error)
+}
+
+// What cannot come to anything with its kernel is refused at once, before an
+// image is made for it.
+func TestKernelIsRefusedAtOnce(t *testing.T) {
+	r := newKernelRig(t, "dm_snapshot", "virtio_net")
+	for _, c := range []struct {
+		asked   spec.VM
+		kind    fault.Kind
+		message string
+		hint    string
+	}{
+		{spec.VM{Kernel: "none"}, fault.NotFound, `there is no kernel "none"`, ""},
+		{spec.VM{Kernel: "poor"}, fault.Precondition, "the kernel poor lacks virtio_net", "--network none"},
+		{spec.VM{Kernel: "poor", Network: "none", DiskDriver: "guestcow"}, fault.Precondition, "lacks dm_snapshot", "--disk-driver copy"},
+	} {
+		c.asked.Name = "dev"
+		rec, err := r.create(c.asked, true)
+		f := fault.From(err)
+		if f == nil || f.Kind != c.kind || !strings.Contains(f.Message, c.message) || !strings.Contains(f.Hint, c.hint) {
+			t.Errorf("%+v: %v", c.asked, err)
+		}
+		if rec.ID != "" {
+			t.Errorf("%+v: an operation was begun", c.asked)
+		}
+	}
+	r.ok(r.create(spec.VM{Name: "dev", Kernel: "poor", Network: "none"}, false))
+	if w := r.vmms.checked; w.Kernel != "poor" || !slices.Equal(w.Lacks, []string{"dm_snapshot", "virtio_net"}) {
+		t.Errorf("VMMs were checked for %+v", w)
 	}
 }
 
@@ -88,20 +114,17 @@ func TestKernelWithoutDeviceMapper(t *testing.T) {
 	if v, err := r.vms.Inspect(t.Context(), "copied"); err != nil || len(v.Reduced) != 0 {
 		t.Errorf("a copy that was asked for: %v, %v", v.Reduced, err)
 	}
-	rec = r.done(r.create(spec.VM{Name: "no", Kernel: "poor", DiskDriver: "guestcow"}, false))
-	if rec.State != operation.Failed || rec.Error.Kind != fault.Precondition || !strings.Contains(rec.Error.Hint, "--disk-driver copy") {
-		t.Errorf("asked for: %s, %v", rec.State, rec.Error)
-	}
-	if _, err := r.vms.Inspect(t.Context(), "no"); fault.KindOf(err) != fault.NotFound {
-		t.Errorf("it is left: %v", err)
-	}
 }
 
-func TestKernelWithoutCards(t *testing.T) {
+// A default kernel that is not there yet shows what it lacks only once it is made.
+func TestKernelThatTurnsOutPoor(t *testing.T) {
 	r := newKernelRig(t, "virtio_net")
+	r.kernels.late = true
 	rec := r.done(r.create(spec.VM{Name: "dev", Kernel: "poor"}, false))
 	if rec.State != operation.Failed || rec.Error.Kind != fault.Precondition || !strings.Contains(rec.Error.Message, "the kernel poor lacks virtio_net") {
-		t.Errorf("with a network: %s, %v", rec.State, rec.Error)
+		t.Errorf("%s, %v", rec.State, rec.Error)
 	}
-	r.ok(r.create(spec.VM{Name: "dev", Kernel: "poor", Network: "none"}, false))
+	if _, err := r.vms.Inspect(t.Context(), "dev"); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("it is left: %v", err)
+	}
 }

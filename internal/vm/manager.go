@@ -64,6 +64,9 @@ type Kernel struct {
 
 // Kernels gives VMs their kernel.
 type Kernels interface {
+	// Find says what Ensure would return, but makes nothing: of a default one
+	// that is not there yet only the name is known.
+	Find(ctx context.Context, name string) (Kernel, error)
 	// Ensure returns the kernel of that name, by "" the default one, which is
 	// made first where it is not there; where its files are is for Get to say.
 	// It cannot be deleted until release is called.
@@ -176,6 +179,9 @@ func (m *Manager) Start(ctx context.Context, ops Operations) error {
 		m.Log.Warn("some monitors do not answer yet")
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+	if len(records) > 0 {
+		m.tellSSH(ctx) // the settings may have changed
 	}
 	if err := ops.Recover(ctx); err != nil {
 		return err

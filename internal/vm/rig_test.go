@@ -46,6 +46,7 @@ type rig struct {
 	events  *event.Log
 
 	stopTimeout time.Duration
+	zone        string
 }
 
 func newRig(t *testing.T) *rig {
@@ -77,7 +78,7 @@ func (r *rig) open() {
 		Store: vms, Runtime: r.host, Ports: r.host, Images: r.parts, Kernels: r.kernels, Work: r.parts, VMMs: r.vmms,
 		Disks:    map[string]disk.Driver{"guestcow": r.parts},
 		Networks: map[string]network.Driver{"user": r.parts, "none": none.New()},
-		Access:   access.New(filepath.Join(r.dir, "ssh"), func(id string) []string { return []string{"banger", "dial", id} }),
+		Access:   access.New(filepath.Join(r.dir, "ssh"), r.zone, func(id string) []string { return []string{"banger", "dial", id} }),
 		Claims:   claims, Events: r.events, Log: log,
 	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: r.stopTimeout})
 	r.ops = operation.New(db, claims, r.events, log, operation.Config{Planners: r.vms.Planners()})
@@ -238,10 +239,11 @@ func (*fakeParts) Release(context.Context, network.Request) error { return nil }
 // may be missing.
 type fakeVMMs struct {
 	broken, missing bool
-	last            choose.Want
+	last, checked   choose.Want
 }
 
 func (f *fakeVMMs) Check(_ context.Context, w choose.Want) error {
+	f.checked = w
 	if w.VMM != "" && w.VMM != choose.Auto && w.VMM != "fake" && w.VMM != "other" {
 		return fault.New(fault.Invalid, "", "there is no VMM %q", w.VMM)
 	}
@@ -266,18 +268,34 @@ func (f *fakeVMMs) Choose(_ context.Context, w choose.Want) (choose.Choice, erro
 // fakeKernels are "debian" and one that lacks things.
 type fakeKernels struct {
 	lacks    []string
+	late     bool // what it lacks is found out when it is made
 	released int
 }
 
 func (f *fakeKernels) Ensure(_ context.Context, name, _ string, _ operation.Report) (vm.Kernel, func(), error) {
-	release := func() { f.released++ }
+	k, err := f.named(name)
+	if err != nil {
+		return k, nil, err
+	}
+	return k, func() { f.released++ }, nil
+}
+
+func (f *fakeKernels) Find(_ context.Context, name string) (vm.Kernel, error) {
+	k, err := f.named(name)
+	if f.late {
+		k.ID, k.Lacks = "", nil
+	}
+	return k, err
+}
+
+func (f *fakeKernels) named(name string) (vm.Kernel, error) {
 	switch name {
 	case "", "debian":
-		return vm.Kernel{ID: "k1", Name: "debian"}, release, nil
+		return vm.Kernel{ID: "k1", Name: "debian"}, nil
 	case "poor":
-		return vm.Kernel{ID: "k2", Name: "poor", Lacks: f.lacks}, release, nil
+		return vm.Kernel{ID: "k2", Name: "poor", Lacks: f.lacks}, nil
 	}
-	return vm.Kernel{}, nil, fault.New(fault.NotFound, "", "there is no kernel %q", name)
+	return vm.Kernel{}, fault.New(fault.NotFound, "", "there is no kernel %q", name)
 }
 
 func (f *fakeKernels) Get(_ context.Context, id string) (vm.Kernel, error) {

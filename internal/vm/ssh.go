@@ -12,19 +12,20 @@ import (
 // SSH is how OpenSSH reaches VMs.
 type SSH struct {
 	Config string // path of a configuration with a block for each VM
+	Zone   string // what the VMs' names end in there
 	Host   string // of the VM that was asked for
 }
 
 // SSH brings the files up to date and says where they are; an empty ref asks
 // for no VM.
 func (m *Manager) SSH(ctx context.Context, ref string) (SSH, error) {
-	out := SSH{Config: m.Access.Config()}
+	out := SSH{Config: m.Access.Config(), Zone: m.Access.Zone()}
 	if ref != "" {
 		r, err := m.Store.VM(ctx, ref)
 		if err != nil {
 			return SSH{}, err
 		}
-		out.Host = r.Spec.Name + "." + access.Zone
+		out.Host = m.Access.Host(r.Spec.Name)
 	}
 	return out, m.Access.Write(ctx, m.reachable)
 }

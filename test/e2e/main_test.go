@@ -116,7 +116,7 @@ func (e *env) vm(t *testing.T, name string, flags ...string) {
 
 func TestLife(t *testing.T) {
 	e := common(t)
-	e.vm(t, "life", "-m", "1G", "-c", "2")
+	e.vm(t, "life", "-m", "1G", "-c", "2", "-p", "0:2222")
 	if out := e.ok(t, "exec", "life", "--", "nproc"); out != "2\n" {
 		t.Errorf("nproc: %q", out)
 	}
@@ -124,6 +124,21 @@ func TestLife(t *testing.T) {
 	first := e.inspect(t, "life")
 	if first.State != api.StateRunning || first.Boot == nil || first.Boot.GuestBoot == "" {
 		t.Fatalf("inspect: %+v", first)
+	}
+	var versions struct {
+		Version   string
+		Protocols api.Protocols
+		Daemon    struct {
+			Version   string
+			Protocols api.Protocols
+		}
+	}
+	if err := json.Unmarshal([]byte(e.ok(t, "version", "--json")), &versions); err != nil {
+		t.Fatal(err)
+	}
+	if d := versions.Daemon; d.Version != versions.Version || first.Boot.Agent != versions.Version ||
+		d.Protocols != (api.Protocols{API: 1, Stream: 1, Monitor: 1, Agent: 1}) || versions.Protocols != (api.Protocols{API: 1, Stream: 1}) {
+		t.Errorf("the versions are %+v, the agent's is %s", versions, first.Boot.Agent)
 	}
 	tm := first.Boot.Timings
 	if tm.DiskMS <= 0 || tm.SpawnMS <= 0 || tm.KernelMS <= 0 || tm.InitMS <= 0 || tm.AgentReadyMS <= 0 {
@@ -135,7 +150,9 @@ func TestLife(t *testing.T) {
 		t.Errorf("after a stop: %s %q", v.State, v.Reason)
 	}
 	e.refused(t, 125, []string{"stopped", "banger start life"}, "exec", "life", "--", "true")
-	e.ok(t, "start", "life")
+	if r := e.banger(t, "start", "life"); r.code != 0 || !strings.Contains(r.stderr, " leads to port 2222\n") {
+		t.Errorf("the port that was chosen is not told: %s", r)
+	}
 	e.ok(t, "start", "life")
 	if out := e.ok(t, "exec", "life", "--", "sh", "-c", "cat ~/a /srv/b"); out != "home\nroot\n" {
 		t.Errorf("after a restart: %q", out)

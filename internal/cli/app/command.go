@@ -16,6 +16,8 @@ func Group(use, short string) *cobra.Command {
 		Use:   use,
 		Short: short,
 		Args:  cobra.ArbitraryArgs,
+
+		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cmd.Help()
@@ -29,7 +31,11 @@ func Group(use, short string) *cobra.Command {
 func Unknown(cmd *cobra.Command, word string) error {
 	msg := fmt.Sprintf("%q is no command of %s", show.Safe(word), cmd.CommandPath())
 	cmd.SuggestionsMinimumDistance = 2
+	if len(word) <= 3 { // anything is near to that
+		cmd.SuggestionsMinimumDistance = 1
+	}
 	if near := cmd.SuggestionsFor(word); len(near) > 0 {
+		slices.Sort(near)
 		msg += "; did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return Usagef("%s", msg)

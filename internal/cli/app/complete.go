@@ -7,38 +7,46 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/client"
 )
 
 // completion bounds what a shell waits for.
 const completion = 300 * time.Millisecond
 
-// CompleteVMs completes the names of VMs for a shell. It starts no daemon and
-// does not keep anybody waiting.
+// Names asks the daemon for the names that a shell completes. It starts no daemon
+// and does not keep anybody waiting: then there are none.
+func Names[T any](a *App, cmd *cobra.Command, fetch func(context.Context, *client.Client) ([]T, error), name func(T) string) []string {
+	ctx, cancel := context.WithTimeout(cmd.Context(), completion)
+	defer cancel()
+	c, err := a.Existing()
+	if err != nil {
+		return nil
+	}
+	all, err := fetch(ctx, c)
+	if err != nil {
+		return nil
+	}
+	names := make([]string, len(all))
+	for i, each := range all {
+		names[i] = name(each)
+	}
+	return names
+}
+
+// CompleteVMs completes the names of VMs for a shell.
 func CompleteVMs(a *App) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {
 			switch cmd.Name() {
 			case "exec":
 				return nil, cobra.ShellCompDirectiveDefault
-			case "shell", "logs", "console":
+			case "shell", "logs", "console", "dial", "ssh":
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
 		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), completion)
-		defer cancel()
-		c, err := a.Existing()
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		vms, err := c.VMList(ctx, api.VMListRequest{All: true})
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		names := make([]string, len(vms))
-		for i, vm := range vms {
-			names[i] = vm.Name
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
+		return Names(a, cmd, func(ctx context.Context, c *client.Client) ([]api.VM, error) {
+			return c.VMList(ctx, api.VMListRequest{All: true})
+		}, func(vm api.VM) string { return vm.Name }), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
@@ -49,21 +57,8 @@ func CompleteImages(a *App, rest cobra.ShellCompDirective) cobra.CompletionFunc 
 		if len(args) > 0 {
 			return nil, rest
 		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), completion)
-		defer cancel()
-		c, err := a.Existing()
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		images, err := c.ImageList(ctx)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		names := make([]string, len(images))
-		for i, image := range images {
-			names[i] = image.Name
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
+		return Names(a, cmd, func(ctx context.Context, c *client.Client) ([]api.Image, error) { return c.ImageList(ctx) },
+			func(i api.Image) string { return i.Name }), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
@@ -88,19 +83,7 @@ func CompleteVMMFlag(a *App, cmd *cobra.Command) {
 }
 
 func vmmNames(a *App, cmd *cobra.Command) []string {
-	ctx, cancel := context.WithTimeout(cmd.Context(), completion)
-	defer cancel()
-	c, err := a.Existing()
-	if err != nil {
-		return nil
-	}
-	vmms, err := c.VMMList(ctx, api.VMMListRequest{})
-	if err != nil {
-		return nil
-	}
-	names := make([]string, len(vmms))
-	for i, v := range vmms {
-		names[i] = v.Name
-	}
-	return names
+	return Names(a, cmd, func(ctx context.Context, c *client.Client) ([]api.VMM, error) {
+		return c.VMMList(ctx, api.VMMListRequest{})
+	}, func(v api.VMM) string { return v.Name })
 }

@@ -25,7 +25,30 @@ const (
 	ExitTimeout      = 124
 	ExitBanger       = 125
 	ExitInterrupted  = 130
+	exitPipe         = 128 + int(syscall.SIGPIPE)
 )
+
+// ExitCode is a code and what it means.
+type ExitCode struct {
+	Code    int
+	Meaning string
+}
+
+// ExitCodes are those of commands that run nothing in a guest, in their order.
+func ExitCodes() []ExitCode {
+	return []ExitCode{
+		{ExitOK, "It is done."},
+		{exitFailure, "It failed."},
+		{exitUsage, "The command line or a value in it is wrong."},
+		{exitNotFound, "There is no such VM, image, kernel or operation."},
+		{exitConflict, "There is one already, or another operation has it."},
+		{exitPrecondition, "Not in this state: a VM that runs, an image in use."},
+		{exitUnreachable, "No daemon answers, and none could be started."},
+		{ExitTimeout, "The time of --timeout is over."},
+		{ExitInterrupted, "It was interrupted: Ctrl-C, SIGTERM, SIGHUP."},
+		{exitPipe, "The reader of standard output is gone."},
+	}
+}
 
 func exitOf(e *api.Error) int {
 	switch e.Kind {
@@ -74,7 +97,7 @@ func (a *App) Report(cmd *cobra.Command, err error) int {
 	case errors.As(err, &code):
 		return int(code)
 	case errors.Is(err, syscall.EPIPE): // the reader has had enough
-		return 128 + int(syscall.SIGPIPE)
+		return exitPipe
 	case errors.Is(err, ErrInterrupted), errors.Is(err, context.Canceled):
 		return ExitInterrupted
 	}

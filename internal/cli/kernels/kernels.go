@@ -3,15 +3,18 @@ package kernels
 
 import (
 	"context"
+	"io"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/noun"
 	"github.com/banger-vm/banger/internal/cli/show"
 	"github.com/banger-vm/banger/internal/size"
 )
@@ -19,7 +22,8 @@ import (
 // New returns the command kernel.
 func New(a *app.App) *cobra.Command {
 	kernel := app.Group("kernel", "Import, show and remove kernels")
-	kernel.AddCommand(newImport(a), newList(a), newInspect(a), newDelete(a))
+	one := noun.Kind{Name: "KERNEL", What: "the kernel's name", Complete: Complete(a)}
+	kernel.AddCommand(newImport(a), newList(a), newInspect(a, one), newDelete(a, one))
 	return kernel
 }
 
@@ -63,87 +67,34 @@ user that it runs as.`,
 }
 
 func newList(a *app.App) *cobra.Command {
-	var quiet, asJSON bool
-	cmd := &cobra.Command{
-		Use:     "ls",
-		Aliases: []string{"list"},
-		Short:   "List kernels",
-		Args:    app.Takes(0, 0, ""),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.Client()
-			if err != nil {
-				return err
-			}
-			kernels, err := c.KernelList(cmd.Context())
-			switch {
-			case err != nil:
-				return err
-			case asJSON:
-				return a.JSON(kernels)
-			case quiet:
-				for _, k := range kernels {
-					if err := a.Line(k.ID); err != nil {
-						return err
-					}
-				}
-				return nil
-			}
+	return noun.List[api.Kernel]{
+		Short: "List kernels",
+		Fetch: func(ctx context.Context, c *client.Client) ([]api.Kernel, error) { return c.KernelList(ctx) },
+		ID:    func(k api.Kernel) string { return k.ID },
+		Table: func(w io.Writer, now time.Time, kernels []api.Kernel) error {
 			t := show.NewTable("NAME", "ID", "VERSION", "ORIGIN", "SIZE", "CREATED", "LACKS", "VMS")
 			for _, k := range kernels {
 				t.Row(k.Name, show.Short(k.ID), k.Release, k.Origin, size.Format(k.SizeBytes),
-					show.Age(a.Now().Sub(k.CreatedAt))+" ago", strings.Join(k.Lacks, ", "), strconv.Itoa(len(k.VMs)))
+					show.Age(now.Sub(k.CreatedAt))+" ago", strings.Join(k.Lacks, ", "), strconv.Itoa(len(k.VMs)))
 			}
-			return t.Write(a.Out)
+			return t.Write(w)
 		},
-	}
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "IDs only")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	return cmd
+	}.Command(a)
 }
 
-func newInspect(a *app.App) *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "inspect KERNEL",
-		Short: "Show a kernel in full",
-		Args:  app.Takes(1, 1, "the kernel's name"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.Client()
-			if err != nil {
-				return err
-			}
-			k, err := c.KernelInspect(cmd.Context(), args[0])
-			switch {
-			case err != nil:
-				return err
-			case asJSON:
-				return a.JSON(k)
-			}
-			return show.Fields(a.Out, "Name", k.Name, "ID", k.ID, "Version", k.Release, "Origin", k.Origin, "Source", k.Source,
-				"Lacks", strings.Join(k.Lacks, ", "), "Size", size.Format(k.SizeBytes),
-				"Created", k.CreatedAt.Local().Format("2006-01-02 15:04:05"), "VMs", strings.Join(k.VMs, ", "))
-		},
-		ValidArgsFunction: Complete(a),
+func newInspect(a *app.App, kind noun.Kind) *cobra.Command {
+	fetch := func(ctx context.Context, c *client.Client, name string) (api.Kernel, error) {
+		return c.KernelInspect(ctx, name)
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	return cmd
+	return noun.Inspect(a, kind, "Show a kernel in full", fetch, func(w io.Writer, k api.Kernel) error {
+		return show.Fields(w, "Name", k.Name, "ID", k.ID, "Version", k.Release, "Origin", k.Origin, "Source", k.Source,
+			"Lacks", strings.Join(k.Lacks, ", "), "Size", size.Format(k.SizeBytes),
+			"Created", k.CreatedAt.Local().Format("2006-01-02 15:04:05"), "VMs", strings.Join(k.VMs, ", "))
+	})
 }
 
-func newDelete(a *app.App) *cobra.Command {
-	var how app.Waiting
-	cmd := &cobra.Command{
-		Use:     "rm [flags] KERNEL…",
-		Aliases: []string{"remove", "delete"},
-		Short:   "Remove kernels that no VM runs on",
-		Args:    app.Takes(1, -1, "the kernel's name"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.Each(cmd, args, app.Action{How: how}, func(ctx context.Context, c *client.Client, kernel string) (api.Operation, error) {
-				return c.KernelDelete(ctx, api.KernelDeleteRequest{Kernel: kernel})
-			})
-		},
-		ValidArgsFunction: Complete(a),
-	}
-	how.Register(cmd, "no progress")
-	how.RegisterTimeout(cmd)
-	return cmd
+func newDelete(a *app.App, kind noun.Kind) *cobra.Command {
+	return noun.Remove(a, kind, "Remove kernels that no VM runs on", func(ctx context.Context, c *client.Client, kernel string) (api.Operation, error) {
+		return c.KernelDelete(ctx, api.KernelDeleteRequest{Kernel: kernel})
+	})
 }

@@ -12,37 +12,62 @@ import (
 )
 
 // Forwards reads forwards as people write them: [ADDR:]HOST:GUEST, or PORT for
-// the same one on both sides, with /tcp or without.
+// the same one on both sides, with /tcp or without. Ports may be ranges of the
+// same length, 8000-8010:9000-9010, which are a forward each.
 func Forwards(given []string) ([]api.Forward, error) {
 	var all []api.Forward
 	for _, text := range given {
-		f, ok := parseForward(text)
+		some, ok := parseForward(text)
 		if !ok {
 			return nil, app.Usagef("%q is no forward: write [ADDR:]HOST:GUEST, for instance 8080:80, or 0:80 for any free port here", show.Safe(text))
 		}
-		all = append(all, f)
+		all = append(all, some...)
 	}
 	return all, nil
 }
 
-func parseForward(text string) (f api.Forward, ok bool) {
+func parseForward(text string) (all []api.Forward, ok bool) {
 	text = strings.TrimSuffix(text, "/tcp")
 	rest, guest, two := cutLast(text)
 	if !two {
 		rest, guest = text, text
 	}
-	host := rest
+	host, address := rest, ""
 	if at, port, three := cutLast(rest); three {
-		if f.Address, ok = hostAddress(at); !ok {
-			return f, false
+		if address, ok = hostAddress(at); !ok {
+			return nil, false
 		}
 		host = port
 	}
-	if f.GuestPort, ok = port(guest); !ok || f.GuestPort == 0 {
-		return f, false
+	to, ok := ports(guest)
+	if !ok || to[0] == 0 {
+		return nil, false
 	}
-	f.HostPort, ok = port(host)
-	return f, ok
+	from, ok := ports(host)
+	if !ok || len(from) != len(to) {
+		return nil, false
+	}
+	for i := range to {
+		all = append(all, api.Forward{Address: address, HostPort: from[i], GuestPort: to[i]})
+	}
+	return all, true
+}
+
+// ports reads a port, or a range of them from 1 on.
+func ports(text string) (all []int, ok bool) {
+	low, high, isRange := strings.Cut(text, "-")
+	first, ok := port(low)
+	if !isRange || !ok {
+		return []int{first}, ok
+	}
+	last, ok := port(high)
+	if !ok || first == 0 || last < first {
+		return nil, false
+	}
+	for n := first; n <= last; n++ {
+		all = append(all, n)
+	}
+	return all, true
 }
 
 func cutLast(text string) (before, after string, ok bool) {
@@ -74,21 +99,25 @@ func port(text string) (n int, ok bool) {
 func removals(given []string) ([]api.Forward, error) {
 	var all []api.Forward
 	for _, text := range given {
-		if n, ok := port(text); ok {
-			all = append(all, api.Forward{HostPort: n})
+		if some, ok := ports(text); ok {
+			for _, n := range some {
+				all = append(all, api.Forward{HostPort: n})
+			}
 			continue
 		}
-		f, ok := parseForward(text)
+		some, ok := parseForward(text)
 		if !ok {
 			if at, p, err := net.SplitHostPort(text); err == nil { // as forward ls shows it
+				f := api.Forward{}
 				f.Address, ok = hostAddress(at)
 				f.HostPort, _ = port(p)
+				some = []api.Forward{f}
 			}
 		}
 		if !ok {
 			return nil, app.Usagef("%q is no forward: write its port here, or [ADDR:]HOST:GUEST", show.Safe(text))
 		}
-		all = append(all, f)
+		all = append(all, some...)
 	}
 	return all, nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/show"
 )
 
 // sshFlags are ssh's own, which it is given as they are.
@@ -108,7 +109,7 @@ func become(argv []string) error {
 }
 
 func NewSSHConfig(a *app.App) *cobra.Command {
-	var install, uninstall bool
+	var install, uninstall, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "ssh-config",
 		Short: "Print the ssh_config by which ssh, scp, rsync and git reach VMs as NAME.vm",
@@ -116,8 +117,11 @@ func NewSSHConfig(a *app.App) *cobra.Command {
 --install has your ~/.ssh/config include it, so that "ssh dev.vm" works.`,
 		Args: app.Takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if install && uninstall {
+			switch {
+			case install && uninstall:
 				return app.Usagef("--install and --uninstall exclude each other")
+			case asJSON && (install || uninstall):
+				return app.Usagef("--json only shows: --install and --uninstall do not go with it")
 			}
 			c, err := a.Client()
 			if err != nil {
@@ -127,8 +131,11 @@ func NewSSHConfig(a *app.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if install || uninstall {
-				return include(a, at.Config, install)
+			switch {
+			case install || uninstall:
+				return include(a, at, install)
+			case asJSON:
+				return a.JSON(at)
 			}
 			config, err := os.ReadFile(at.Config)
 			if err != nil {
@@ -140,12 +147,13 @@ func NewSSHConfig(a *app.App) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&install, "install", false, "include it in ~/.ssh/config")
 	cmd.Flags().BoolVar(&uninstall, "uninstall", false, "include it no more")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "where it is, as JSON")
 	return cmd
 }
 
 // include has the user's configuration include ours, or not. The line is the
 // first one: after a Host it would be that host's alone.
-func include(a *app.App, config string, wanted bool) error {
+func include(a *app.App, at api.VMSSH, wanted bool) error {
 	home, err := os.UserHomeDir()
 	if err != nil {
 		return err
@@ -158,7 +166,7 @@ func include(a *app.App, config string, wanted bool) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	line := `Include "` + config + "\"\n"
+	line := `Include "` + at.Config + "\"\n"
 	text := strings.TrimPrefix(strings.ReplaceAll("\n"+string(old), "\n"+line, "\n"), "\n")
 	if wanted {
 		text = line + text
@@ -192,7 +200,7 @@ func include(a *app.App, config string, wanted bool) error {
 		return err
 	}
 	if wanted {
-		a.Say("%s includes it now: ssh NAME.vm", path)
+		a.Say("%s includes it now: ssh NAME.%s", path, show.Safe(at.Zone))
 	} else {
 		a.Say("%s includes it no more.", path)
 	}

@@ -120,7 +120,7 @@ func bootFields(b api.Boot) []string {
 	}
 	fields := []string{
 		"Acceleration", b.Accel, "Boot", b.ID,
-		"Guest boot", b.GuestBoot, "Guest kernel", b.Kernel, "Started", b.StartedAt.Local().Format("2006-01-02 15:04:05"),
+		"Guest boot", b.GuestBoot, "Guest kernel", b.Kernel, "Guest agent", b.Agent, "Started", b.StartedAt.Local().Format("2006-01-02 15:04:05"),
 		"Timings", strings.Join(phases, ", "),
 	}
 	if b.VMMPID > 0 {

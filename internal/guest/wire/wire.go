@@ -149,6 +149,7 @@ type ExecOK struct {
 	StderrOffset uint64 `json:"stderr_offset"`
 	ControlSeq   uint64 `json:"control_seq"`
 	Window       uint32 `json:"window"`
+	Frames       int    `json:"frames,omitempty"`
 }
 
 // ExecFail is a refusal; Kind is one of api's kinds.

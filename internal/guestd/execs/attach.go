@@ -60,7 +60,7 @@ func (x *execution) serve(c *session.Conn, req api.ExecAttachRequest) error {
 
 // offsets decides where the streams go on.
 func (x *execution) offsets(req api.ExecAttachRequest) (wire.ExecOK, error) {
-	ok := wire.ExecOK{ID: x.id, Window: stream.Window}
+	ok := wire.ExecOK{ID: x.id, Window: stream.Window, Frames: stream.Version}
 	at := func(id stream.ID, off uint64) (uint64, error) {
 		if x.spec.Detached {
 			return x.logs[id].resume(off)

@@ -190,7 +190,7 @@ func (k *kept) drop() {
 
 // serve serves one call of its client.
 func (k *kept) serve(c *Conn, req Request) error {
-	ok := wire.ExecOK{ID: k.id, Window: stream.Window}
+	ok := wire.ExecOK{ID: k.id, Window: stream.Window, Frames: stream.Version}
 	var err error
 	for _, out := range []struct {
 		id   stream.ID

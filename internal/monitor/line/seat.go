@@ -55,7 +55,7 @@ func (l *Line) Sit(req api.ConsoleAttachRequest) (*Seat, api.ExecAttached, error
 		return nil, api.ExecAttached{}, err
 	}
 	end.Sender(stream.Stdout).Restart(uint64(from))
-	ok := api.ExecAttached{StdinOffset: req.StdinOffset, StdoutOffset: uint64(from), Window: stream.Window}
+	ok := api.ExecAttached{StdinOffset: req.StdinOffset, StdoutOffset: uint64(from), Window: stream.Window, Frames: stream.Version}
 	return &Seat{line: l, end: end, from: from}, ok, end.Sender(stream.Stderr).Close()
 }
 

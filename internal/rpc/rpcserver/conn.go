@@ -209,7 +209,7 @@ func (a assigner) unknown(method string) error {
 			method+" must be the first call on its connection", "Open a connection for it."))
 	}
 	return wireError(rpc.CodeMethodNotFound, api.NewError(api.KindInvalid,
-		fmt.Sprintf("there is no method %q", method), "Client and daemon may be of different versions; compare banger version with banger daemon status."))
+		fmt.Sprintf("there is no method %q", method), rpc.OtherVersion))
 }
 
 func wireError(code int, e *api.Error) error {

@@ -4,6 +4,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,9 +14,6 @@ import (
 
 	"github.com/banger-vm/banger/internal/vm/sshkey"
 )
-
-// Zone is what the VMs' names end in.
-const Zone = "vm"
 
 // The files besides the key.
 const (
@@ -33,15 +31,23 @@ type VM struct {
 // Files are those of one state directory.
 type Files struct {
 	dir  string
+	zone string
 	dial func(id string) []string
 	turn chan struct{} // held by who writes
 }
 
-// New keeps the files in dir, a directory that only its owner may enter; dial
-// makes the command that connects to a VM's SSH server.
-func New(dir string, dial func(id string) []string) *Files {
-	return &Files{dir: dir, dial: dial, turn: make(chan struct{}, 1)}
+// New keeps the files in dir, a directory that only its owner may enter. The
+// VMs' names end in zone, "" for DefaultZone; dial makes the command that
+// connects to a VM's SSH server.
+func New(dir, zone string, dial func(id string) []string) *Files {
+	return &Files{dir: dir, zone: cmp.Or(zone, DefaultZone), dial: dial, turn: make(chan struct{}, 1)}
 }
+
+// Zone is what the VMs' names end in.
+func (f *Files) Zone() string { return f.zone }
+
+// Host is a VM's name for OpenSSH.
+func (f *Files) Host(name string) string { return name + "." + f.zone }
 
 // Key is the public half of the key that opens all VMs.
 func (f *Files) Key() (string, error) {
@@ -94,7 +100,7 @@ func (f *Files) render(vms []VM) (hosts, config string) {
 	var h, c strings.Builder
 	c.WriteString("# Made by banger, anew whenever a VM comes or goes. To have it in yours: banger ssh-config --install\n")
 	for _, vm := range vms {
-		host := vm.Name + "." + Zone
+		host := f.Host(vm.Name)
 		fmt.Fprintf(&h, "%s %s\n", host, vm.HostKey)
 		fmt.Fprintf(&c, "\nHost %s\n", host)
 		for _, option := range [][2]string{

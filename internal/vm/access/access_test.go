@@ -28,7 +28,7 @@ func odd(t *testing.T) string {
 // OpenSSH itself says what it makes of the configuration.
 func TestWhatSSHReads(t *testing.T) {
 	dir := odd(t)
-	f := New(dir, func(id string) []string {
+	f := New(dir, "", func(id string) []string {
 		return []string{"/opt/my programs/banger", "--socket=/run/it's 100%/s", "dial", id}
 	})
 	if err := f.Write(t.Context(), listOf(VM{"0123abcd", "dev", "me", hostKey}, VM{"4567abcd", "web", "dev", hostKey})); err != nil {
@@ -59,7 +59,7 @@ func TestWhatSSHReads(t *testing.T) {
 
 // Whoever writes last has asked last.
 func TestWritersTakeTurns(t *testing.T) {
-	f := New(odd(t), banger)
+	f := New(odd(t), "", banger)
 	var mu sync.Mutex
 	var vms []VM
 	var all sync.WaitGroup
@@ -86,7 +86,7 @@ func TestWritersTakeTurns(t *testing.T) {
 }
 
 func TestFailures(t *testing.T) {
-	f := New(odd(t), banger)
+	f := New(odd(t), "", banger)
 	broken := errors.New("broken")
 	if err := f.Write(t.Context(), func(context.Context) ([]VM, error) { return nil, broken }); !errors.Is(err, broken) {
 		t.Errorf("Write = %v", err)
@@ -101,7 +101,7 @@ func TestFailures(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := New(filepath.Join(file, "ssh"), banger).Write(t.Context(), listOf()); err == nil {
+	if err := New(filepath.Join(file, "ssh"), "", banger).Write(t.Context(), listOf()); err == nil {
 		t.Error("it wrote below a file")
 	}
 }

@@ -1,11 +1,9 @@
-package cli
+// Package daemons has the commands that tell of the daemon, and end it.
+package daemons
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -16,17 +14,17 @@ import (
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/cli/app"
-	"github.com/banger-vm/banger/internal/cli/launch"
 	"github.com/banger-vm/banger/internal/cli/show"
 )
 
-func newDaemon(a *app.App) *cobra.Command {
+// New makes the command daemon.
+func New(a *app.App) *cobra.Command {
 	daemon := app.Group("daemon", "Look after the daemon, which starts by itself")
-	daemon.AddCommand(newDaemonStatus(a), newDaemonStop(a), newDaemonLogs(a))
+	daemon.AddCommand(newStatus(a), newStop(a), newLogs(a))
 	return daemon
 }
 
-func newDaemonStatus(a *app.App) *cobra.Command {
+func newStatus(a *app.App) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -62,7 +60,7 @@ func statusFields(s api.DaemonStatus, now time.Time) []string {
 		units = "each monitor and VMM has one of the system's systemd"
 	}
 	fields := []string{
-		"PID", strconv.Itoa(s.PID), "Version", s.Version, "Protocol", strconv.Itoa(s.Protocol),
+		"PID", strconv.Itoa(s.PID), "Version", s.Version, "Protocols", show.Protocols(s.Protocols),
 		"Socket", s.Socket, "State", s.StateDir, "Log", s.LogFile, "Unit", s.Unit, "Units of VMs", units,
 		"Started", show.Age(now.Sub(s.StartedAt)) + " ago", "VMs", fmt.Sprintf("%d, %d running", s.VMs, s.Running),
 	}
@@ -87,7 +85,7 @@ func status(ctx context.Context, c *client.Client, limit time.Duration) (api.Dae
 	return s, err
 }
 
-func newDaemonStop(a *app.App) *cobra.Command {
+func newStop(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "stop",
 		Short: "End the daemon; VMs and what runs in them go on",
@@ -140,94 +138,4 @@ func alive(pid int) bool {
 	}
 	_, rest, _ := strings.Cut(string(stat), ") ") // the state follows the name
 	return !strings.HasPrefix(rest, "Z")
-}
-
-func newDaemonLogs(a *app.App) *cobra.Command {
-	var follow bool
-	cmd := &cobra.Command{
-		Use:   "logs",
-		Short: "Print the daemon's log",
-		Args:  app.Takes(0, 0, ""),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := a.Places()
-			if err != nil {
-				return err
-			}
-			// A daemon that runs knows best where its log is.
-			if c, err := a.Existing(); err == nil {
-				if s, err := status(cmd.Context(), c, time.Second); err == nil && s.LogFile != "" {
-					p.LogFile = s.LogFile
-				}
-			}
-			if p.LogFile == "-" { // which is where its starter put it
-				p.LogFile = launch.StderrFile(p)
-			}
-			f, err := os.Open(p.LogFile)
-			if errors.Is(err, fs.ErrNotExist) {
-				return api.NewError(api.KindNotFound, "there is no log "+p.LogFile, "No daemon has run here yet, or its log is set to go elsewhere.")
-			}
-			if err != nil {
-				return fmt.Errorf("opening the log: %w", err)
-			}
-			defer f.Close()
-			if _, err := io.Copy(a.Out, f); err != nil {
-				return err
-			}
-			if p.LogFile != launch.StderrFile(p) {
-				err = lastWords(a, launch.StderrFile(p))
-			}
-			if err != nil || !follow {
-				return err
-			}
-			return followLog(cmd.Context(), a, f, p.LogFile)
-		},
-	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as it grows")
-	return cmd
-}
-
-// lastWords prints what the daemon said outside its log: a panic, mostly.
-func lastWords(a *app.App, path string) error {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	_, err = io.Copy(a.Out, f)
-	return err
-}
-
-// followLog prints what is added to the log, which may be moved away and begun
-// anew when it is full.
-func followLog(ctx context.Context, a *app.App, f *os.File, path string) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(200 * time.Millisecond):
-		}
-		if _, err := io.Copy(a.Out, f); err != nil {
-			return err
-		}
-		here, err := f.Stat()
-		if err != nil {
-			return err
-		}
-		now, err := os.Stat(path)
-		if err != nil || os.SameFile(here, now) {
-			continue // between the move and the new beginning
-		}
-		if _, err := io.Copy(a.Out, f); err != nil { // what came before the move
-			return err
-		}
-		next, err := os.Open(path)
-		if err != nil {
-			return fmt.Errorf("opening the log: %w", err)
-		}
-		defer next.Close()
-		f = next
-	}
 }
