@@ -29,6 +29,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("BANGER_SOCKET", socket)
 			env.Setenv("BANGER_STATE_DIR", filepath.Join(env.WorkDir, "state"))
 			env.Setenv("TZ", "UTC")
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // hundreds of processes would sleep for a second each
 			env.Setenv("FROM_HOST", "host value")
 			return err
 		},

@@ -31,7 +31,7 @@ func TestInstall(t *testing.T) {
 	script := func(first string) {
 		t.Helper()
 		cmd := exec.Command(filepath.Join(root, "scripts/install"), append([]string{first}, places...)...)
-		cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=1", "LC_ALL=C")
+		cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=1", "LC_ALL=C", "GORACE=atexit_sleep_ms=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}

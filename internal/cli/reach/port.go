@@ -21,10 +21,15 @@ func Forwards(given []string) ([]api.Forward, error) {
 		if !ok {
 			return nil, app.Usagef("%q is no forward: write [ADDR:]HOST:GUEST, for instance 8080:80, or 0:80 for any free port here", show.Safe(text))
 		}
-		all = append(all, some...)
+		if all = append(all, some...); len(all) > most {
+			return nil, app.Usagef("%q is more ports than a VM may have forwards", show.Safe(text))
+		}
 	}
 	return all, nil
 }
+
+// most bounds what the daemon is asked for; it knows how many a VM may have.
+const most = 1024
 
 func parseForward(text string) (all []api.Forward, ok bool) {
 	text = strings.TrimSuffix(text, "/tcp")
