@@ -49,6 +49,8 @@ func Main(version string, argv []string) int {
 		power.Shutdown(verb)
 	case name == "init" && os.Getpid() == 1:
 		boot.Run()
+	case name == power.InitName && os.Getpid() == 1: // somebody else has booted the guest
+		return exit(power.RunInit(func() {}))
 	case verb == "--version":
 		fmt.Println(version)
 		return 0
