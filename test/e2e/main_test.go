@@ -153,6 +153,7 @@ func TestLife(t *testing.T) {
 }
 
 func TestIdentity(t *testing.T) {
+	notOnFake(t, noSystemd)
 	e := common(t)
 	e.vm(t, "ident-a")
 	e.vm(t, "ident-b")
@@ -192,6 +193,7 @@ func TestIdentity(t *testing.T) {
 
 // The agent answers long before systemd has finished, and systemd finishes.
 func TestSystemComesUp(t *testing.T) {
+	notOnFake(t, noSystemd)
 	e := common(t)
 	e.vm(t, "systemd")
 	e.ok(t, "exec", "systemd", "--", "sh", "-c", "echo kept >/tmp/early")
@@ -238,6 +240,7 @@ func TestCopyDisk(t *testing.T) {
 // A kernel that changes its own scheduler, again and again, while all its
 // processors run it, goes on.
 func TestSeveralProcessors(t *testing.T) {
+	notOnFake(t, noKernel)
 	e := common(t)
 	e.vm(t, "several", "-c", "2")
 	out := e.ok(t, "exec", "several", "--", "sudo", "bash", "-c", `nproc
@@ -251,6 +254,7 @@ cat /proc/sys/kernel/sched_schedstats`)
 }
 
 func TestNoNetwork(t *testing.T) {
+	notOnFake(t, noCard)
 	e := common(t)
 	e.vm(t, "lonely", "--network", "none")
 	if out := e.ok(t, "exec", "lonely", "--", "ls", "/sys/class/net"); strings.TrimSpace(out) != "lo" {

@@ -39,6 +39,9 @@ func (g *guest) handOver(program []byte) error {
 	if err := os.WriteFile(guestProgram, program, 0o755); err != nil {
 		return err
 	}
+	if err := replaceSystemctl(); err != nil {
+		return err
+	}
 	init := ""
 	if power.InitKind("/sbin/init") == power.Busybox {
 		init, report.Init = "/sbin/init", power.Busybox
@@ -53,6 +56,27 @@ func (g *guest) handOver(program []byte) error {
 		return fmt.Errorf("running %s: %w", init, syscall.Exec(init, []string{init}, []string{"HOME=/", "TERM=linux", path}))
 	}
 	return fmt.Errorf("running banger-guest: %w", syscall.Exec(guestProgram, []string{power.InitName}, []string{"HOME=/", "TERM=linux", path}))
+}
+
+// systemctl ends the guest; of a systemd that is not there tests ask no more.
+const systemctl = `#!/bin/sh
+case "$1" in
+poweroff) kill -USR2 1 ;;
+reboot) kill -TERM 1 ;;
+*) echo "systemctl: there is no systemd in this guest" >&2; exit 1 ;;
+esac
+`
+
+// replaceSystemctl puts it in the place of the image's, if that has one.
+func replaceSystemctl() error {
+	const program, ours = "/usr/bin/systemctl", "/run/banger/systemctl"
+	if _, err := os.Stat(program); err != nil {
+		return nil //nolint:nilerr // busybox has its own poweroff and reboot
+	}
+	if err := os.WriteFile(ours, []byte(systemctl), 0o755); err != nil {
+		return err
+	}
+	return bind(ours, program, 0)
 }
 
 // startAgent returns when the agent has set the guest's identity.
