@@ -103,6 +103,9 @@ func (g *guest) makeDev(dev string) error {
 
 // makeSys makes the few files of sysfs that somebody looks for.
 func (g *guest) makeSys(sys string) error {
+	if err := mount("sysfs", sys, "tmpfs", plain, "mode=0755"); err != nil {
+		return err
+	}
 	files := map[string]string{filepath.Join("class/virtio-ports", portDevice, "name"): wire.PortName + "\n", "class/net/lo/mtu": "65536\n"}
 	for _, d := range g.Drives {
 		for _, dir := range []string{"block", "class/block"} {

@@ -43,6 +43,11 @@ func serveGuests(socket string) error {
 	if err != nil {
 		return err
 	}
+	// In it each guest mounts its root, for itself alone.
+	root := socket + ".root"
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return err
+	}
 	fmt.Println("ready")
 	for {
 		conn, err := l.AcceptUnix()
@@ -51,7 +56,7 @@ func serveGuests(socket string) error {
 		}
 		go func() {
 			defer conn.Close()
-			if err := serveGuest(conn); err != nil {
+			if err := serveGuest(conn, root); err != nil {
 				fmt.Fprintln(os.Stderr, "fakevmm host:", err)
 				_ = json.NewEncoder(conn).Encode(hostMessage{Error: err.Error()}) // it may be gone
 			}
@@ -61,6 +66,7 @@ func serveGuests(socket string) error {
 
 // hosted is a guest as its host has it.
 type hosted struct {
+	root    string
 	spec    vmm.Spec
 	console *os.File // the slaves of its terminals, which go with it
 	port    *os.File
@@ -70,9 +76,9 @@ type hosted struct {
 	guest int // 0 before and after it runs
 }
 
-func serveGuest(conn *net.UnixConn) error {
+func serveGuest(conn *net.UnixConn, root string) error {
 	runtime.LockOSThread() // the guest ends with the thread that started it
-	h := &hosted{drives: map[disk.Slot]*drive{}}
+	h := &hosted{root: root, drives: map[disk.Slot]*drive{}}
 	if err := json.NewDecoder(conn).Decode(&h.spec); err != nil {
 		return fmt.Errorf("reading what to run: %w", err)
 	}

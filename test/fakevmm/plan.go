@@ -2,11 +2,8 @@ package main
 
 import (
 	"crypto/rand"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -39,19 +36,13 @@ type planDrive struct {
 	ReadOnly bool
 }
 
-// dirRoot is where the guest's root is mounted, for itself alone.
-const dirRoot = "fake.root"
-
 // plan attaches the drives and describes the rest.
 func (h *hosted) plan() (plan, error) {
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // it never fails
 	p := plan{
-		Root: filepath.Join(h.spec.Dir, dirRoot), Initramfs: h.spec.Initramfs, Cmdline: h.spec.Cmdline, CPUs: h.spec.CPUs,
+		Root: h.root, Initramfs: h.spec.Initramfs, Cmdline: h.spec.Cmdline, CPUs: h.spec.CPUs,
 		BootID: fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:]),
-	}
-	if err := os.Mkdir(p.Root, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return p, fmt.Errorf("making a place for the guest's root: %w", err)
 	}
 	// The modules of a kernel that is not there are of no use.
 	boots := slices.ContainsFunc(p.Cmdline, func(arg string) bool { return strings.HasPrefix(arg, wire.ArgRoot+"=") })

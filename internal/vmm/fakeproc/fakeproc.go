@@ -95,7 +95,7 @@ func (d *Driver) Prepare(_ context.Context, spec vmm.Spec) error {
 func (d *Driver) binary() (string, error) {
 	path, err := hostexec.LookPath(d.cfg.Binary)
 	if errors.Is(err, hostexec.ErrNotInstalled) {
-		return "", fault.New(fault.Precondition, "go build ./test/fakevmm", "the fake VMM is needed to run this VM: %w", err)
+		return "", fault.New(fault.Precondition, "Build it with: go build ./test/fakevmm", "the fake VMM is needed to run this VM: %w", err)
 	}
 	return path, err
 }
