@@ -179,7 +179,7 @@ func TestBadInput(t *testing.T) {
 
 func TestWorkDiskSmallerThanItsSkeleton(t *testing.T) {
 	e := private(t)
-	e.ok(t, "image", "bootstrap", "debian")
+	e.debian(t)
 	skels, err := filepath.Glob(filepath.Join(e.state(), "images/*/skel"))
 	if err != nil || len(skels) != 1 {
 		t.Fatalf("skeletons: %v %v", skels, err)

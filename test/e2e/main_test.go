@@ -329,7 +329,7 @@ func digest(s string) string {
 
 func TestCtrlCDuringCreate(t *testing.T) {
 	e := private(t)
-	e.ok(t, "image", "bootstrap", "debian")
+	e.debian(t)
 	for name, c := range map[string]struct {
 		args   []string
 		moment func(name string) bool

@@ -23,7 +23,7 @@ type drive struct {
 }
 
 // releaseLimit bounds the wait for a file system to be unmounted.
-const releaseLimit = 20 * time.Second
+const releaseLimit = time.Minute
 
 // attach makes a drive. A guest that ended without its VMM may not have let go
 // of the file yet.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
@@ -45,6 +46,8 @@ func boot() error {
 			g.user = value
 		}
 	}
+	// What our starter ignores, as a shell does for its background, the guest must hear.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
 	fmt.Printf("[    0.000000] fakevmm: there is no kernel, and so no more of its words\n")
 	init, err := readInit(g.Initramfs)
 	if err != nil {
