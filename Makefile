@@ -55,7 +55,8 @@ test-fake: test-deps build ## the end-to-end tests on a fake VMM, whose guests b
 test-vm: test-deps build
 	@scripts/test-vm
 
-test-long: test-deps build ## the tests with real VMs that take longest
+test-long: test-deps build ## the tests with VMs that take longest
+	@scripts/test-fake -long
 	@scripts/test-vm -long
 
 test-host: build ## the tests that need a whole host, in one that is emulated; RUN=. runs the long ones too

@@ -328,6 +328,7 @@ func digest(s string) string {
 }
 
 func TestCtrlCDuringCreate(t *testing.T) {
+	notOnFake(t, "it boots before it could be interrupted")
 	e := private(t)
 	e.debian(t)
 	for name, c := range map[string]struct {

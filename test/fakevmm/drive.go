@@ -28,13 +28,12 @@ const releaseLimit = time.Minute
 // attach makes a drive. A guest that ended without its VMM may not have let go
 // of the file yet.
 func attach(path string, readOnly bool) (*drive, error) {
-	if err := awaitFree(path); !readOnly && err != nil {
-		return nil, err
-	}
 	mode := os.O_RDWR
 	flags := uint32(unix.LO_FLAGS_AUTOCLEAR)
-	if readOnly {
+	if readOnly { // any number may read it
 		mode, flags = os.O_RDONLY, flags|unix.LO_FLAGS_READ_ONLY
+	} else if err := awaitFree(path); err != nil {
+		return nil, err
 	}
 	file, err := os.OpenFile(path, mode, 0)
 	if err != nil {

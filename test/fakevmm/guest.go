@@ -60,7 +60,7 @@ func boot() error {
 		return err
 	}
 	if g.root == "" {
-		if err := dropCapabilities(); err != nil {
+		if err := errors.Join(dropCapabilities(), let()); err != nil {
 			return err
 		}
 		return fmt.Errorf("running /init: %w", syscall.Exec("/init", []string{"/init"}, []string{"HOME=/"}))

@@ -46,6 +46,9 @@ func (g *guest) handOver(program []byte) error {
 	if power.InitKind("/sbin/init") == power.Busybox {
 		init, report.Init = "/sbin/init", power.Busybox
 	}
+	if err := spareSync(); err != nil {
+		return err
+	}
 	if err := dropCapabilities(); err != nil {
 		return err
 	}
@@ -53,6 +56,9 @@ func (g *guest) handOver(program []byte) error {
 		return err
 	}
 	if init != "" {
+		if err := let(); err != nil {
+			return err
+		}
 		return fmt.Errorf("running %s: %w", init, syscall.Exec(init, []string{init}, []string{"HOME=/", "TERM=linux", path}))
 	}
 	return fmt.Errorf("running banger-guest: %w", syscall.Exec(guestProgram, []string{power.InitName}, []string{"HOME=/", "TERM=linux", path}))
@@ -105,6 +111,9 @@ func startAgent(report agent.Boot) error {
 		return err
 	}
 	defer self.Close()
+	if err := let(); err != nil { // for it and its commands; nobody knows of the guest yet
+		return err
+	}
 	// Not a leader of a session: the first terminal that one opens, its port
 	// here, would be its own.
 	proc, err := os.StartProcess(guestProgram, []string{agent.Name}, &os.ProcAttr{
@@ -112,7 +121,7 @@ func startAgent(report agent.Boot) error {
 		Files: []*os.File{null, log, log, told, self}, Sys: &syscall.SysProcAttr{Setpgid: true},
 	})
 	told.Close()
-	if err != nil {
+	if err := errors.Join(err, hold()); err != nil {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
 	if err := set.SetReadDeadline(time.Now().Add(identityWait)); err != nil {

@@ -146,7 +146,11 @@ func (h *hosted) start() (_ *exec.Cmd, masters []*os.File, err error) {
 		Setsid: true, Pdeathsig: syscall.SIGKILL,
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWNET,
 	}
-	if err := cmd.Start(); err != nil {
+	if err := hold(); err != nil {
+		return nil, masters, err
+	}
+	err = cmd.Start()
+	if err := errors.Join(err, let()); err != nil {
 		return nil, masters, fmt.Errorf("starting the guest: %w", err)
 	}
 	h.mu.Lock()

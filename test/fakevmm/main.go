@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/fakeproc"
@@ -19,6 +20,10 @@ import (
 
 // roleGuest is the first argument of the process that becomes the guest.
 const roleGuest = "guest"
+
+// The signal that ends a guest with its host is its first thread's alone, so that
+// is the one which becomes the guest's init.
+func init() { runtime.LockOSThread() }
 
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == roleGuest {
