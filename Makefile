@@ -1,4 +1,4 @@
-# banger: make demo, make test, make test-long, make test-host, make bench, make lint, make faults. See README.md.
+# banger: make demo, make test, make test-fake, make test-long, make test-host, make bench, make lint, make faults. See README.md.
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
 
@@ -20,7 +20,7 @@ TEST_PACKAGES := bash-completion busybox-static fish gcc libc6-dev git mandoc op
 # The test host's layered disk, and what fetches the Firecracker for it.
 HOST_PACKAGES := qemu-utils
 
-.PHONY: build install uninstall deps test-deps demo test test-unit test-vm test-long test-host bench bench-host lint faults matrix generate clean seed
+.PHONY: build install uninstall deps test-deps demo test test-unit test-fake test-vm test-long test-host bench bench-host lint faults matrix generate clean seed
 
 build: ## the binaries, static, into build/bin
 	@mkdir -p $(BIN)
@@ -44,15 +44,19 @@ seed: deps ## the Debian image and kernel into the cache, while something else b
 demo: deps ## the main job, on a fresh machine
 	@scripts/demo
 
-test: test-deps lint test-unit test-vm ## what to run before a change is done; CI runs test-long and test-host too
+test: test-deps lint test-unit test-fake test-vm ## what to run before a change is done; CI runs test-long and test-host too
 
 test-unit:
 	@scripts/test-unit
 
+test-fake: test-deps build ## the end-to-end tests on a fake VMM, whose guests boot in a moment
+	@scripts/test-fake
+
 test-vm: test-deps build
 	@scripts/test-vm
 
-test-long: test-deps build ## the tests with real VMs that take longest
+test-long: test-deps build ## the tests with VMs that take longest
+	@scripts/test-fake -long
 	@scripts/test-vm -long
 
 test-host: build ## the tests that need a whole host, in one that is emulated; RUN=. runs the long ones too

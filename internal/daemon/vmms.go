@@ -36,7 +36,7 @@ type driver struct {
 
 // drivers are those of this build, in the order in which they are chosen;
 // monitors use the same.
-var drivers = []driver{
+var drivers = append([]driver{
 	{firecracker.DriverName, newFirecracker},
 	{qemu.DriverName, func(log *slog.Logger, cfg driverConfig) vmm.Driver {
 		return qemu.New(hostexec.Host{}, log, qemu.Config{
@@ -44,7 +44,7 @@ var drivers = []driver{
 			ProbeKernel: cfg.guest.Kernel, ProbeInitramfs: cfg.guest.Initramfs,
 		})
 	}},
-}
+}, testDrivers...)
 
 func newFirecracker(log *slog.Logger, cfg driverConfig) vmm.Driver {
 	return firecracker.New(hostexec.Host{}, log, firecracker.Config{

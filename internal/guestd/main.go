@@ -50,6 +50,8 @@ func Main(argv []string) int {
 		power.Shutdown(verb)
 	case name == "init" && os.Getpid() == 1:
 		boot.Run()
+	case name == power.InitName && os.Getpid() == 1: // somebody else has booted the guest
+		return exit(power.RunInit(func() {}))
 	case verb == "--version":
 		fmt.Println(version.Version)
 		return 0

@@ -96,6 +96,7 @@ func (s *screen) code() int {
 // What a guest says is kept, shown and followed, and it is typed to, over
 // kills of daemon and monitor, stops and starts, to the removal of the VM.
 func TestConsole(t *testing.T) {
+	notOnFake(t, noSystemd)
 	e := private(t)
 	e.vm(t, "said", "--network", "none")
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
@@ -243,6 +244,7 @@ func TestShell(t *testing.T) {
 }
 
 func (e *env) testLoginSession(t *testing.T, vm string) {
+	notOnFake(t, noSystemd)
 	in := func(script string) string { return strings.TrimSpace(e.ok(t, "exec", vm, "--", "sh", "-c", script)) }
 	id := ""
 	await(t, "the session", func() bool {

@@ -78,6 +78,7 @@ func (e *env) testTree(t *testing.T, here string) {
 
 // What is put is the user's, by that user's rights.
 func (e *env) testOwners(t *testing.T, here string) {
+	notOnFake(t, "their root makes no devices")
 	file := filepath.Join(here, "mine")
 	if err := os.WriteFile(file, []byte("text"), 0o600); err != nil {
 		t.Fatal(err)
@@ -301,6 +302,7 @@ func (e *env) middle(t *testing.T, moment func() bool, happens func(), args ...s
 
 // Ctrl-C leaves no part of a file, at either end.
 func (e *env) testInterruptedCopy(t *testing.T, here string) {
+	notOnFake(t, "it is over before it could be interrupted")
 	e.in(t, "rm -rf ~dev/*; head -c 200M /dev/zero >/srv/large")
 	large := filepath.Join(here, "large")
 	if err := os.WriteFile(large, make([]byte, 200<<20), 0o644); err != nil {

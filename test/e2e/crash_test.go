@@ -126,7 +126,7 @@ func (e *env) during(t *testing.T, stdin io.Reader, out io.Writer, moment <-chan
 // A create that is broken off at any instant is finished by the next daemon.
 func TestDaemonKilledDuringCreate(t *testing.T) {
 	e := private(t)
-	e.ok(t, "image", "bootstrap", "debian")
+	e.debian(t)
 	for i, pause := range []time.Duration{0, 20, 60, 150, 400, 1200} {
 		name := "made-" + string(rune('a'+i))
 		pid := e.daemonPID(t)

@@ -106,6 +106,21 @@ func needVMs(t *testing.T) {
 	t.Parallel()
 }
 
+// notOnFake skips the test where the VMM is the fake one (scripts/test-fake):
+// its guests are processes of this host.
+func notOnFake(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("BANGER_FAKE") != "" {
+		t.Skip("not on the fake VMM: " + why)
+	}
+}
+
+const (
+	noKernel  = "its guests have no kernel of their own"
+	noSystemd = "its guests have no systemd"
+	noCard    = "its machines have no card"
+)
+
 // program is the path of a program that make build made, or that
 // BANGER_TEST_BIN has.
 func program(name string) string {

@@ -13,6 +13,7 @@ import (
 )
 
 func TestGuestPanics(t *testing.T) {
+	notOnFake(t, noKernel)
 	e := common(t)
 	e.vm(t, "panics")
 	e.banger(t, "exec", "panics", "--", "sudo", "sh", "-c", "echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger")
@@ -64,6 +65,7 @@ func TestGuestReboots(t *testing.T) {
 
 // A guest that never answers is ended in bounded time, with its last words.
 func TestGuestNeverAnswers(t *testing.T) {
+	notOnFake(t, "it boots before it could be stopped")
 	e := private(t)
 	if err := e.configure("boot_timeout = \"8s\"\n"); err != nil {
 		t.Fatal(err)
@@ -177,7 +179,7 @@ func TestBadInput(t *testing.T) {
 
 func TestWorkDiskSmallerThanItsSkeleton(t *testing.T) {
 	e := private(t)
-	e.ok(t, "image", "bootstrap", "debian")
+	e.debian(t)
 	skels, err := filepath.Glob(filepath.Join(e.state(), "images/*/skel"))
 	if err != nil || len(skels) != 1 {
 		t.Fatalf("skeletons: %v %v", skels, err)

@@ -11,7 +11,7 @@ import (
 // no agent.
 func TestImageHoldsNoIdentity(t *testing.T) {
 	e := private(t)
-	e.ok(t, "image", "bootstrap", "debian")
+	e.debian(t)
 	roots, err := filepath.Glob(filepath.Join(e.state(), "images/*/root.img"))
 	if err != nil || len(roots) != 1 {
 		t.Fatalf("images: %v %v", roots, err)

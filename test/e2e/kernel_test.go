@@ -92,6 +92,7 @@ func (e *env) runsOn(t *testing.T, vm, name, release string) api.VM {
 // Debian's kernels run guests once they are imported, however they are packed
 // and whatever they have built in; also one without device mapper.
 func TestLongKernels(t *testing.T) {
+	notOnFake(t, noKernel)
 	e := bare(t)
 	e.busyboxImage(t, "b1", "bb", false)
 	for _, c := range []struct{ name, pkg string }{

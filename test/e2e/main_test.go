@@ -170,6 +170,7 @@ func TestLife(t *testing.T) {
 }
 
 func TestIdentity(t *testing.T) {
+	notOnFake(t, noSystemd)
 	e := common(t)
 	e.vm(t, "ident-a")
 	e.vm(t, "ident-b")
@@ -209,6 +210,7 @@ func TestIdentity(t *testing.T) {
 
 // The agent answers long before systemd has finished, and systemd finishes.
 func TestSystemComesUp(t *testing.T) {
+	notOnFake(t, noSystemd)
 	e := common(t)
 	e.vm(t, "systemd")
 	e.ok(t, "exec", "systemd", "--", "sh", "-c", "echo kept >/tmp/early")
@@ -255,6 +257,7 @@ func TestCopyDisk(t *testing.T) {
 // A kernel that changes its own scheduler, again and again, while all its
 // processors run it, goes on.
 func TestSeveralProcessors(t *testing.T) {
+	notOnFake(t, noKernel)
 	e := common(t)
 	e.vm(t, "several", "-c", "2")
 	out := e.ok(t, "exec", "several", "--", "sudo", "bash", "-c", `nproc
@@ -268,6 +271,7 @@ cat /proc/sys/kernel/sched_schedstats`)
 }
 
 func TestNoNetwork(t *testing.T) {
+	notOnFake(t, noCard)
 	e := common(t)
 	e.vm(t, "lonely", "--network", "none")
 	if out := e.ok(t, "exec", "lonely", "--", "ls", "/sys/class/net"); strings.TrimSpace(out) != "lo" {
@@ -341,8 +345,9 @@ func digest(s string) string {
 }
 
 func TestCtrlCDuringCreate(t *testing.T) {
+	notOnFake(t, "it boots before it could be interrupted")
 	e := private(t)
-	e.ok(t, "image", "bootstrap", "debian")
+	e.debian(t)
 	for name, c := range map[string]struct {
 		args   []string
 		moment func(name string) bool

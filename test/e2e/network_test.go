@@ -17,6 +17,7 @@ import (
 // A guest is on the Internet by itself, reaches what was allowed of this host
 // and nothing else, and does not notice that its monitor is replaced.
 func TestNetwork(t *testing.T) {
+	notOnFake(t, noCard)
 	e := common(t)
 	body := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 	serve := func(network, address string) netip.AddrPort {

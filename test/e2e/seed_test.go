@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/banger-vm/banger/test/seedstate"
@@ -32,4 +33,12 @@ func (e *env) seed() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	return seedstate.Link(ctx, templateDir, e.state())
+}
+
+// debian makes the usual image, unless a seed has brought it.
+func (e *env) debian(t *testing.T) {
+	t.Helper()
+	if r := e.banger(t, "image", "bootstrap", "debian"); r.code != 0 && r.code != 4 {
+		t.Fatalf("making the image: %s", r)
+	}
 }

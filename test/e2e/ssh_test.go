@@ -50,6 +50,7 @@ func (e *env) sshOK(t *testing.T, program string, args ...string) string {
 // The programs of OpenSSH, and those that stand on it, reach a VM that has no
 // network, by its name.
 func TestSSH(t *testing.T) {
+	notOnFake(t, noSystemd)
 	e := common(t)
 	e.vm(t, "ssh-a", "--network", "none")
 	const host = "ssh-a.vm"
@@ -222,6 +223,7 @@ func firstLine(addr string, hello func(net.Conn) error) (string, error) {
 // asked again. A session goes on, each byte once, whoever is killed in its
 // middle. A VM that takes another's name is known by a key of its own.
 func TestLongSSHConfig(t *testing.T) {
+	notOnFake(t, noSystemd)
 	home := t.TempDir()
 	e := private(t, "HOME="+home)
 	config := filepath.Join(home, ".ssh", "config")

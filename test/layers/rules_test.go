@@ -78,6 +78,7 @@ var mayImport = []struct {
 	{"internal/vmm/choose", leaves.with("internal/vmm", "internal/network"), "a choice is made from facts"},
 	{"internal/vmm/install", leaves.with("internal/operation"), "what is installed is told by whom it is wired"},
 	{"internal/vmm/fake", leaves.with("internal/vmm", "internal/disk", "internal/network", "internal/guest/wire"), "a driver imports contracts"},
+	{"internal/vmm/fakeproc", driverMay, "a driver imports contracts and what drivers share"},
 	{"internal/vmm/qemu/...", driverMay.with("internal/vmm/qemu/*"), "a driver imports contracts and what drivers share"},
 	{"internal/vmm/firecracker/...", driverMay.with("internal/vmm/firecracker/*", "internal/vmm/vmmtest/script"), "a driver imports contracts and what drivers share"},
 	{"internal/vmm/rundir", leaves.with("internal/vmm"), "what drivers share knows no driver"},
@@ -123,7 +124,7 @@ var driverMay = leaves.with(
 )
 
 var drivers = patterns{
-	"internal/vmm/qemu", "internal/vmm/firecracker", "internal/disk/guestcow", "internal/disk/copy", "internal/network/user", "internal/network/none",
+	"internal/vmm/qemu", "internal/vmm/firecracker", "internal/vmm/fakeproc", "internal/disk/guestcow", "internal/disk/copy", "internal/network/user", "internal/network/none",
 	"internal/image/bootstrap", "internal/kernel/debian", "internal/kernel/local",
 }
 

@@ -11,8 +11,8 @@ import (
 	"github.com/banger-vm/banger/internal/guestd/notify"
 )
 
-// initName is PID 1's name once it is the guest's init.
-const initName = "banger-init"
+// InitName is PID 1's name once it is the guest's init.
+const InitName = "banger-init"
 
 // asks are the signals that ask PID 1 for a shutdown.
 var asks = []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPWR}
@@ -24,7 +24,7 @@ var asks = []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGUSR1, unix.SIGUSR2, un
 func RunInit(stop func()) error {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, append(asks, unix.SIGCHLD)...)
-	if err := os.WriteFile("/proc/self/comm", []byte(initName), 0); err != nil {
+	if err := os.WriteFile("/proc/self/comm", []byte(InitName), 0); err != nil {
 		return fmt.Errorf("taking the name of an init: %w", err)
 	}
 	stop()

@@ -55,7 +55,7 @@ func running() (Init, error) {
 		return Other, fmt.Errorf("finding out which init runs: %w", err)
 	}
 	if self, err := os.Readlink("/proc/self/exe"); err == nil && self == exe {
-		if name, err := os.ReadFile("/proc/1/comm"); err == nil && string(name) == initName+"\n" {
+		if name, err := os.ReadFile("/proc/1/comm"); err == nil && string(name) == InitName+"\n" {
 			return None, nil
 		}
 		return Other, ErrStarting

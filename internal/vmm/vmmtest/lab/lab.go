@@ -72,10 +72,17 @@ var testInitramfs = sync.OnceValues(func() ([]byte, error) {
 		return nil, err
 	}
 	out := bytes.NewBuffer(base)
-	cpioEntry(out, "init", 0o100755, body)
-	cpioEntry(out, "TRAILER!!!", 0, nil)
+	out.Write(Archive(body))
 	return out.Bytes(), nil
 })
+
+// Archive is an initramfs with nothing but an /init.
+func Archive(init []byte) []byte {
+	var out bytes.Buffer
+	cpioEntry(&out, "init", 0o100755, init)
+	cpioEntry(&out, "TRAILER!!!", 0, nil)
+	return out.Bytes()
+}
 
 // cpioEntry writes an entry of a newc archive.
 func cpioEntry(w *bytes.Buffer, name string, mode int, body []byte) {
@@ -110,6 +117,13 @@ func Spec(t *testing.T, dir string, cmdline ...string) vmm.Spec {
 	if err := os.WriteFile(spec.Initramfs, initramfs, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	spec.Drives = MakeDrives(t, dir)
+	return spec
+}
+
+// MakeDrives makes the drives of Spec in dir.
+func MakeDrives(t *testing.T, dir string) (drives []disk.Drive) {
+	t.Helper()
 	for i, slot := range disk.Slots {
 		d := disk.Drive{Slot: slot, Path: string(slot) + ".img", ReadOnly: i == 0 || i == 3}
 		path := filepath.Join(dir, d.Path)
@@ -119,9 +133,9 @@ func Spec(t *testing.T, dir string, cmdline ...string) vmm.Spec {
 		if err := os.Truncate(path, int64(driveMiB[i])<<20); err != nil {
 			t.Fatal(err)
 		}
-		spec.Drives = append(spec.Drives, d)
+		drives = append(drives, d)
 	}
-	return spec
+	return drives
 }
 
 var driveMiB = [4]int{0, 16, 2, 3}

@@ -1,0 +1,6 @@
+//go:build !bangertest
+
+package daemon
+
+// testDrivers are none in what users get.
+var testDrivers []driver
