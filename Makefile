@@ -17,6 +17,8 @@ UNITDIR    ?= $(PREFIX)/lib/systemd/user
 # The Debian packages that banger needs at run time and its tests need besides.
 RUN_PACKAGES  := qemu-system-x86 mmdebstrap e2fsprogs kmod ca-certificates
 TEST_PACKAGES := busybox-static gcc libc6-dev git openssh-client python3-pip
+# What the long tests reach guests with.
+LONG_PACKAGES := rsync neovim ansible-core
 # The test host's layered disk, and what fetches the Firecracker for it.
 HOST_PACKAGES := qemu-utils
 
@@ -53,6 +55,7 @@ test-vm: test-deps build
 	@scripts/test-vm
 
 test-long: test-deps build ## the tests with real VMs that take longest
+	@scripts/deps $(LONG_PACKAGES)
 	@scripts/test-vm -long
 
 test-host: build ## the tests that need a whole host, in one that is emulated; RUN=. runs the long ones too
@@ -67,6 +70,7 @@ bench-host: build ## the same on Firecracker, in the test host, into docs/benchm
 	$(GO) run ./test/host bench
 
 faults: test-deps build ## the long campaigns: for now 50 rounds of write and power-off
+	@scripts/deps $(LONG_PACKAGES)
 	BANGER_FAULTS=1 scripts/test-vm
 	BANGER_FAULTS=1 scripts/test-vm -long
 
