@@ -79,10 +79,10 @@ func (p *programs) in(t *testing.T, script string) string {
 	return p.ok(t, "exec", "apps", "--", "bash", "-ec", script)
 }
 
-// forward leads a free port of this host to one of the guest.
+// forward leads a port of this host, for good, to one of the guest.
 func (p *programs) forward(t *testing.T, port string) (address string) {
 	t.Helper()
-	return strings.TrimSpace(p.ok(t, "forward", "apps", "0:"+port))
+	return strings.TrimSpace(p.ok(t, "forward", "apps", freePort(t)+":"+port))
 }
 
 // tool is the path of a program of this host.
