@@ -17,6 +17,8 @@ UNITDIR    ?= $(PREFIX)/lib/systemd/user
 # The Debian packages that banger needs at run time and its tests need besides.
 RUN_PACKAGES  := qemu-system-x86 mmdebstrap e2fsprogs kmod ca-certificates
 TEST_PACKAGES := bash-completion busybox-static fish gcc libc6-dev git mandoc openssh-client python3-pip zsh
+# What the long tests reach guests with.
+LONG_PACKAGES := rsync neovim ansible-core
 # The test host's layered disk, and what fetches the Firecracker for it.
 HOST_PACKAGES := qemu-utils
 
@@ -56,6 +58,7 @@ test-vm: test-deps build
 	@scripts/test-vm
 
 test-long: test-deps build ## the tests with VMs that take longest
+	@scripts/deps $(LONG_PACKAGES)
 	@scripts/test-fake -long
 	@scripts/test-vm -long
 
@@ -71,6 +74,7 @@ bench-host: build ## the same on Firecracker, in the test host, into docs/benchm
 	$(GO) run ./test/host bench
 
 faults: test-deps build ## the long campaigns: for now 50 rounds of write and power-off
+	@scripts/deps $(LONG_PACKAGES)
 	BANGER_FAULTS=1 scripts/test-vm
 	BANGER_FAULTS=1 scripts/test-vm -long
 

@@ -170,6 +170,6 @@ func environment() []string {
 		"BANGER_FIRECRACKER=" + at("firecracker/firecracker"),
 		"BANGER_TEST_VM=1", "BANGER_TEST_HOST=1", "BANGER_TEST_BIN=" + at("bin"),
 		"BANGER_TEST_KERNEL=" + at("lab/vmlinux"), "BANGER_TEST_INITRAMFS=" + at("lab/initramfs"),
-		"BANGER_TEST_SEED=" + at("seed"),
+		"BANGER_TEST_SEED=" + at("seed"), "BANGER_TEST_APPS=" + at("apps"),
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -71,6 +72,13 @@ func (r *rig) runTests(ctx context.Context, tests []Test) (err error) {
 	entries, err := r.belongings(ctx)
 	if err != nil {
 		return err
+	}
+	if slices.ContainsFunc(tests, func(t Test) bool { return t.Apps }) {
+		image, err := r.output(ctx, "go", "run", "./test/apps")
+		if err != nil {
+			return err
+		}
+		entries = append(entries, payload.Entry{Name: "apps", Source: image})
 	}
 	built, err := r.build(ctx, tests)
 	if err != nil {

@@ -17,6 +17,7 @@ type Test struct {
 	Timeout time.Duration
 	Env     []string
 	Long    bool // not run unless its name is asked for
+	Apps    bool // wants the image of test/apps
 }
 
 // Tests that boot guests take several times as long here as on a real host.
@@ -40,6 +41,10 @@ var suite = []Test{
 	{Name: "e2e-firecracker-root", Package: "test/e2e", Run: "^Test(Run|Life|CopyDisk)$", Timeout: 10 * time.Minute, Env: []string{firecrackerConfig}, Long: true},
 	{Name: "e2e-root", Package: "test/e2e", Run: "^Test(Run|Life|Identity|NoNetwork|DaemonStopLeavesVMs|VMMKilledFromOutside)$", Timeout: 15 * time.Minute, Long: true},
 	{Name: "qemu-root", Package: "internal/vmm/qemu", Run: "^TestReal", Skip: "OfAHangingGuest$", Timeout: 12 * time.Minute, Long: true},
+	{
+		Name: "programs-user", Package: "test/e2e", Run: "^TestLongPrograms$", User: debian.User, Timeout: 40 * time.Minute,
+		Env: []string{"BANGER_TEST_CONFIG=vmm = \"firecracker\"\n"}, Long: true, Apps: true,
+	},
 }
 
 // The end-to-end suite on Firecracker, as it is for QEMU: what does not take

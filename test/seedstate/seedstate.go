@@ -24,8 +24,24 @@ func Copy(ctx context.Context, seed, dir string) error {
 
 // Link gives a new state the image and the kernel of a copied seed.
 func Link(ctx context.Context, copied, state string) error {
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return err
+	}
+	return errors.Join(
+		cp(ctx, "-al", filepath.Join(copied, "kernels"), state),
+		addImage(ctx, "-al", filepath.Join(copied, "image"), state, "5eed5eed5eed", image.Default),
+	)
+}
+
+// AddImage gives a new state a copy of an image, in dir as the cache has it,
+// besides the one of the seed.
+func AddImage(ctx context.Context, dir, state, name string) error {
+	return addImage(ctx, "-r", dir, state, "5eed5eed0add", name)
+}
+
+func addImage(ctx context.Context, how, dir, state, id, name string) error {
 	var entry struct{ Image image.Image }
-	raw, err := os.ReadFile(filepath.Join(copied, "image/entry.json"))
+	raw, err := os.ReadFile(filepath.Join(dir, "entry.json"))
 	if err == nil {
 		err = json.Unmarshal(raw, &entry)
 	}
@@ -33,16 +49,12 @@ func Link(ctx context.Context, copied, state string) error {
 		return err
 	}
 	img := entry.Image
-	img.ID, img.Name, img.CreatedAt = "5eed5eed5eed", image.Default, time.Now().UTC()
+	img.ID, img.Name, img.CreatedAt = id, name, time.Now().UTC()
 	images := filepath.Join(state, "images")
 	if err := os.MkdirAll(images, 0o700); err != nil {
 		return err
 	}
-	err = errors.Join(
-		cp(ctx, "-al", filepath.Join(copied, "kernels"), state),
-		cp(ctx, "-al", filepath.Join(copied, "image"), filepath.Join(images, img.ID)),
-	)
-	if err != nil {
+	if err := cp(ctx, how, "--sparse=always", dir, filepath.Join(images, id)); err != nil {
 		return err
 	}
 	db, err := store.Open(ctx, filepath.Join(state, "banger.db"))

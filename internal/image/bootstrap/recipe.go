@@ -25,7 +25,7 @@ const (
 // packages are what the image has beyond Debian's required ones: an init, a
 // sane login, ssh, name resolution, and a developer's basic tools.
 var packages = []string{
-	"systemd", "systemd-sysv", "dbus", "libpam-systemd", "udev", "kmod",
+	"systemd", "systemd-sysv", "dbus", "dbus-user-session", "libpam-systemd", "udev", "kmod",
 	"systemd-resolved", "libnss-myhostname", "netbase", "iproute2",
 	"openssh-server", "sudo", "git", "curl", "ca-certificates", "procps", "less",
 }

@@ -13,7 +13,7 @@ var variant = bootstrap.Variant{
 		"qemu-system-x86", "mmdebstrap", "e2fsprogs", "openssh-client", "dmsetup", "nftables", "libnss-resolve",
 		"uidmap", "dbus-user-session", "btrfs-progs", "xfsprogs",
 		// What its tests use.
-		"busybox-static", "psmisc", "strace", "socat", "iputils-ping",
+		"busybox-static", "psmisc", "strace", "socat", "iputils-ping", "rsync", "neovim", "ansible-core",
 	},
 	Hooks: []string{
 		`chroot "$1" useradd --create-home --uid 1001 --user-group --groups kvm --shell /bin/bash --password "*" ` + User,
