@@ -1,6 +1,9 @@
 package main
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -93,6 +96,32 @@ func TestFloorHasTheSameFirecracker(t *testing.T) {
 	spec.Drives = spec.Drives[1:]
 	if _, err := handConfig([]byte(told), spec, "/f"); err == nil {
 		t.Error("a machine with other drives is accepted")
+	}
+}
+
+// What stands in for QEMU adds a port to a machine that has one, and to nothing
+// else that QEMU is asked.
+func TestQEMUWithAPort(t *testing.T) {
+	dir := t.TempDir()
+	qemu := filepath.Join(dir, "the real one")
+	if err := os.WriteFile(qemu, []byte("#!/bin/sh\nprintf '%s\\n' \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	program, err := withPort(qemu, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const added = "-chardev\nsocket,id=pipe,path=pipe.sock,server=on,wait=off\n-device\nvirtserialport,chardev=pipe,name=floor.pipe\n"
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-version"}, "-version\n"},
+		{[]string{"-append", "a  b", "-device", "virtserialport,chardev=agent"}, "-append\na  b\n-device\nvirtserialport,chardev=agent\n" + added},
+	} {
+		if out, err := exec.Command(program, c.args...).CombinedOutput(); err != nil || string(out) != c.want {
+			t.Errorf("%q: %v, %q", c.args, err, out)
+		}
 	}
 }
 
