@@ -28,7 +28,7 @@ func toSSH(port *os.File) error {
 	if err != nil {
 		return err
 	}
-	go func() { _, _ = io.Copy(port, conn) }() // ends with conn
+	go func() { _, _ = io.Copy(struct{ io.Writer }{port}, conn) }() // ends with conn
 	_, err = conn.Write(buf[:n])
 	for err == nil {
 		if n, err = port.Read(buf); err == nil {

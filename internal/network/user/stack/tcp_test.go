@@ -226,7 +226,7 @@ func TestSlowPeers(t *testing.T) {
 			t.Fatalf("%q, %v", all, err)
 		}
 	}
-	if took := time.Since(begin); took > 10*time.Second {
+	if took := time.Since(begin); took > 20*time.Second { // what fills their buffers meanwhile counts too
 		t.Errorf("20 exchanges beside stalled ones took %s", took)
 	}
 }
