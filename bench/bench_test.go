@@ -125,6 +125,29 @@ func TestQEMUWithAPort(t *testing.T) {
 	}
 }
 
+// A key is seen when a shell has shown it, and lines do not fill up.
+func TestKeysInAShell(t *testing.T) {
+	shell := exec.Command("bash", "--norc")
+	shell.Env = []string{"PS1=me@here:~$ ", "TERM=xterm", "PATH=" + os.Getenv("PATH")}
+	terminal, err := openTerminal(shell)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		for range keysInLine + 1 {
+			if err := terminal.key('x'); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := terminal.clear(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := terminal.close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestUsedMemory(t *testing.T) {
 	mb, err := usedMB("MemTotal:         500000 kB\nMemFree: 3 kB\nMemAvailable:     397600 kB\n")
 	if err != nil || mb != 100 {

@@ -24,7 +24,7 @@ func keystrokes(ctx context.Context, b *bench) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, line.end()) }()
-	t, err := b.openTerminal(ctx)
+	t, err := openTerminal(b.rig.command(ctx, "shell", b.vm))
 	if err != nil {
 		return err
 	}
@@ -55,15 +55,14 @@ func keystrokes(ctx context.Context, b *bench) (err error) {
 	return nil
 }
 
-// terminal is one that a shell in a VM runs on.
+// terminal is one that a shell runs on.
 type terminal struct {
 	*os.File
 	cmd *exec.Cmd
 }
 
-// openTerminal opens a shell and waits until it is there.
-func (b *bench) openTerminal(ctx context.Context) (*terminal, error) {
-	cmd := b.rig.command(ctx, "shell", b.vm)
+// openTerminal starts a shell and waits until it is there.
+func openTerminal(cmd *exec.Cmd) (*terminal, error) {
 	f, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 80})
 	if err != nil {
 		return nil, err

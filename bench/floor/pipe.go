@@ -14,17 +14,17 @@ func pipe() error {
 	if err != nil {
 		return err
 	}
-	return port.each(toSSH)
+	return port.each(func(port *os.File) error { return relay(port, "127.0.0.1:22") })
 }
 
-// toSSH serves one connection of the host's.
-func toSSH(port *os.File) error {
+// relay serves one connection of the host's to a server in the guest.
+func relay(port *os.File, server string) error {
 	buf := make([]byte, 64<<10)
 	n, err := port.Read(buf) // the client speaks at once; without a host this is the end
 	if err != nil {
 		return err
 	}
-	conn, err := net.Dial("tcp", "127.0.0.1:22")
+	conn, err := net.Dial("tcp", server)
 	if err != nil {
 		return err
 	}
