@@ -1,6 +1,9 @@
 package main
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -93,6 +96,55 @@ func TestFloorHasTheSameFirecracker(t *testing.T) {
 	spec.Drives = spec.Drives[1:]
 	if _, err := handConfig([]byte(told), spec, "/f"); err == nil {
 		t.Error("a machine with other drives is accepted")
+	}
+}
+
+// What stands in for QEMU adds a port to a machine that has one, and to nothing
+// else that QEMU is asked.
+func TestQEMUWithAPort(t *testing.T) {
+	dir := t.TempDir()
+	qemu := filepath.Join(dir, "the real one")
+	if err := os.WriteFile(qemu, []byte("#!/bin/sh\nprintf '%s\\n' \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	program, err := withPort(qemu, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const added = "-chardev\nsocket,id=pipe,path=pipe.sock,server=on,wait=off\n-device\nvirtserialport,chardev=pipe,name=floor.pipe\n"
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-version"}, "-version\n"},
+		{[]string{"-append", "a  b", "-device", "virtserialport,chardev=agent"}, "-append\na  b\n-device\nvirtserialport,chardev=agent\n" + added},
+	} {
+		if out, err := exec.Command(program, c.args...).CombinedOutput(); err != nil || string(out) != c.want {
+			t.Errorf("%q: %v, %q", c.args, err, out)
+		}
+	}
+}
+
+// A key is seen when a shell has shown it, and lines do not fill up.
+func TestKeysInAShell(t *testing.T) {
+	shell := exec.Command("bash", "--norc")
+	shell.Env = []string{"PS1=me@here:~$ ", "TERM=xterm", "PATH=" + os.Getenv("PATH")}
+	terminal, err := openTerminal(shell)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		for range keysInLine + 1 {
+			if err := terminal.key('x'); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := terminal.clear(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := terminal.close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -30,6 +30,7 @@ type floor struct {
 	hand      hand
 	layerSize int64    // of the COW layer, as banger has it
 	mkfs      []string // that makes the home
+	init      string   // the built bench/floor
 }
 
 // hand drives a VMM by hand.
@@ -66,7 +67,7 @@ func newFloor(ctx context.Context, c floorConfig) (*floor, error) {
 	if err := writeInitramfs(initramfs, c.init, filepath.Join(filepath.Dir(launch.Spec.Kernel), "modules")); err != nil {
 		return nil, fmt.Errorf("making the floor's initramfs: %w", err)
 	}
-	f := &floor{dir: c.dir}
+	f := &floor{dir: c.dir, init: c.init}
 	if f.layerSize, f.mkfs, err = disksLike(launch.Spec); err != nil {
 		return nil, err
 	}

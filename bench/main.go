@@ -23,6 +23,13 @@ import (
 
 func main() {
 	o := flags()
+	if o.pipe != "" {
+		if err := barePipe(o.pipe); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: pipe:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, o.bound)
@@ -87,6 +94,8 @@ func groups() []group {
 		{"health", health},
 		{"throughput", throughput},
 		{"copy", copies},
+		{"ssh", secureShell},
+		{"keys", keystrokes},
 		{"network", guestNetwork},
 		{"life", life},
 		{"memory", memory},

@@ -13,6 +13,7 @@ type options struct {
 	bound            time.Duration // ends a run that hangs
 	bin, init, seed  string        // what is made already
 	note, madeBy     string        // for the report
+	pipe             string        // what to be a pipe to, as ssh's ProxyCommand
 }
 
 func flags() (o options) {
@@ -26,6 +27,7 @@ func flags() (o options) {
 	flag.StringVar(&o.seed, "seed", "", "begin with the kernels and the image in this `DIR`")
 	flag.StringVar(&o.note, "note", "", "a line for the report, on the circumstances")
 	flag.StringVar(&o.madeBy, "made-by", "", "what the report says that it was made by")
+	flag.StringVar(&o.pipe, "pipe", "", "measure nothing: join standard input and output with this `SOCKET`")
 	flag.Parse()
 	return o
 }

@@ -25,8 +25,9 @@ type rig struct {
 	client *client.Client
 }
 
-// newRig lays a rig out below dir; its daemon starts with the first command.
-func newRig(bin, dir, cache string) (*rig, error) {
+// newRig lays a rig out below dir; its daemon starts with the first command. env
+// is its own besides.
+func newRig(bin, dir, cache string, env ...string) (*rig, error) {
 	p, err := places.Resolve(places.Flags{
 		StateDir: filepath.Join(dir, "state"), RuntimeDir: filepath.Join(dir, "run"),
 	}, places.Env{UID: os.Geteuid(), Getenv: func(name string) string {
@@ -51,6 +52,7 @@ func newRig(bin, dir, cache string) (*rig, error) {
 		r.env, "NO_COLOR=1",
 		places.EnvStateDir+"="+p.StateDir, places.EnvRuntimeDir+"="+p.RuntimeDir, places.EnvCacheDir+"="+p.CacheDir,
 	)
+	r.env = append(r.env, env...)
 	return r, nil
 }
 

@@ -4,6 +4,10 @@
 //
 //	port floor.line, vsock 1   "E COMMAND ARG…\n" → "CODE LENGTH\n" and LENGTH bytes of output
 //	port floor.echo, vsock 2   every byte comes back
+//
+// With the argument "pipe" it is no init, but a program in a guest of banger's:
+//
+//	port floor.pipe, vsock 3   every byte goes to sshd, and comes from there
 package main
 
 import (
@@ -27,6 +31,10 @@ const (
 )
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == "pipe" {
+		fmt.Fprintln(os.Stderr, "floor: pipe:", pipe())
+		os.Exit(1)
+	}
 	fmt.Fprintln(os.Stderr, "floor:", run())
 	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF); err != nil {
 		fmt.Fprintln(os.Stderr, "floor:", err)

@@ -60,9 +60,10 @@ type Driver interface {
 
 // The bounds of a Link's frames, in bytes.
 const (
-	// MaxMTU is the most that a Link's MTU may be: a page or two in the guest,
-	// which may have to find them in one piece.
-	MaxMTU = 9000
+	// MaxMTU is the most that a Link's MTU may be. A guest whose card takes no
+	// pieces needs each frame in one: with what Linux puts around it that is
+	// 32 KiB, the most that it finds at any time.
+	MaxMTU = 31000
 	// MaxFrame is what may come from a guest: its card may leave cutting to us.
 	MaxFrame = 1<<16 + 14 + 4
 )

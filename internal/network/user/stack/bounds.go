@@ -20,9 +20,9 @@ const (
 // crowd-th connection on one gets less, so that all of a hostile guest's
 // together take 300 MB at most.
 const (
-	bufferBytes    = 128 << 10
-	maxBufferBytes = 256 << 10
-	crowd          = 256
+	bufferBytes    = 256 << 10
+	maxBufferBytes = 512 << 10
+	crowd          = 128
 	crowdedBytes   = 16 << 10
 )
 

@@ -40,8 +40,9 @@ type slot struct {
 
 var slots = sync.Pool{New: func() any { return new(slot) }}
 
-// outQueue is how many frames wait for the wire before who sends has to.
-const outQueue = 256
+// outQueue is how many frames wait for the wire before who sends has to: 2 MB
+// of the largest.
+const outQueue = 64
 
 var (
 	_ stack.LinkEndpoint = (*port)(nil)
@@ -168,8 +169,12 @@ func (p *port) Capabilities() stack.LinkEndpointCapabilities {
 	return stack.CapabilityRXChecksumOffload
 }
 
-// GSOMaxSize lets TCP send much at once; the stack cuts it.
-func (p *port) GSOMaxSize() uint32 { return stack.GVisorGSOMaxSize }
+// GSOMaxSize lets TCP send much at once; the stack cuts it, into whole frames.
+func (p *port) GSOMaxSize() uint32 {
+	mtu := p.MTU()
+	segment := mtu - header.IPv6MinimumSize - header.TCPMinimumSize - header.TCPOptionTSLength - 2
+	return stack.GVisorGSOMaxSize/mtu*segment + header.TCPTotalHeaderMaximumSize + 1 // which TCP takes off
+}
 
 // SupportedGSO is the stack's own.
 func (p *port) SupportedGSO() stack.SupportedGSO { return stack.GVisorGSOSupported }

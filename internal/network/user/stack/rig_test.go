@@ -38,13 +38,14 @@ var card = frames.MAC{0x52, 0, 0, 0, 0, 1}
 
 // cable is a link whose ends are both here.
 type cable struct {
+	mtu      int
 	to, from chan []byte // as the gateway sees it
 	end      chan struct{}
 	once     sync.Once
 }
 
 func newCable() *cable {
-	return &cable{to: make(chan []byte, 1024), from: make(chan []byte, 1024), end: make(chan struct{})}
+	return &cable{mtu: usualMTU, to: make(chan []byte, 1024), from: make(chan []byte, 1024), end: make(chan struct{})}
 }
 
 func (c *cable) ReadFrame(buf []byte) (int, error) {
@@ -67,7 +68,7 @@ func (c *cable) WriteFrames(frames [][]byte) error {
 	return nil
 }
 
-func (c *cable) MTU() int { return 1500 }
+func (c *cable) MTU() int { return c.mtu }
 
 func (c *cable) Close() error {
 	c.once.Do(func() { close(c.end) })
@@ -132,8 +133,12 @@ func carry(t testing.TB, s *Stack, link network.Link) (unplug func()) {
 // newRig makes a guest with the addresses that guests get.
 func newRig(t testing.TB, p policy.Policy, resolvConf string) *rig {
 	t.Helper()
+	return newRigOn(t, newCable(), p, resolvConf)
+}
+
+func newRigOn(t testing.TB, c *cable, p policy.Policy, resolvConf string) *rig {
+	t.Helper()
 	r := &rig{Stack: newStack(t, p, resolvConf), frame: make(chan []byte, 64)}
-	c := newCable()
 	carry(t, r.Stack, c)
 	r.plugGuest(t, c)
 	return r
@@ -145,7 +150,7 @@ func (r *rig) plugGuest(t testing.TB, c *cable) {
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol, ipv6.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 	})
-	r.wire = channel.New(1024, 1500, tcpip.LinkAddress(card[:]))
+	r.wire = channel.New(1024, uint32(c.mtu), tcpip.LinkAddress(card[:]))
 	must := func(err tcpip.Error) {
 		t.Helper()
 		if err != nil {
