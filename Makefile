@@ -15,7 +15,7 @@ datadir    := $(PREFIX)/share
 UNITDIR    ?= $(PREFIX)/lib/systemd/user
 
 # The Debian packages that banger needs at run time and its tests need besides.
-RUN_PACKAGES  := qemu-system-x86 mmdebstrap e2fsprogs kmod ca-certificates
+RUN_PACKAGES  := qemu-system-x86 mmdebstrap e2fsprogs kmod ca-certificates uidmap
 TEST_PACKAGES := busybox-static gcc libc6-dev git openssh-client python3-pip
 # The test host's layered disk, and what fetches the Firecracker for it.
 HOST_PACKAGES := qemu-utils

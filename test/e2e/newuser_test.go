@@ -94,12 +94,12 @@ func (n newcomer) state() string { return filepath.Join(n.home, ".local/state/ba
 // that gives it, and that command does.
 func TestRealNewUser(t *testing.T) {
 	n := made(t)
+	dropSubordinates(t, n)
 	if _, err := os.Stat("/dev/kvm"); err == nil {
 		if r := n.banger(t, "vmm", "ls"); r.code != 0 || !strings.Contains(r.stdout, "sudo usermod -aG kvm") {
 			t.Errorf("without the right to open /dev/kvm: %s", r)
 		}
 	}
-	dropSubordinates(t, n)
 	r := n.banger(t, "image", "bootstrap", "debian")
 	give := regexp.MustCompile(`sudo (usermod --add-subuids \S+ --add-subgids \S+ \S+)`).FindStringSubmatch(r.stderr)
 	if r.code != 5 || give == nil {
