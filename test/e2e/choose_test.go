@@ -21,10 +21,9 @@ func hostOnly(t *testing.T) {
 func TestRealChoosing(t *testing.T) {
 	hostOnly(t)
 	e, body := withoutFirecracker(t)
-	e.busyboxImage(t, "b1", "bb", false) // boots sooner, and it is booted twice
 	url, _, _ := releases(t, body)
 	e.ok(t, "vmm", "install", "firecracker", "--from", url, "--sha256", sumOf(body))
-	e.ok(t, "run", "-d", "-n", "small", "--network", "none", "bb")
+	e.ok(t, "run", "-d", "-n", "small", "--network", "none", "debian")
 	t.Cleanup(func() { e.banger(t, "rm", "-f", "small") })
 	if out := e.ok(t, "exec", "small", "--", "cat", "/proc/sys/kernel/osrelease"); !strings.HasPrefix(out, "6.1.") {
 		t.Errorf("the VM says %q", out)

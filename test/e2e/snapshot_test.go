@@ -41,9 +41,8 @@ func streamed(t *testing.T) int64 {
 // command's streams go on at their offsets: nothing is lost, nothing twice.
 func TestSnapshotRounds(t *testing.T) {
 	hostOnly(t)
-	e := bare(t)
-	e.busyboxImage(t, "b1", "bb", false) // nothing in the guest takes the stream's time
-	e.vm(t, "rounds", "--image", "bb", "-m", "256M", "--vmm", "firecracker", "--network", "none")
+	e := withBusybox(t) // nothing in the guest takes the stream's time
+	e.vm(t, "rounds", "-m", "256M", "--vmm", "firecracker", "--network", "none")
 	run := filepath.Join(e.state(), "vms", e.inspect(t, "rounds").ID, "fc")
 	api := fcapi.New(func(ctx context.Context) (net.Conn, error) { return rundir.Dial(ctx, run, "api.sock") })
 	defer api.Close()

@@ -22,6 +22,19 @@ func Copy(ctx context.Context, seed, dir string) error {
 	return cp(ctx, "-r", "--sparse=always", seed+"/.", dir)
 }
 
+// CopyKernels copies what is soon copied.
+func CopyKernels(ctx context.Context, seed, dir string) error {
+	return cp(ctx, "-r", "--sparse=always", filepath.Join(seed, "kernels"), dir)
+}
+
+// LinkKernels gives a new state the kernel of a copied seed.
+func LinkKernels(ctx context.Context, copied, state string) error {
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return err
+	}
+	return cp(ctx, "-al", filepath.Join(copied, "kernels"), state)
+}
+
 // Link gives a new state the image and the kernel of a copied seed.
 func Link(ctx context.Context, copied, state string) error {
 	var entry struct{ Image image.Image }
@@ -39,7 +52,7 @@ func Link(ctx context.Context, copied, state string) error {
 		return err
 	}
 	err = errors.Join(
-		cp(ctx, "-al", filepath.Join(copied, "kernels"), state),
+		LinkKernels(ctx, copied, state),
 		cp(ctx, "-al", filepath.Join(copied, "image"), filepath.Join(images, img.ID)),
 	)
 	if err != nil {
