@@ -142,6 +142,21 @@ func (e *env) configure(more string) error {
 	return os.WriteFile(e.config(), []byte(os.Getenv("BANGER_TEST_CONFIG")+"\n"+more), 0o600)
 }
 
+// sized is the size of something: as usual, or as an environment variable has
+// it where guests are slow. What is checked is the same.
+func sized(t *testing.T, name string, usual int64) int64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return usual
+	}
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
 // result is how a command ended.
 type result struct {
 	code           int

@@ -74,7 +74,10 @@ func asRoot(t *testing.T, name string, args ...string) {
 func (n newcomer) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(n.home, "bin/banger"), args...)
 	cmd.Dir, cmd.WaitDelay = n.home, 10*time.Second
-	cmd.Env = []string{"HOME=" + n.home, "USER=" + n.name, "PATH=" + n.home + "/bin:/usr/local/bin:/usr/bin:/bin", "NO_COLOR=1"}
+	cmd.Env = []string{
+		"HOME=" + n.home, "USER=" + n.name, "PATH=" + n.home + "/bin:/usr/local/bin:/usr/bin:/bin", // no sbin
+		"NO_COLOR=1", "TMPDIR=/var/tmp", // not everywhere is /tmp for all
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: n.uid, Gid: n.gid}}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	return cmd

@@ -8,9 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -22,21 +20,6 @@ import (
 
 const rounds = 10
 
-// streamed is how many bytes go each way: 200 MB, or BANGER_TEST_STREAM_MB
-// where guests are slow.
-func streamed(t *testing.T) int64 {
-	t.Helper()
-	text := os.Getenv("BANGER_TEST_STREAM_MB")
-	if text == "" {
-		return 200 << 20
-	}
-	n, err := strconv.ParseInt(text, 10, 32)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n << 20
-}
-
 // Firecracker drops every vsock connection at a snapshot without a sign. A
 // command's streams go on at their offsets: nothing is lost, nothing twice.
 func TestSnapshotRounds(t *testing.T) {
@@ -47,7 +30,7 @@ func TestSnapshotRounds(t *testing.T) {
 	api := fcapi.New(func(ctx context.Context) (net.Conn, error) { return rundir.Dial(ctx, run, "api.sock") })
 	defer api.Close()
 
-	size := streamed(t)
+	size := sized(t, "BANGER_TEST_STREAM_MB", 200) << 20 // each way
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute+time.Duration(size/100_000)*time.Second)
 	defer cancel()
 	in := &counted{r: rand.NewChaCha8([32]byte{4}), sum: sha256.New(), left: size}

@@ -38,7 +38,7 @@ var suite = []Test{
 	{Name: "reach-user", Package: "test/e2e", Run: "^Test(Forward|SSH|LongSSHConfig)$", User: debian.User, Timeout: 20 * time.Minute, Env: []string{firecrackerConfig}, Long: true},
 	{
 		Name: "copies-user", Package: "test/e2e", Run: "^TestLongCopy$", User: debian.User, Timeout: 20 * time.Minute,
-		Env: []string{firecrackerConfig, "BANGER_TEST_COPY_MB=10"}, Long: true,
+		Env: []string{firecrackerConfig, "BANGER_TEST_COPY_MB=10", "BANGER_TEST_COPY_FILES=1000"}, Long: true,
 	},
 	{Name: "kernels-user", Package: "test/e2e", Run: "^TestLongKernels$", User: debian.User, Timeout: 20 * time.Minute, Env: []string{firecrackerConfig}, Long: true},
 	{Name: "snapshots-200", Package: "test/e2e", Run: "^TestSnapshotRounds$", User: debian.User, Timeout: 45 * time.Minute, Long: true},

@@ -44,7 +44,11 @@ func (b *Builder) asOwner(name string, args ...string) hostexec.Cmd {
 	if in == nil {
 		return hostexec.Cmd{Name: name, Args: args}
 	}
-	return hostexec.Cmd{Name: "unshare", Args: append(append(in, "--", name), args...)}
+	return hostexec.Cmd{
+		Name: "unshare", Args: append(append(in, "--", name), args...),
+		// An ordinary user's lacks where mke2fs is.
+		Env: append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin"),
+	}
 }
 
 // noNamespace explains what unshare(1) said; nil if it was not about namespaces.

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +38,11 @@ func TestMakeAsAUser(t *testing.T) {
 	img, err := b.Make(t.Context(), dir, quiet)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, c := range h.Commands() {
+		if env := strings.Join(c.Env, "\n"); slices.Contains(c.Args, "mke2fs") && !strings.HasSuffix(env, ":/usr/sbin:/sbin") {
+			t.Errorf("mke2fs is not looked for in the sbin directories: %q", env)
+		}
 	}
 	b.cfg.UID = 0
 	if recipe, err := b.Recipe(t.Context()); err != nil || recipe != img.Recipe {
