@@ -79,7 +79,7 @@ func subordinates(cfg Config) error {
 	if u, err := user.LookupId(name); err == nil {
 		name = u.Username
 	}
-	free := firstSubordinate
+	free, small := firstSubordinate, false
 	var lacks []string
 	for _, file := range []string{cfg.SubUID, cfg.SubGID} {
 		count, end, err := readSubordinates(file, name, cfg.UID)
@@ -87,7 +87,7 @@ func subordinates(cfg Config) error {
 			return fmt.Errorf("reading the subordinate IDs of users: %w", err)
 		}
 		if count < needed {
-			lacks = append(lacks, file)
+			lacks, small = append(lacks, file), small || count > 0
 		}
 		free = max(free, end)
 	}
@@ -95,8 +95,11 @@ func subordinates(cfg Config) error {
 		return nil
 	}
 	ids := fmt.Sprintf("%d-%d", free, free+needed+1)
-	return fault.New(fault.Precondition,
-		fmt.Sprintf("Give the user some with: sudo usermod --add-subuids %s --add-subgids %s %s", ids, ids, name),
+	hint := fmt.Sprintf("Give the user some with: sudo usermod --add-subuids %s --add-subgids %s %s", ids, ids, name)
+	if small { // usermod would add them where they are not used
+		hint = fmt.Sprintf("Put this line before the user's other ones there: %s:%d:%d", name, free, needed+2)
+	}
+	return fault.New(fault.Precondition, hint,
 		"making an image as an ordinary user needs %d subordinate user and group IDs, and %s has not so many in %s", needed, name, strings.Join(lacks, " and "))
 }
 

@@ -66,7 +66,7 @@ func TestUserWithoutRights(t *testing.T) {
 		{"nobody has any", "", "", "", "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 54321"},
 		{"others have some", "root:100000:65536\n", "root:100000:65536\n", "", add},
 		{"no groups", some, "# none\n54321:x:65536\n54321:1\n", "", add},
-		{"too few", "54321:100000:1000\n54321:200000:65536\n", some, "", "sudo usermod --add-subuids 265536-331071"},
+		{"too few", "54321:100000:1000\n54321:200000:65536\n", some, "", "before the user's other ones there: 54321:265536:65536"},
 		{"no newuidmap", some, some, `echo "unshare: failed to execute newuidmap: No such file or directory" >&2; exit 1`, "sudo apt-get install uidmap"},
 		{"no namespaces", some, some, `echo "unshare: unshare failed: Operation not permitted" >&2; exit 1`, "sudo sysctl kernel.unprivileged_userns_clone=1"},
 	} {
