@@ -15,7 +15,7 @@ datadir    := $(PREFIX)/share
 UNITDIR    ?= $(PREFIX)/lib/systemd/user
 
 # The Debian packages that banger needs at run time and its tests need besides.
-RUN_PACKAGES  := qemu-system-x86 mmdebstrap e2fsprogs kmod ca-certificates
+RUN_PACKAGES  := qemu-system-x86 mmdebstrap e2fsprogs kmod ca-certificates uidmap
 TEST_PACKAGES := bash-completion busybox-static fish gcc libc6-dev git mandoc openssh-client python3-pip zsh
 # What the long tests reach guests with.
 LONG_PACKAGES := rsync neovim ansible-core

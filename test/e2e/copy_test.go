@@ -32,7 +32,7 @@ func TestLongCopy(t *testing.T) {
 	t.Run("killed", func(t *testing.T) { e.testKilledDuringCopy(t, here) })
 	t.Run("interrupted", func(t *testing.T) { e.testInterruptedCopy(t, here) })
 	// Last, when the guest's system is up and has time for it.
-	t.Run("10,000 small files", func(t *testing.T) { e.testSmallFiles(t, filepath.Join(here, "small")) })
+	t.Run("small files", func(t *testing.T) { e.testSmallFiles(t, filepath.Join(here, "small")) })
 }
 
 // in runs a shell command in the guest, as root.
@@ -145,7 +145,8 @@ func (e *env) testTar(t *testing.T) {
 }
 
 func (e *env) testSmallFiles(t *testing.T, src string) {
-	for i := range 10_000 {
+	files := int(sized(t, "BANGER_TEST_COPY_FILES", 10_000))
+	for i := range files {
 		at := filepath.Join(src, strconv.Itoa(i%100), strconv.Itoa(i))
 		if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.WriteFile(at, fmt.Append(nil, "file ", i), 0o644)); err != nil {
 			t.Fatal(err)
@@ -155,7 +156,7 @@ func (e *env) testSmallFiles(t *testing.T, src string) {
 	e.ok(t, "cp", src, "copies:small")
 	there := time.Now()
 	e.ok(t, "cp", "copies:small", src+"-back")
-	t.Logf("10,000 files: there in %v, back in %v", there.Sub(begin), time.Since(there))
+	t.Logf("%d files: there in %v, back in %v", files, there.Sub(begin), time.Since(there))
 	if diff, err := tree.Diff(src, src+"-back"); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, clip(diff))
 	}
@@ -204,19 +205,13 @@ func (e *env) testHoles(t *testing.T, here string) {
 }
 
 func (e *env) testDense(t *testing.T, here string) {
-	mb := 50
-	if text := os.Getenv("BANGER_TEST_COPY_MB"); text != "" {
-		var err error
-		if mb, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
+	mb := sized(t, "BANGER_TEST_COPY_MB", 50)
 	src := filepath.Join(here, "dense")
 	f, err := os.Create(src)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.CopyN(f, rand.NewChaCha8([32]byte{6}), int64(mb)<<20); err != nil {
+	if _, err := io.CopyN(f, rand.NewChaCha8([32]byte{6}), mb<<20); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {

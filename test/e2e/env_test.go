@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,8 +25,12 @@ import (
 // deadline bounds every single command of a test.
 const deadline = 5 * time.Minute
 
-// shared is the environment of all tests that need no daemon of their own.
-var shared *env
+// shared is the environment of all tests that need no daemon of their own,
+// once it is seeded.
+var (
+	shared     *env
+	seedShared = sync.OnceValue(func() error { return shared.seed() })
+)
 
 func TestMain(m *testing.M) {
 	code := func() int {
@@ -38,9 +43,8 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		defer func() { os.RemoveAll(templateDir) }()
-		shared = &env{dir: dir}
-		if err := errors.Join(shared.configure(""), shared.seed()); err != nil {
+		shared, templateDir = &env{dir: dir}, filepath.Join(dir, "seeds")
+		if err := errors.Join(shared.configure(""), os.Mkdir(templateDir, 0o700)); err != nil {
 			fmt.Fprintln(os.Stderr, "preparing:", err)
 			return 1
 		}
@@ -60,6 +64,9 @@ type env struct {
 func common(t *testing.T) *env {
 	t.Helper()
 	needVMs(t)
+	if err := seedShared(); err != nil {
+		t.Fatal(err)
+	}
 	return shared
 }
 
@@ -148,6 +155,21 @@ func (e *env) config() string { return filepath.Join(e.dir, "config.toml") }
 // such as another VMM, and more.
 func (e *env) configure(more string) error {
 	return os.WriteFile(e.config(), []byte(os.Getenv("BANGER_TEST_CONFIG")+"\n"+more), 0o600)
+}
+
+// sized is the size of something: as usual, or as an environment variable has
+// it where guests are slow. What is checked is the same.
+func sized(t *testing.T, name string, usual int64) int64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return usual
+	}
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
 }
 
 // result is how a command ended.
@@ -299,6 +321,9 @@ func kill9(t *testing.T, pid int) {
 
 // shutdown removes all VMs and stops the daemon.
 func (e *env) shutdown() {
+	if _, err := os.Stat(e.state()); errors.Is(err, os.ErrNotExist) {
+		return // nobody used it
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
 	if out, err := e.command(ctx, "ls", "-a", "-q").Output(); err == nil {

@@ -35,7 +35,7 @@ func withoutFirecracker(t *testing.T) (*env, []byte) {
 			path = append(path, dir)
 		}
 	}
-	e := private(t, "BANGER_FIRECRACKER=", "PATH="+strings.Join(path, string(filepath.ListSeparator)))
+	e := withBusybox(t, "BANGER_FIRECRACKER=", "PATH="+strings.Join(path, string(filepath.ListSeparator)))
 	return e, release(t, filepath.Dir(real))
 }
 

@@ -19,9 +19,10 @@ import (
 	"github.com/banger-vm/banger/test/host/payload"
 )
 
-// hosts is how many there are at most at a time: each has one processor, and
-// 4 GB of memory.
-const hosts = 2
+// lanes is how many hosts there are at a time: each has one processor, and
+// 4 GB of memory. One more than there are processors works while a test in
+// another one waits.
+func lanes() int { return min(runtime.NumCPU(), 2) + 1 }
 
 const module = "github.com/banger-vm/banger/"
 
@@ -104,9 +105,9 @@ func (r *rig) inLanes(ctx context.Context, tests []Test, disk string) error {
 		next <- t
 	}
 	close(next)
-	var lanes sync.WaitGroup
-	for range min(hosts, runtime.NumCPU()) {
-		lanes.Go(func() {
+	var all sync.WaitGroup
+	for range lanes() {
+		all.Go(func() {
 			for t := range next {
 				began := time.Now()
 				if err := r.runTest(ctx, t, disk); err != nil {
@@ -119,7 +120,7 @@ func (r *rig) inLanes(ctx context.Context, tests []Test, disk string) error {
 			}
 		})
 	}
-	lanes.Wait()
+	all.Wait()
 	return context.Cause(ctx)
 }
 

@@ -22,13 +22,23 @@ func Copy(ctx context.Context, seed, dir string) error {
 	return cp(ctx, "-r", "--sparse=always", seed+"/.", dir)
 }
 
-// Link gives a new state the image and the kernel of a copied seed.
-func Link(ctx context.Context, copied, state string) error {
+// CopyKernels copies what is soon copied.
+func CopyKernels(ctx context.Context, seed, dir string) error {
+	return cp(ctx, "-r", "--sparse=always", filepath.Join(seed, "kernels"), dir)
+}
+
+// LinkKernels gives a new state the kernel of a copied seed.
+func LinkKernels(ctx context.Context, copied, state string) error {
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		return err
 	}
+	return cp(ctx, "-al", filepath.Join(copied, "kernels"), state)
+}
+
+// Link gives a new state the image and the kernel of a copied seed.
+func Link(ctx context.Context, copied, state string) error {
 	return errors.Join(
-		cp(ctx, "-al", filepath.Join(copied, "kernels"), state),
+		LinkKernels(ctx, copied, state),
 		addImage(ctx, "-al", filepath.Join(copied, "image"), state, "5eed5eed5eed", image.Default),
 	)
 }

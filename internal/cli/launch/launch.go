@@ -20,7 +20,7 @@ import (
 
 const (
 	poll     = 5 * time.Millisecond
-	patience = 10 * time.Second
+	patience = 30 * time.Second // of a busy host; a daemon that ends is told at once
 )
 
 // StderrFile is where the daemon's standard error goes: what it says before

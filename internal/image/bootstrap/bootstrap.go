@@ -5,6 +5,7 @@
 package bootstrap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,9 +26,11 @@ import (
 type Config struct {
 	CacheDir string // may be emptied at any time; "" for no cache
 	UID      int    // that we run as
-	// OSRelease and Keyring are the host's; tests have their own.
+	// The host's files; tests have their own.
 	OSRelease string // "/etc/os-release" if empty
 	Keyring   string // Debian's archive keys
+	SubUID    string // "/etc/subuid" if empty
+	SubGID    string // "/etc/subgid" if empty
 	Variant   Variant
 	Now       func() time.Time
 }
@@ -40,22 +43,21 @@ type Builder struct {
 	cfg Config
 	run hostexec.Runner
 	log *slog.Logger
+
+	removeAll func(path string) error
 }
 
 var _ image.Maker = (*Builder)(nil)
 
 // New returns a Builder.
 func New(cfg Config, run hostexec.Runner, log *slog.Logger) *Builder {
-	if cfg.OSRelease == "" {
-		cfg.OSRelease = "/etc/os-release"
-	}
-	if cfg.Keyring == "" {
-		cfg.Keyring = DefaultKeyring
-	}
+	cfg.OSRelease = cmp.Or(cfg.OSRelease, "/etc/os-release")
+	cfg.Keyring = cmp.Or(cfg.Keyring, DefaultKeyring)
+	cfg.SubUID, cfg.SubGID = cmp.Or(cfg.SubUID, "/etc/subuid"), cmp.Or(cfg.SubGID, "/etc/subgid")
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Builder{cfg: cfg, run: run, log: log}
+	return &Builder{cfg: cfg, run: run, log: log, removeAll: os.RemoveAll}
 }
 
 // Make makes the image, out of the cache where that has it.
@@ -89,10 +91,10 @@ func (b *Builder) Make(ctx context.Context, dir string, report operation.Report)
 
 // check finds out what would make a build fail after minutes.
 func (b *Builder) check() error {
-	if b.cfg.UID != 0 {
-		return fault.New(fault.Precondition, "Run banger as root; images made by ordinary users come later.", "making an image needs root in this version: the files in it belong to root")
+	if b.cfg.UID == 0 {
+		return nil
 	}
-	return nil
+	return subordinates(b.cfg)
 }
 
 // build makes the image from packages.
@@ -102,7 +104,7 @@ func (b *Builder) build(ctx context.Context, r recipe, dir string, report operat
 		return img, err
 	}
 	defer func() {
-		err = errors.Join(err, discard(context.WithoutCancel(ctx), scratch))
+		err = errors.Join(err, b.Discard(context.WithoutCancel(ctx), scratch))
 	}()
 	tree := filepath.Join(scratch, "root")
 	if err := b.install(ctx, r, scratch, tree, report); err != nil {
@@ -138,9 +140,10 @@ func (b *Builder) install(ctx context.Context, r recipe, scratch, tree string, r
 	if err := os.WriteFile(conf, []byte(r.aptConf), 0o600); err != nil { // a proxy may have a password
 		return err
 	}
+	args := append(b.userNamespace(), "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--", "mmdebstrap")
 	progress := &progressWriter{report: report}
 	res, err := b.run.Run(ctx, hostexec.Cmd{
-		Name: "unshare", Args: r.command(conf, tree),
+		Name: "unshare", Args: append(args, r.command(b.mode(), conf, tree)...),
 		Env:    append(os.Environ(), "LC_ALL=C.UTF-8", "TMPDIR="+scratch),
 		Stderr: progress,
 	})
@@ -152,8 +155,8 @@ func (b *Builder) install(ctx context.Context, r recipe, scratch, tree string, r
 	if strings.Contains(said, "unshare: failed to execute mmdebstrap") {
 		return fault.New(fault.Precondition, "Install it with: sudo apt-get install mmdebstrap", "making an image needs mmdebstrap, which is not installed")
 	}
-	if strings.Contains(said, "unshare: unshare failed") {
-		return fault.New(fault.Precondition, "Run banger where it may make namespaces (a container needs CAP_SYS_ADMIN).", "making an image needs a mount namespace, which this system refuses")
+	if err := b.noNamespace(said); err != nil {
+		return err
 	}
 	if strings.Contains(said, "No space left on device") {
 		return fault.New(fault.Precondition, "Make room and try again: an image takes about 1 GB while it is made.", "the disk is full: the packages of the image could not be installed")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -15,12 +16,10 @@ import (
 
 const scratchPrefix = "making-"
 
-// Discard removes dir and whatever a broken-off Make left in it.
-func (b *Builder) Discard(ctx context.Context, dir string) error { return discard(ctx, dir) }
-
-// discard unmounts all below dir, then removes it. Should anything stay
-// mounted, nothing is removed: it could be the host's /dev.
-func discard(ctx context.Context, dir string) error {
+// Discard removes dir and whatever a broken-off Make left in it: it unmounts
+// all below dir first. Should anything stay mounted, nothing is removed: it
+// could be the host's /dev.
+func (b *Builder) Discard(ctx context.Context, dir string) error {
 	mounts, err := mountsBelow(dir)
 	if err != nil {
 		return err
@@ -35,7 +34,11 @@ func discard(ctx context.Context, dir string) error {
 	}
 	// Killed processes may write for another moment.
 	for range 20 {
-		if err = os.RemoveAll(dir); !errors.Is(err, unix.ENOTEMPTY) {
+		err = b.removeAll(dir)
+		if errors.Is(err, fs.ErrPermission) && b.cfg.UID != 0 {
+			_, err = b.run.Run(ctx, b.asOwner("rm", "-rf", "--", dir)) // some of it is the subordinates'
+		}
+		if !errors.Is(err, unix.ENOTEMPTY) {
 			return err
 		}
 		select {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/banger-vm/banger/internal/fault"
@@ -28,12 +29,12 @@ var mke2fsOptions = []string{
 func (b *Builder) makeDisk(ctx context.Context, tree, path string) error {
 	args := append(mke2fsOptions[:len(mke2fsOptions):len(mke2fsOptions)], "-d", tree, path, diskSize)
 	for _, cmd := range []hostexec.Cmd{
-		{Name: "mke2fs", Args: args},
+		b.asOwner("mke2fs", args...),
 		{Name: "e2fsck", Args: []string{"-f", "-n", path}},
 	} {
 		_, err := b.run.Run(ctx, cmd)
-		if errors.Is(err, hostexec.ErrNotInstalled) {
-			return fault.New(fault.Precondition, "Install it with: sudo apt-get install e2fsprogs", "making the image's disk needs %s: %w", cmd.Name, err)
+		if errors.Is(err, hostexec.ErrNotInstalled) || err != nil && strings.Contains(err.Error(), "failed to execute mke2fs") {
+			return fault.New(fault.Precondition, "Install it with: sudo apt-get install e2fsprogs", "making the image's disk needs e2fsprogs: %w", err)
 		}
 		if err != nil {
 			return fmt.Errorf("making the image's disk: %w", err)

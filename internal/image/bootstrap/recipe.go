@@ -61,7 +61,8 @@ func (b *Builder) recipe(ctx context.Context) (recipe, error) {
 		return r, err
 	}
 	parts := []string{
-		recipeVersion, r.suite, r.sourcesList(), strings.Join(packages, " "), strings.Join(mmdebstrapOptions, " "),
+		// What is made is the same in every mode.
+		recipeVersion, r.suite, r.sourcesList(), strings.Join(packages, " "), strings.Join(mmdebstrapOptions(modeRoot), " "),
 	}
 	if v := r.variant; len(v.Packages)+len(v.Hooks)+len(v.Files) > 0 {
 		parts = append(parts, fmt.Sprintf("%q", v))
@@ -89,23 +90,24 @@ func (r recipe) sourcesList() string {
 // mmdebstrapOptions are those that are the same for every image. Manuals and
 // translations are left out; what a user installs later comes whole, for
 // customize removes these settings.
-var mmdebstrapOptions = []string{
-	"--verbose", "--mode=root", "--format=directory", "--variant=minbase", "--architectures=amd64",
-	"--dpkgopt=force-unsafe-io",
-	"--dpkgopt=path-exclude=/usr/share/man/*",
-	"--dpkgopt=path-exclude=/usr/share/info/*",
-	"--dpkgopt=path-exclude=/usr/share/locale/*",
-	"--dpkgopt=path-include=/usr/share/locale/locale.alias",
-	"--dpkgopt=path-exclude=/usr/share/doc/*",
-	"--dpkgopt=path-include=/usr/share/doc/*/copyright",
-	`--customize-hook=chroot "$1" useradd --create-home --uid 1000 --user-group --groups sudo --shell /bin/bash --password "*" dev`,
-	`--customize-hook=chroot "$1" systemctl enable systemd-networkd.service`,
+func mmdebstrapOptions(mode string) []string {
+	return []string{
+		"--verbose", "--mode=" + mode, "--format=directory", "--variant=minbase", "--architectures=amd64",
+		"--dpkgopt=force-unsafe-io",
+		"--dpkgopt=path-exclude=/usr/share/man/*",
+		"--dpkgopt=path-exclude=/usr/share/info/*",
+		"--dpkgopt=path-exclude=/usr/share/locale/*",
+		"--dpkgopt=path-include=/usr/share/locale/locale.alias",
+		"--dpkgopt=path-exclude=/usr/share/doc/*",
+		"--dpkgopt=path-include=/usr/share/doc/*/copyright",
+		`--customize-hook=chroot "$1" useradd --create-home --uid 1000 --user-group --groups sudo --shell /bin/bash --password "*" dev`,
+		`--customize-hook=chroot "$1" systemctl enable systemd-networkd.service`,
+	}
 }
 
-// command is the argument list of unshare(1).
-func (r recipe) command(aptConf, tree string) []string {
-	args := []string{"--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--", "mmdebstrap"}
-	args = append(args, mmdebstrapOptions...)
+// command is the argument list of mmdebstrap.
+func (r recipe) command(mode, aptConf, tree string) []string {
+	args := mmdebstrapOptions(mode)
 	for _, hook := range r.variant.Hooks {
 		args = append(args, "--customize-hook="+hook)
 	}
