@@ -232,7 +232,7 @@ func (s *session) wait() (int, error) {
 		select {
 		case e := <-done:
 			if timedOut {
-				s.Say("\rbanger: the command was ended after %v", s.opts.Timeout)
+				s.tell(fmt.Sprintf("the command was ended after %v", s.opts.Timeout))
 				return app.ExitTimeout, nil
 			}
 			return s.code(e)
@@ -267,6 +267,16 @@ func (s *session) forward(sig syscall.Signal) {
 	}
 }
 
+// tell says something on a line of its own, where a terminal may be in the
+// middle of one.
+func (s *session) tell(text string) {
+	start := ""
+	if s.spec.TTY {
+		start = "\r"
+	}
+	s.Say("%sbanger: %s", start, text)
+}
+
 func (s *session) resize() {
 	if !s.spec.TTY {
 		return
@@ -285,7 +295,7 @@ func (s *session) code(e ended) (int, error) {
 		return 0, e.err
 	}
 	if e.exit.Error != "" {
-		s.Say("\rbanger: %s", show.Safe(e.exit.Error))
+		s.tell(show.Safe(e.exit.Error))
 	}
 	return e.exit.Code, nil
 }
