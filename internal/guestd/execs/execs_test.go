@@ -227,12 +227,15 @@ func TestARepeatedStartRunsOnce(t *testing.T) {
 	r := newRig(t, execs.Config{})
 	file := filepath.Join(t.TempDir(), "runs")
 	id := client.NewExecID()
-	spec := api.ExecSpec{Argv: []string{"sh", "-c", "echo run >>" + file + "; sleep 0.3; echo done"}, User: "root"}
+	// It lasts until all have asked for it: what has ended and was confirmed is forgotten.
+	spec := api.ExecSpec{Argv: []string{"sh", "-c", "echo run >>" + file + "; until [ -e " + file + ".end ]; do sleep 0.05; done; echo done"}, User: "root"}
 	var out safe
-	var wg sync.WaitGroup
+	var wg, asked sync.WaitGroup
 	for range 8 { // each supersedes the one before it, which comes back
+		asked.Add(1)
 		wg.Go(func() {
 			x, err := client.StartExec(t.Context(), r.dial, id, spec, client.ExecConfig{Stdout: &out, Reconnect: 5 * time.Second})
+			asked.Done()
 			if err == nil {
 				_, err = x.Wait()
 			}
@@ -241,6 +244,10 @@ func TestARepeatedStartRunsOnce(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+	asked.Wait()
+	if err := os.WriteFile(file+".end", nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	wg.Wait()
 	runs, err := os.ReadFile(file)

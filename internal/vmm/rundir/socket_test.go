@@ -34,7 +34,7 @@ func TestDialWaitsForAPlace(t *testing.T) {
 	defer first.Close()
 	short, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 	defer cancel()
-	if _, err := Dial(short, dir, "sock"); !errors.Is(err, unix.EAGAIN) {
+	if _, err := Dial(short, dir, "sock"); !errors.Is(err, unix.EAGAIN) && !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("without a place it ended with %v", err)
 	}
 	go func() {
