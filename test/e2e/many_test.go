@@ -17,7 +17,7 @@ func TestLongManyVMs(t *testing.T) {
 		t.Skip("only the fake VMM boots so many guests in a test's time")
 	}
 	const many, atOnce = 200, 20
-	const idle = 8 // connections of the store that wait for the next burst; what each VM left would be many
+	const idle = 8                                 // connections of the store that wait for the next burst; what each VM left would be many
 	e.ok(t, "run", "--rm", "debian", "--", "true") // what is made once is made
 	pid := e.daemonPID(t)
 	before := descriptors(t, pid)
