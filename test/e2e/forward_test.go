@@ -209,11 +209,11 @@ func (e *env) testForwardsShown(t *testing.T, web string) {
 	}
 	// Nothing listens on the guest's port: a reset, not silence.
 	conn, err := net.Dial("tcp", "127.0.0.1:"+anyPort)
-	if err != nil {
-		t.Fatal(err)
+	if err == nil { // a quick guest's comes before the connection is known
+		defer conn.Close()
+		_, err = conn.Read(make([]byte, 1))
 	}
-	defer conn.Close()
-	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+	if !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("a port that nothing listens on: %v", err)
 	}
 }

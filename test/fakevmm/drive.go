@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -68,6 +69,13 @@ func attach(path string, readOnly bool) (*drive, error) {
 
 // awaitFree waits until no block device writes to a file.
 func awaitFree(path string) error {
+	path, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it was deleted with its VM
+	}
+	if err != nil {
+		return err
+	}
 	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
 		var holders []string
 		files, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
