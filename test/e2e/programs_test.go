@@ -122,7 +122,7 @@ tar c -C tiny . >tiny.tar`)
 }
 
 func (p *programs) testContainer(t *testing.T) {
-	p.in(t, "docker run -d --init --name web --restart always -p 8080:80 tiny /bin/httpd -f -h /")
+	p.in(t, "docker run -d --name web --restart always -p 8080:80 tiny /bin/httpd -f -h /")
 	serves(t, p.web)
 	if out := p.ok(t, "ports", "apps"); !regexp.MustCompile(`8080/tcp .*docker-proxy .*` + regexp.QuoteMeta(p.web)).MatchString(out) {
 		t.Errorf("ports: %s", out)
@@ -183,7 +183,7 @@ func (p *programs) testPodman(t *testing.T) {
 	if out := p.in(t, "systemctl --user list-units --plain --no-legend 'libpod-*.scope'"); !strings.Contains(out, "running") {
 		t.Errorf("its scope: %q", out)
 	}
-	p.in(t, "podman rm -f -t 0 mine") // what ignores SIGTERM holds a guest's end up
+	p.in(t, "podman rm -f mine") // what ignores SIGTERM holds a guest's end up
 }
 
 // testEditor: Neovim runs in the guest, and is driven from the host.
