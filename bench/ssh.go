@@ -44,7 +44,7 @@ func secureShell(ctx context.Context, b *bench) (err error) {
 	}
 	through := []string{"-o", fmt.Sprintf("ProxyCommand='%s' -pipe '%s'", program, g.pipe)}
 	var bare, ours samples
-	for range (b.rounds(30) + atATime - 1) / atATime {
+	for range (b.rounds(20) + atATime - 1) / atATime {
 		err := g.repeat(ctx, &bare, through...)
 		if err == nil {
 			err = g.repeat(ctx, &ours)
