@@ -211,7 +211,9 @@ func TestCopySparse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, copied, err := usage(to); err != nil || copied > used {
+		// Where extents came to lie apart, their list has a block of its own.
+		const list = 4096
+		if _, copied, err := usage(to); err != nil || copied > used+list {
 			t.Fatalf("the copy takes %d bytes instead of %d (%v)", copied, used, err)
 		}
 		if size == 0 {
