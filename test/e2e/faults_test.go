@@ -65,7 +65,8 @@ func TestVMMFaults(t *testing.T) {
 		e.order(t, "tough", "end hang")
 		e.ok(t, "start", "tough")
 		e.ok(t, "stop", "tough")
-		if v := e.inspect(t, "tough"); v.State != api.StateStopped || v.Reason != "" {
+		// Where the guest's last word is lost with it, nobody knows that it is not just slow.
+		if v := e.inspect(t, "tough"); v.State != api.StateStopped || v.Reason != "" && v.Reason != "it was killed" {
 			t.Errorf("it is %s: %q", v.State, v.Reason)
 		}
 		e.ok(t, "rm", "tough")
