@@ -21,6 +21,7 @@ import (
 // the real programs, as Debian has them. The VM stands on an image of test/apps,
 // which is the Debian image and what would take minutes to install here.
 func TestLongPrograms(t *testing.T) {
+	notOnFake(t, noSystemd)
 	e := private(t)
 	image := os.Getenv("BANGER_TEST_APPS")
 	if image == "" {
