@@ -280,7 +280,6 @@ func (r *Runtime) revive(ctx context.Context, dir string) error {
 	if ended(dir) {
 		return nil
 	}
-	r.log.Warn("the monitor is gone, spawning one that takes the VM over", "vm", l.VMID)
 	return r.exec(ctx, dir, l, true)
 }
 
@@ -321,6 +320,9 @@ func (r *Runtime) exec(ctx context.Context, dir string, l machine.Launch, adopt 
 		return fmt.Errorf("making the monitor's socket: %w", err)
 	}
 	defer socket.Close()
+	if adopt {
+		r.log.Warn("the monitor is gone, spawning one that takes the VM over", "vm", l.VMID)
+	}
 	logFile, err := os.OpenFile(filepath.Join(dir, LogFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("opening the monitor's log: %w", err)

@@ -47,7 +47,7 @@ func newMachine(log *slog.Logger, spec vmm.Spec, rec record, proc *hostexec.Proc
 	return &machine{
 		dir: spec.Dir, name: spec.Name, log: log, proc: proc, events: make(chan vmm.Event, 32), ended: make(chan struct{}),
 		facts: vmm.Facts{
-			PID: rec.Process.PID, Version: Version, Accel: vmm.AccelTCG, Started: rec.Started,
+			PID: rec.Process.PID, Process: rec.Process, Version: Version, Accel: vmm.AccelTCG, Started: rec.Started,
 			Isolation: vmm.IsolationNoPromise, Reduced: []string{reduced},
 		},
 	}

@@ -182,6 +182,9 @@ func FullHost(t *testing.T, reserve int64) (vmm.Spec, func()) {
 // KillOutside ends a VMM as somebody else would.
 func KillOutside(t *testing.T, f vmm.Facts) {
 	t.Helper()
+	if f.Process.PID != f.PID {
+		t.Errorf("whoever wants its end does not know which process it is: %+v", f)
+	}
 	if err := syscall.Kill(f.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
