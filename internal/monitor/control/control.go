@@ -283,32 +283,6 @@ func (r *Runtime) revive(ctx context.Context, dir string) error {
 	return r.exec(ctx, dir, l, true)
 }
 
-// claim is held by whoever makes or ends the monitor of dir. What it waited
-// for may have been the same.
-func (r *Runtime) claim(ctx context.Context, dir string) (release func(), err error) {
-	for {
-		r.mu.Lock()
-		under := r.claims[dir]
-		if under == nil {
-			under = make(chan struct{})
-			r.claims[dir] = under
-			r.mu.Unlock()
-			return func() {
-				r.mu.Lock()
-				delete(r.claims, dir)
-				r.mu.Unlock()
-				close(under)
-			}, nil
-		}
-		r.mu.Unlock()
-		select {
-		case <-under:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-}
-
 // exec starts the process. The socket listens before the process runs, so that
 // nobody has to wait for it: early calls queue in the kernel.
 func (r *Runtime) exec(ctx context.Context, dir string, l machine.Launch, adopt bool) error {
