@@ -27,6 +27,10 @@ type ExecAttachRequest struct {
 	// already has.
 	StdoutOffset uint64 `json:"stdout_offset"`
 	StderrOffset uint64 `json:"stderr_offset"`
+	// Brief says that the end of an empty stdin comes along with the request, and
+	// nothing after it: the answer may come some milliseconds later, together with
+	// a short command's output and exit.
+	Brief bool `json:"brief,omitempty"`
 }
 
 // ExecAttached answers it; frames follow.

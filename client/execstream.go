@@ -73,7 +73,7 @@ func newExec(ctx context.Context, dial ExecDialer, id string, spec *api.ExecSpec
 	l.call = func(start bool, out, errs uint64) (string, any) {
 		req := api.ExecAttachRequest{ID: id, StdoutOffset: out, StderrOffset: errs}
 		if start {
-			req.Start = spec
+			req.Start, req.Brief = spec, cfg.Stdin == nil
 		}
 		return api.MethodExecAttach, req
 	}

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// linger is how long an agent holds the ends of the outputs back for the exit,
-// which mostly comes at once: each write wakes the host, and the guest too.
+// linger is how long an agent holds back what nobody waits for, its greeting and
+// the ends of the outputs, for what mostly comes at once, the exit: each write
+// wakes the host, and the guest too.
 const linger = 20 * time.Millisecond
 
 // batch is how many bytes of frames go into one write.
@@ -34,6 +35,8 @@ type End struct {
 	out      [streams]*Sender
 	in       [streams]*Receiver
 	prepared bool
+	greeting []byte // agent: what this connection begins with
+	brief    bool   // agent: the client does not wait for it
 
 	seq     uint64    // of the last control frame made or taken
 	seqDue  bool      // agent: an Ack of it is due
@@ -99,6 +102,14 @@ func (e *End) Prepare(dst []byte) []byte {
 	return dst
 }
 
+// Greet makes an agent's next connection begin with p, ahead of all frames;
+// brief says that the client has nothing to send after it.
+func (e *End) Greet(p []byte, brief bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.greeting, e.brief = p, brief
+}
+
 func (e *End) begin() {
 	e.exitSent = false
 	for i := range e.pending {
@@ -143,7 +154,7 @@ func (e *End) Serve(conn io.ReadWriteCloser) error {
 func (e *End) write(conn io.Writer, broken chan error) error {
 	var buf []byte
 	for {
-		if err := e.awaitExit(broken); err != nil {
+		if err := e.awaitMore(broken); err != nil {
 			return err
 		}
 		var done bool
@@ -177,11 +188,11 @@ func (e *End) write(conn io.Writer, broken chan error) error {
 	}
 }
 
-// awaitExit waits a moment for the exit where nothing but the end of an output
-// is to be sent. It puts the reader's result back.
-func (e *End) awaitExit(broken chan error) error {
+// awaitMore waits a moment for the exit, or for output, where there is nothing to
+// send that anybody waits for. It puts the reader's result back.
+func (e *End) awaitMore(broken chan error) error {
 	var limit <-chan time.Time
-	for e.onlyEnds() {
+	for e.mayLinger() {
 		if limit == nil {
 			limit = time.After(linger)
 		}
@@ -197,13 +208,16 @@ func (e *End) awaitExit(broken chan error) error {
 	return nil
 }
 
-func (e *End) onlyEnds() bool {
+// mayLinger reports whether all that is to be sent is a greeting that the client
+// does not wait for, or ends of outputs.
+func (e *End) mayLinger() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.agent || e.hasExit || e.err != nil || e.in[Stdin].due || e.seqDue {
+	greets := len(e.greeting) > 0
+	if !e.agent || e.hasExit || e.err != nil || e.in[Stdin].due || e.seqDue || greets && !e.brief {
 		return false
 	}
-	ends := false
+	ends := greets
 	for _, s := range e.out {
 		if s == nil {
 			continue
@@ -219,6 +233,7 @@ func (e *End) onlyEnds() bool {
 // collect appends the frames to send next, fairly among the streams; done
 // says that nothing follows them. Called with e.mu held.
 func (e *End) collect(dst []byte) (_ []byte, done bool) {
+	dst, e.greeting = append(dst, e.greeting...), nil
 	for _, r := range e.in {
 		if r != nil {
 			dst = r.take(dst)

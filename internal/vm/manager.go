@@ -260,6 +260,9 @@ func (m *Manager) Connect(ctx context.Context, ref string) (View, error) {
 	if v.Live == nil {
 		return View{}, unconnected(v)
 	}
+	if m.live.InTouch(v.ID) {
+		return v, nil // else the client asks again
+	}
 	// A monitor that was killed comes back here before the client needs it.
 	_, err = m.Runtime.Status(ctx, v.Dir)
 	if errors.Is(err, machine.ErrNotRunning) {

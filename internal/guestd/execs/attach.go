@@ -46,7 +46,9 @@ func (x *execution) serve(c *session.Conn, req api.ExecAttachRequest) error {
 		pumps.Go(func() { x.pump(c, stream.Stdout, ok.StdoutOffset, quit) })
 		pumps.Go(func() { x.pump(c, stream.Stderr, ok.StderrOffset, quit) })
 	}
-	if err = c.Reply(wire.ExecReply{OK: &ok}); err == nil {
+	line, err := session.ReplyLine(wire.ExecReply{OK: &ok})
+	if err == nil {
+		x.end.Greet(line, req.Brief && !x.spec.Detached)
 		err = x.end.Serve(c)
 	}
 	close(quit)

@@ -51,12 +51,21 @@ func (c *Conn) ReadLine(maxLine int) ([]byte, error) {
 
 // Reply answers the call: frames follow, or nothing does.
 func (c *Conn) Reply(r wire.ExecReply) error {
+	line, err := ReplyLine(r)
+	if err != nil {
+		return err
+	}
+	_, err = c.Write(line)
+	return err
+}
+
+// ReplyLine is an answer as it is sent.
+func ReplyLine(r wire.ExecReply) ([]byte, error) {
 	line, err := json.Marshal(r)
 	if err != nil {
-		return fmt.Errorf("encoding a reply: %w", err)
+		return nil, fmt.Errorf("encoding a reply: %w", err)
 	}
-	_, err = c.Write(append(line, '\n'))
-	return err
+	return append(line, '\n'), nil
 }
 
 // Read reads the frames.

@@ -43,6 +43,7 @@ type Set struct {
 // one is a machine that runs, as its monitor last told.
 type one struct {
 	status  machine.Status // only its watcher changes it
+	silent  bool           // the last call of its monitor failed
 	told    machine.Status // what was told of it; its watcher's own
 	changed chan struct{}  // closed and replaced with every change
 	gone    chan struct{}  // closed when its end is kept
@@ -86,6 +87,15 @@ func (s *Set) Status(id string) *machine.Status {
 		return &st
 	}
 	return nil
+}
+
+// InTouch reports whether a machine's monitor has answered last, and is listened
+// to: one that dies is noticed at once.
+func (s *Set) InTouch(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.live[id]
+	return l != nil && !l.silent
 }
 
 // Await returns once the machine is as wanted, or false when it is gone.
@@ -149,6 +159,7 @@ func (s *Set) watch(id string, l *one, st machine.Status) {
 			return
 		case err != nil:
 			s.log.Warn("watching the monitor failed, trying again", "vm", id, "err", err)
+			s.fellSilent(l)
 			select {
 			case <-s.ctx.Done():
 			case <-time.After(pause):
@@ -159,6 +170,12 @@ func (s *Set) watch(id string, l *one, st machine.Status) {
 		pause, after = 50*time.Millisecond, next.Version
 		s.update(id, l, next)
 	}
+}
+
+func (s *Set) fellSilent(l *one) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.silent = true
 }
 
 // leave takes a machine out of the set, unless a newer boot has taken its place.
@@ -173,7 +190,7 @@ func (s *Set) leave(id string, l *one) {
 // update takes over a newer status, and tells what is new in it.
 func (s *Set) update(id string, l *one, next machine.Status) {
 	s.mu.Lock()
-	l.status = next
+	l.status, l.silent = next, false
 	close(l.changed)
 	l.changed = make(chan struct{})
 	s.mu.Unlock()
