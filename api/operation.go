@@ -60,6 +60,7 @@ type OpRef struct {
 type OpWaitRequest struct {
 	ID     string `json:"id"`
 	WaitMS int64  `json:"wait_ms,omitempty"` // answer by then in any case; default and maximum 60,000
+	Ended  bool   `json:"ended,omitempty"`   // only its end is waited for
 }
 
 // OpListRequest filters a list.

@@ -2,22 +2,32 @@ package client
 
 import (
 	"context"
+	"time"
 
 	"github.com/banger-vm/banger/api"
 )
 
+// brief is how long an operation may take before anybody wants to know how far
+// it is: each answer costs the daemon and the client more than a small step does.
+const brief = 300 * time.Millisecond
+
 // WaitOperation waits until an operation has ended, over restarts of the
-// daemon too, and tells progress (which may be nil) of every state it sees. It
+// daemon too, and tells progress (which may be nil) of the states it sees. It
 // returns the operation's error if it failed or was cancelled. When ctx ends
 // it stops waiting; the operation goes on.
 func (c *Client) WaitOperation(ctx context.Context, id string, progress func(api.Operation)) (api.Operation, error) {
+	req := api.OpWaitRequest{ID: id, Ended: true}
+	if progress != nil {
+		req.WaitMS = brief.Milliseconds()
+	}
 	for {
-		op, err := c.OpWait(ctx, api.OpWaitRequest{ID: id})
+		op, err := c.OpWait(ctx, req)
 		if err != nil {
 			return op, err
 		}
 		if progress != nil {
 			progress(op)
+			req = api.OpWaitRequest{ID: id}
 		}
 		if op.State.Final() {
 			return op, OperationError(op)

@@ -61,6 +61,17 @@ func (r *Registry) Changed(ctx context.Context, idOrPrefix string, wait time.Dur
 	return u.snapshot(), nil
 }
 
+// Ended waits for the operation's end for at most wait.
+func (r *Registry) Ended(ctx context.Context, idOrPrefix string, wait time.Duration) (Record, error) {
+	bounded, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	rec, err := r.Wait(bounded, idOrPrefix)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		err = nil // it goes on
+	}
+	return rec, err
+}
+
 // Cancel asks an operation to stop and be undone; it does not wait for that.
 // One that has ended, or is being undone already, is left as it is.
 func (r *Registry) Cancel(ctx context.Context, idOrPrefix string) (Record, error) {

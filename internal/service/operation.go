@@ -24,6 +24,9 @@ func (p Parts) operationMethods() map[string]rpcserver.Handler {
 		api.MethodVMCreateCancel:       cancel,
 		api.MethodImageBootstrapCancel: cancel,
 		api.MethodOpWait: rpcserver.Bind(func(ctx context.Context, r api.OpWaitRequest) (any, error) {
+			if r.Ended {
+				return begun(ops.Ended(ctx, r.ID, wait(r.WaitMS)))
+			}
 			return begun(ops.Changed(ctx, r.ID, wait(r.WaitMS)))
 		}),
 		api.MethodOpList: rpcserver.Bind(func(ctx context.Context, r api.OpListRequest) (any, error) {

@@ -100,12 +100,16 @@ func (w *waiter) follow() outcome {
 		return outcome{op, client.OperationError(op)}
 	}
 	w.began <- op
-	op, err = w.c.WaitOperation(w.ctx, op.ID, func(op api.Operation) {
-		select {
-		case w.updates <- op:
-		case <-w.ctx.Done():
+	var tell func(api.Operation)
+	if !w.act.How.Quiet {
+		tell = func(op api.Operation) {
+			select {
+			case w.updates <- op:
+			case <-w.ctx.Done():
+			}
 		}
-	})
+	}
+	op, err = w.c.WaitOperation(w.ctx, op.ID, tell)
 	return outcome{op, err}
 }
 
@@ -117,9 +121,7 @@ func (w *waiter) wait(signals <-chan os.Signal) (api.Operation, error) {
 			w.id = op.ID
 			w.cancelBegun()
 		case op := <-w.updates:
-			if !w.act.How.Quiet {
-				w.progress.Update(op)
-			}
+			w.progress.Update(op)
 		case <-limit:
 			return api.Operation{}, w.act.How.tooLong(w.id)
 		case <-signals:
