@@ -132,6 +132,14 @@ type VMSSH struct {
 	Host   string `json:"host,omitempty"` // the VM's name there
 }
 
+// VMConnectRequest names a VM to connect to.
+type VMConnectRequest struct {
+	VM string `json:"vm"`
+	// WaitMS is how long to wait for a VM that is being made or started; it is
+	// to be named by its ID then. Maximum 60,000.
+	WaitMS int64 `json:"wait_ms,omitempty"`
+}
+
 // VMRef names a VM by name, ID or unique ID prefix.
 type VMRef struct {
 	VM string `json:"vm"`

@@ -2,20 +2,38 @@ package client
 
 import (
 	"context"
+	"errors"
 	"net"
+	"time"
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/rpc"
 )
 
-// Exec starts a command in a running VM. Its stream goes to the VM's monitor;
+// Exec starts a command in a running VM, or in one that is on the way (then the
+// command runs as soon as the guest can run any). Its stream goes to the VM's monitor;
 // when that or the daemon is killed, the stream goes on with the next one.
 func (c *Client) Exec(ctx context.Context, vm string, spec api.ExecSpec, cfg ExecConfig) (*Exec, error) {
-	at, err := c.VMConnect(ctx, vm)
+	connect := c.VMConnect
+	if cfg.Await {
+		connect = c.vmAwait
+	}
+	at, err := connect(ctx, vm)
 	if err != nil {
 		return nil, err
 	}
 	return StartExec(ctx, c.monitorDialer(at), NewExecID(), spec, cfg)
+}
+
+// vmAwait is VMConnect for a VM that is being made or started, by its ID.
+func (c *Client) vmAwait(ctx context.Context, id string) (api.VMEndpoint, error) {
+	for {
+		at, err := get[api.VMEndpoint](ctx, c, api.MethodVMConnect, api.VMConnectRequest{VM: id, WaitMS: time.Minute.Milliseconds()})
+		var late *api.Error
+		if !errors.As(err, &late) || late.Kind != api.KindUnavailable || late.Operation == "" {
+			return at, err
+		}
+	}
 }
 
 // ExecAttach attaches to a command of a running VM by its ID.

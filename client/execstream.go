@@ -27,6 +27,9 @@ type ExecConfig struct {
 	Stdout, Stderr io.Writer
 	// Reconnect is how long to try to get a lost connection back: 60 s.
 	Reconnect time.Duration
+	// Await is for a VM that is being made or started and is named by its ID: the
+	// command is begun when the guest is up, without another word between.
+	Await bool
 }
 
 // ExecDialer connects to the socket of the VM's monitor. An *api.Error that no

@@ -82,7 +82,7 @@ func (c *Client) VMSSH(ctx context.Context, vm string) (api.VMSSH, error) {
 
 // VMConnect returns where a running VM's monitor answers.
 func (c *Client) VMConnect(ctx context.Context, vm string) (api.VMEndpoint, error) {
-	return get[api.VMEndpoint](ctx, c, api.MethodVMConnect, api.VMRef{VM: vm})
+	return get[api.VMEndpoint](ctx, c, api.MethodVMConnect, api.VMConnectRequest{VM: vm})
 }
 
 // VMForwardAdd begins to add forwards to a VM.

@@ -250,7 +250,7 @@ func (f *fake) vmms(try bool) api.VMMList {
 	}}
 }
 
-func (f *fake) connect(r api.VMRef) (api.VMEndpoint, error) {
+func (f *fake) connect(r api.VMConnectRequest) (api.VMEndpoint, error) {
 	vm, err := f.find(r.VM)
 	if err == nil && vm.State != api.StateRunning {
 		err = api.NewError(api.KindFailedPrecondition, "the VM "+vm.Name+" is stopped", "Start it with: banger start "+vm.Name)

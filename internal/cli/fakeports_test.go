@@ -59,7 +59,7 @@ func (f *fake) unforward(r api.VMForwardRemoveRequest) (api.Operation, error) {
 }
 
 func (f *fake) ports(r api.VMRef) (api.VMPorts, error) {
-	if _, err := f.connect(r); err != nil {
+	if _, err := f.connect(api.VMConnectRequest{VM: r.VM}); err != nil {
 		return api.VMPorts{}, err
 	}
 	vm, err := f.find(r.VM)

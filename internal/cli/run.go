@@ -78,8 +78,20 @@ func (r *runner) run(cmd *cobra.Command, args []string) (err error) {
 		return r.start(cmd.Context(), spec)
 	}
 	spec.AutoRemove = r.remove
-	return r.make(cmd.Context(), spec, func(op api.Operation, id string) error {
-		code, _, err := session.Run(cmd.Context(), r.App, id, what, r.exec.options())
+	var s *session.Session
+	begun := func(id string) (err error) {
+		if s, err = session.New(cmd.Context(), r.App, id, what, r.exec.options()); err == nil {
+			s.Ahead()
+		}
+		return err
+	}
+	defer func() {
+		if s != nil {
+			s.Close()
+		}
+	}()
+	return r.make(cmd.Context(), spec, begun, func(op api.Operation) error {
+		code, err := s.Run()
 		switch {
 		case err != nil:
 			return err
@@ -94,16 +106,21 @@ func (r *runner) run(cmd *cobra.Command, args []string) (err error) {
 
 // start makes a VM without a command.
 func (r *runner) start(ctx context.Context, spec api.VMSpec) error {
-	return r.make(ctx, spec, func(op api.Operation, _ string) error { return r.Made(op, r.quiet) })
+	return r.make(ctx, spec, func(string) error { return nil }, func(op api.Operation) error { return r.Made(op, r.quiet) })
 }
 
-// make makes and starts the VM, uses it, and removes it if that is wanted.
-func (r *runner) make(ctx context.Context, spec api.VMSpec, use func(op api.Operation, id string) error) (err error) {
+// make makes and starts the VM, uses it, and removes it if that is wanted. begun
+// gets its ID while it is made.
+func (r *runner) make(ctx context.Context, spec api.VMSpec, begun func(id string) error, use func(op api.Operation) error) (err error) {
 	// Between the steps below a signal must not end this process either.
 	guard := make(chan os.Signal, 1)
 	signal.Notify(guard, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(guard)
-	op, err := r.create(ctx, spec)
+	var warn func()
+	op, err := r.create(ctx, spec, func(c *client.Client, id string) error {
+		warn = r.asked(ctx, c)
+		return begun(id)
+	})
 	if err != nil {
 		return err
 	}
@@ -118,13 +135,13 @@ func (r *runner) make(ctx context.Context, spec api.VMSpec, use func(op api.Oper
 		reach.TellChosen(ctx, r.App, id)
 	}
 	if !r.remove && !r.Interrupted {
-		r.warn(ctx)
-		return use(op, id)
+		warn()
+		return use(op)
 	}
 	if r.Interrupted { // too late for the create to be cancelled
 		err = app.ErrInterrupted
 	} else {
-		err = use(op, id)
+		err = use(op)
 	}
 	if rmErr := r.discard(ctx, id); rmErr != nil {
 		r.Tell(rmErr, "Remove it with: banger rm -f "+op.Name)
@@ -135,17 +152,18 @@ func (r *runner) make(ctx context.Context, spec api.VMSpec, use func(op api.Oper
 	return err
 }
 
-// warn tells what will end the VM that is to run on.
-func (r *runner) warn(ctx context.Context) {
-	if r.quiet {
-		return
+// asked asks what will end a VM that is to run on, and returns what tells it.
+func (r *runner) asked(ctx context.Context, c *client.Client) (tell func()) {
+	if r.quiet || r.remove {
+		return func() {}
 	}
-	c, err := r.Client()
-	if err != nil {
-		return // what comes next needs it too, and tells
-	}
-	if s, err := c.DaemonStatus(ctx); err == nil {
-		for _, reduced := range s.Reduced {
+	answer := make(chan []string, 1)
+	go func() {
+		s, _ := c.DaemonStatus(ctx) // what comes next needs the daemon too, and tells of an error
+		answer <- s.Reduced
+	}()
+	return func() {
+		for _, reduced := range <-answer {
 			r.Say("banger: %s", show.Safe(reduced))
 		}
 	}
@@ -178,13 +196,14 @@ func (r *runner) discard(ctx context.Context, id string) error {
 
 // create makes and starts the VM. What a create that did not succeed left goes
 // too: once a VM is whole the daemon keeps it, whatever becomes of its start.
-func (r *runner) create(ctx context.Context, spec api.VMSpec) (api.Operation, error) {
-	var begun atomic.Pointer[api.Operation]
+func (r *runner) create(ctx context.Context, spec api.VMSpec, begun func(c *client.Client, id string) error) (api.Operation, error) {
+	var known atomic.Pointer[api.Operation]
 	op, err := r.Operate(ctx, app.Action{
-		Begin: func(ctx context.Context, c *client.Client) (api.Operation, error) {
-			op, err := c.VMCreateBegin(ctx, api.VMCreateRequest{Spec: spec, Start: true})
+		Begin: func(waiting context.Context, c *client.Client) (api.Operation, error) {
+			op, err := c.VMCreateBegin(waiting, api.VMCreateRequest{Spec: spec, Start: true})
 			if err == nil {
-				begun.Store(&op)
+				known.Store(&op)
+				err = begun(c, targetID(op))
 			}
 			return op, err
 		},
@@ -192,13 +211,16 @@ func (r *runner) create(ctx context.Context, spec api.VMSpec) (api.Operation, er
 		How:    app.Waiting{Quiet: r.quiet},
 	})
 	left := errors.Is(err, app.ErrInterrupted) && op.ID == "" // to the daemon
-	made := begun.Load()
+	made := known.Load()
 	if err == nil || left || made == nil {
 		return op, err
 	}
-	id := strings.TrimPrefix(made.Target, "vm/")
+	id := targetID(*made)
 	if rmErr := r.discard(ctx, id); rmErr != nil {
 		r.Tell(rmErr, "Remove what is left of it with: banger rm -f "+made.Name)
 	}
 	return op, err
 }
+
+// targetID is the ID of the VM that an operation is about.
+func targetID(op api.Operation) string { return strings.TrimPrefix(op.Target, "vm/") }

@@ -14,6 +14,12 @@ import (
 	"github.com/banger-vm/banger/internal/guest/wire"
 )
 
+// Reach returns once the agent can be called.
+func (c *Client) Reach(ctx context.Context) error {
+	_, err := c.connected(ctx)
+	return err
+}
+
 // Hello asks for the agent's state.
 func (c *Client) Hello(ctx context.Context) (wire.Hello, error) {
 	var h wire.Hello

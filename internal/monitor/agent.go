@@ -15,8 +15,14 @@ import (
 type rwc = io.ReadWriteCloser
 
 // keepAgent follows the guest's agent: it gives it the identity as soon as it
-// asks, and takes over what it tells, until ctx ends.
+// asks, and takes over what it tells, until ctx ends. One that boots would ask
+// first of all, and is spared that.
 func (m *Monitor) keepAgent(ctx context.Context, begin time.Time) {
+	if s, _ := m.board.get(); s.ReadyMS == 0 && m.agent.Reach(ctx) == nil {
+		if err := m.identify(ctx, begin); err != nil && ctx.Err() == nil {
+			m.log.Debug("the agent did not take its identity unasked", "err", err)
+		}
+	}
 	for ctx.Err() == nil {
 		err := m.agent.Watch(ctx, func(h wire.Hello) error { return m.heard(ctx, h, begin) })
 		if err != nil && ctx.Err() == nil {
@@ -32,11 +38,7 @@ func (m *Monitor) keepAgent(ctx context.Context, begin time.Time) {
 // heard takes over what the agent tells.
 func (m *Monitor) heard(ctx context.Context, h wire.Hello, begin time.Time) error {
 	if h.Phase == wire.PhaseIdentity {
-		id := m.launch.Identity
-		id.Time, id.Entropy = time.Now(), make([]byte, 64)
-		rand.Read(id.Entropy)
-		_, err := m.agent.SetIdentity(ctx, id)
-		return err
+		return m.identify(ctx, begin)
 	}
 	m.mu.Lock()
 	again := m.hello.Phase == wire.PhaseHalted // its end is under way already
@@ -52,6 +54,18 @@ func (m *Monitor) heard(ctx context.Context, h wire.Hello, begin time.Time) erro
 	}
 	m.keepStatus(m.board.update(func(s *machine.Status) { follow(s, h, ms(time.Since(begin))) }))
 	return nil
+}
+
+// identify gives the guest its identity.
+func (m *Monitor) identify(ctx context.Context, begin time.Time) error {
+	id := m.launch.Identity
+	id.Time, id.Entropy = time.Now(), make([]byte, 64)
+	rand.Read(id.Entropy)
+	h, err := m.agent.SetIdentity(ctx, id)
+	if err != nil || h.Phase == wire.PhaseIdentity { // as no agent of ours would answer
+		return err
+	}
+	return m.heard(ctx, h, begin)
 }
 
 // endHalted ends a VMM that its halted guest did not.

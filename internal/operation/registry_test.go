@@ -255,6 +255,10 @@ func TestChangedWaits(t *testing.T) {
 		if now, err := r.Changed(t.Context(), rec.ID[:6], 5*time.Second); err != nil || now.State != Running || time.Since(begin) != 5*time.Second {
 			t.Fatal(now.State, err, time.Since(begin))
 		}
+		begin = time.Now()
+		if now, err := r.Ended(t.Context(), rec.ID, 5*time.Second); err != nil || now.State != Running || time.Since(begin) != 5*time.Second {
+			t.Fatal(now.State, err, time.Since(begin))
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if now, err := r.Wait(ctx, rec.ID); !errors.Is(err, context.DeadlineExceeded) || now.ID != rec.ID {

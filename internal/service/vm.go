@@ -49,8 +49,8 @@ func (p Parts) vmMethods() map[string]rpcserver.Handler {
 			return api.VMSSH{Config: ssh.Config, Zone: ssh.Zone, Host: ssh.Host}, err
 		}),
 		api.MethodVMLogs: rpcserver.Bind(p.logs),
-		api.MethodVMConnect: rpcserver.Bind(func(ctx context.Context, r api.VMRef) (any, error) {
-			v, err := m.Connect(ctx, r.VM)
+		api.MethodVMConnect: rpcserver.Bind(func(ctx context.Context, r api.VMConnectRequest) (any, error) {
+			v, err := m.Connect(ctx, r.VM, min(time.Duration(r.WaitMS)*time.Millisecond, maxWait))
 			if err != nil {
 				return nil, err
 			}

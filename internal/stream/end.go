@@ -7,10 +7,13 @@ import (
 	"time"
 )
 
-// linger is how long an agent holds back what nobody waits for, its greeting and
-// the ends of the outputs, for what mostly comes at once, the exit: each write
-// wakes the host, and the guest too.
-const linger = 20 * time.Millisecond
+// How long an agent holds back what nobody waits for, a greeting and the ends of
+// the outputs, for what mostly comes at once, the exit: each write wakes the host,
+// and the guest too.
+const (
+	lingerGreeting = 100 * time.Millisecond
+	lingerEnds     = 20 * time.Millisecond
+)
 
 // batch is how many bytes of frames go into one write.
 const batch = 64 << 10
@@ -191,43 +194,55 @@ func (e *End) write(conn io.Writer, broken chan error) error {
 // awaitMore waits a moment for the exit, or for output, where there is nothing to
 // send that anybody waits for. It puts the reader's result back.
 func (e *End) awaitMore(broken chan error) error {
-	var limit <-chan time.Time
-	for e.mayLinger() {
+	began, limit := time.Now(), (*time.Timer)(nil)
+	for {
+		most := e.mayLinger()
+		if most == 0 {
+			return nil
+		}
 		if limit == nil {
-			limit = time.After(linger)
+			limit = time.NewTimer(most)
+			defer limit.Stop()
+		} else {
+			limit.Reset(max(0, most-time.Since(began)))
 		}
 		select {
 		case <-e.wake:
-		case <-limit:
+		case <-limit.C:
 			return nil
 		case err := <-broken:
 			broken <- err
 			return err
 		}
 	}
-	return nil
 }
 
-// mayLinger reports whether all that is to be sent is a greeting that the client
-// does not wait for, or ends of outputs.
-func (e *End) mayLinger() bool {
+// mayLinger is how long what is to be sent may wait: 0 unless all of it is a
+// greeting that the client does not wait for, or ends of outputs.
+func (e *End) mayLinger() time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	greets := len(e.greeting) > 0
 	if !e.agent || e.hasExit || e.err != nil || e.in[Stdin].due || e.seqDue || greets && !e.brief {
-		return false
+		return 0
 	}
-	ends := greets
+	ends := false
 	for _, s := range e.out {
 		if s == nil {
 			continue
 		}
 		if s.ring.end != s.next {
-			return false
+			return 0
 		}
 		ends = ends || s.eof && !s.eofSent
 	}
-	return ends
+	switch {
+	case ends:
+		return lingerEnds
+	case greets:
+		return lingerGreeting
+	}
+	return 0
 }
 
 // collect appends the frames to send next, fairly among the streams; done

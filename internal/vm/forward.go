@@ -168,7 +168,7 @@ func forwardsOf(s *machine.Status) []forward.Status {
 
 // Listening says what listens in a running VM.
 func (m *Manager) Listening(ctx context.Context, ref string) (machine.Listening, error) {
-	v, err := m.Connect(ctx, ref)
+	v, err := m.Connect(ctx, ref, 0)
 	if err != nil {
 		return machine.Listening{}, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -249,44 +248,6 @@ func (m *Manager) List(ctx context.Context, all bool) ([]View, error) {
 		}
 	}
 	return views, nil
-}
-
-// Connect returns a running VM, for a stream to its monitor.
-func (m *Manager) Connect(ctx context.Context, ref string) (View, error) {
-	v, err := m.Inspect(ctx, ref)
-	if err != nil {
-		return View{}, err
-	}
-	if v.Live == nil {
-		return View{}, unconnected(v)
-	}
-	if m.live.InTouch(v.ID) {
-		return v, nil // else the client asks again
-	}
-	// A monitor that was killed comes back here before the client needs it.
-	_, err = m.Runtime.Status(ctx, v.Dir)
-	if errors.Is(err, machine.ErrNotRunning) {
-		return View{}, fault.New(fault.Precondition,
-			"See why with: banger inspect "+v.Spec.Name, "the VM %s has just ended", v.Spec.Name)
-	}
-	return v, err
-}
-
-// unconnected says why there is no machine to connect to, and whether there may
-// be one in a moment: a client that had a stream there then tries again.
-func unconnected(v View) error {
-	kind, hint := fault.Precondition, "Start it with: banger start "+v.Spec.Name
-	text := fmt.Sprintf("the VM %s is %s", v.Spec.Name, v.State)
-	if v.mayRun() {
-		kind, hint = fault.Unavailable, "Try again in a moment."
-		if v.State == Running {
-			text += ", but " + v.Reason
-		}
-	}
-	if v.Operation != "" {
-		hint = "See how far it is with: banger op show " + v.Operation
-	}
-	return fault.New(kind, hint, "%s", text)
 }
 
 // ImageUsers names the VMs that stand on an image.

@@ -258,16 +258,16 @@ func TestRunningButNotJoined(t *testing.T) {
 	if s, why := r.state("dev"); s != vm.Running || why == "" {
 		t.Errorf("%s %q", s, why)
 	}
-	if _, err := r.vms.Connect(t.Context(), "dev"); fault.KindOf(err) != fault.Unavailable {
+	if _, err := r.vms.Connect(t.Context(), "dev", 0); fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("connecting: %v", err)
 	}
 	if views, err := r.vms.List(t.Context(), false); err != nil || len(views) != 1 {
 		t.Errorf("those that run: %d (%v)", len(views), err)
 	}
 	silent.Store(false)
-	r.await("it to be joined", func() bool { _, err := r.vms.Connect(t.Context(), "dev"); return err == nil })
+	r.await("it to be joined", func() bool { _, err := r.vms.Connect(t.Context(), "dev", 0); return err == nil })
 	r.ok(r.vms.Kill(t.Context(), "dev", ""))
-	if _, err := r.vms.Connect(t.Context(), "dev"); fault.KindOf(err) != fault.Precondition {
+	if _, err := r.vms.Connect(t.Context(), "dev", 0); fault.KindOf(err) != fault.Precondition {
 		t.Errorf("connecting to a stopped VM: %v", err)
 	}
 }

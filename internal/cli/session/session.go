@@ -38,45 +38,67 @@ type Options struct {
 	Timeout     time.Duration // 0: none
 }
 
-type session struct {
+// Session is a command in a guest, attended by this process.
+type Session struct {
 	*app.App
 	c    *client.Client
+	vm   string
 	opts Options
 	spec api.ExecSpec
 
 	signals chan os.Signal
+	ctx     context.Context
+	cancel  context.CancelFunc
+	begun   bool
+	started chan error // gets why exec is not set, or nil
 	exec    *client.Exec
-	ready   chan struct{} // closed when the terminal is raw
+	ready   chan struct{} // closed when its output may be shown
 }
 
 // gate holds output back until the terminal is ready for it.
 type gate struct {
 	io.Writer
-	open <-chan struct{}
+	open, never <-chan struct{}
 }
 
 func (g gate) Write(b []byte) (int, error) {
-	<-g.open
-	return g.Writer.Write(b)
+	select {
+	case <-g.open:
+		return g.Writer.Write(b)
+	case <-g.never:
+		return 0, context.Canceled
+	}
 }
 
-// Run runs a command in a VM and returns its exit code, and its ID. A detached
-// command's code is 0 once it runs.
-func Run(ctx context.Context, a *app.App, vm string, spec api.ExecSpec, opts Options) (code int, id string, err error) {
+// New makes a session of a command in a VM, which is not begun yet.
+func New(ctx context.Context, a *app.App, vm string, spec api.ExecSpec, opts Options) (*Session, error) {
 	c, err := a.Client()
 	if err != nil {
-		return 0, "", err
+		return nil, err
 	}
-	s := session{App: a, c: c, opts: opts, spec: spec}
-	if code, err = s.run(ctx, vm); err != nil {
-		return 0, "", err
+	s := &Session{
+		App: a, c: c, vm: vm, opts: opts, spec: spec,
+		started: make(chan error, 1), ready: make(chan struct{}),
 	}
-	return code, s.exec.ID(), nil
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	return s, nil
 }
 
-func (s *session) run(ctx context.Context, vm string) (int, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+// Ahead begins a command whose VM is still on the way, where nothing of this
+// process has to be prepared for it. Its output waits for Run.
+func (s *Session) Ahead() {
+	if !s.spec.TTY && !s.spec.Detached {
+		s.begin(true)
+	}
+}
+
+// Close gives up what was begun and is not run.
+func (s *Session) Close() { s.cancel() }
+
+// Run runs the command, and returns its exit code. A detached command's code is
+// 0 once it runs.
+func (s *Session) Run() (int, error) {
+	defer s.cancel()
 	signal.Ignore(syscall.SIGPIPE) // the guest's command is told of a closed pipe, not this one
 	defer signal.Reset(syscall.SIGPIPE)
 	s.signals = make(chan os.Signal, 16)
@@ -85,7 +107,10 @@ func (s *session) run(ctx context.Context, vm string) (int, error) {
 	if s.spec.TTY {
 		s.prepare()
 	}
-	if err := s.start(ctx, cancel, vm); err != nil {
+	if !s.spec.TTY {
+		close(s.ready)
+	}
+	if err := s.start(); err != nil {
 		return 0, err
 	}
 	if s.spec.Detached {
@@ -102,8 +127,23 @@ func (s *session) run(ctx context.Context, vm string) (int, error) {
 	return s.wait()
 }
 
+// ID is the command's, once it runs.
+func (s *Session) ID() string { return s.exec.ID() }
+
+// Run runs a command in a running VM, as Session.Run, and returns its ID too.
+func Run(ctx context.Context, a *app.App, vm string, spec api.ExecSpec, opts Options) (code int, id string, err error) {
+	s, err := New(ctx, a, vm, spec, opts)
+	if err != nil {
+		return 0, "", err
+	}
+	if code, err = s.Run(); err != nil {
+		return 0, "", err
+	}
+	return code, s.ID(), nil
+}
+
 // prepare completes the description of a command that gets a terminal.
-func (s *session) prepare() {
+func (s *Session) prepare() {
 	if cols, rows, err := term.GetSize(int(s.Out.Fd())); err == nil {
 		s.spec.Rows, s.spec.Cols = uint16(rows), uint16(cols)
 	}
@@ -112,29 +152,33 @@ func (s *session) prepare() {
 	}
 }
 
-// start starts the command; until it runs, a signal is for banger.
-func (s *session) start(ctx context.Context, cancel func(), vm string) error {
-	started := make(chan error, 1)
-	cfg := client.ExecConfig{Stdin: s.stdin(), Stdout: s.Out, Stderr: s.Err}
-	switch {
-	case s.spec.Detached:
+// begin starts the command, in a VM that may be on the way.
+func (s *Session) begin(await bool) {
+	s.begun = true
+	cfg := client.ExecConfig{Stdin: s.stdin(), Await: await}
+	cfg.Stdout, cfg.Stderr = gate{s.Out, s.ready, s.ctx.Done()}, gate{s.Err, s.ready, s.ctx.Done()}
+	if s.spec.Detached {
 		cfg = client.ExecConfig{} // its output stays in the guest
-	case s.spec.TTY:
-		s.ready = make(chan struct{})
-		cfg.Stdout = gate{s.Out, s.ready}
 	}
 	go func() {
 		var err error
-		s.exec, err = s.c.Exec(ctx, vm, s.spec, cfg)
-		started <- err
+		s.exec, err = s.c.Exec(s.ctx, s.vm, s.spec, cfg)
+		s.started <- err
 	}()
+}
+
+// start waits until the command runs; until then, a signal is for banger.
+func (s *Session) start() error {
+	if !s.begun {
+		s.begin(false)
+	}
 	for {
 		select {
-		case err := <-started:
+		case err := <-s.started:
 			return err
 		case sig := <-s.signals:
 			if sig != syscall.SIGWINCH {
-				return s.interrupted(sig, started, cancel)
+				return s.interrupted(sig)
 			}
 		}
 	}
@@ -142,9 +186,9 @@ func (s *session) start(ctx context.Context, cancel func(), vm string) error {
 
 // interrupted gives a start up that a signal came into, unless the command is
 // about to run: then the signal is the command's.
-func (s *session) interrupted(sig os.Signal, started <-chan error, cancel func()) error {
+func (s *Session) interrupted(sig os.Signal) error {
 	select {
-	case err := <-started:
+	case err := <-s.started:
 		if err == nil {
 			select {
 			case s.signals <- sig:
@@ -153,15 +197,15 @@ func (s *session) interrupted(sig os.Signal, started <-chan error, cancel func()
 		}
 		return err
 	case <-time.After(startGrace):
-		cancel()
-		<-started
+		s.cancel()
+		<-s.started
 		return app.ErrInterrupted
 	}
 }
 
 // stdin is what the command reads: nothing where nobody asked for the
 // terminal's input. nil spares a round trip.
-func (s *session) stdin() io.Reader {
+func (s *Session) stdin() io.Reader {
 	info, err := s.In.Stat()
 	if err != nil {
 		return nil
@@ -175,7 +219,7 @@ func (s *session) stdin() io.Reader {
 	return s.In
 }
 
-func (s *session) raw() (restore func(), err error) {
+func (s *Session) raw() (restore func(), err error) {
 	old, err := term.MakeRaw(int(s.In.Fd()))
 	if err != nil {
 		return nil, fmt.Errorf("preparing the terminal: %w", err)
@@ -194,7 +238,7 @@ type ended struct {
 }
 
 // done tells how the command ended.
-func (s *session) done() <-chan ended {
+func (s *Session) done() <-chan ended {
 	done := make(chan ended, 1)
 	go func() {
 		exit, err := s.exec.Wait()
@@ -204,7 +248,7 @@ func (s *session) done() <-chan ended {
 }
 
 // leave lets the command run on, if it runs.
-func (s *session) leave() (int, error) {
+func (s *Session) leave() (int, error) {
 	select {
 	case e := <-s.done():
 		if e.err != nil || e.exit.Error != "" {
@@ -216,7 +260,7 @@ func (s *session) leave() (int, error) {
 	}
 }
 
-func (s *session) limit() <-chan time.Time {
+func (s *Session) limit() <-chan time.Time {
 	if s.opts.Timeout == 0 {
 		return nil
 	}
@@ -224,7 +268,7 @@ func (s *session) limit() <-chan time.Time {
 }
 
 // wait passes signals on until the command has ended.
-func (s *session) wait() (int, error) {
+func (s *Session) wait() (int, error) {
 	done := s.done()
 	limit, timedOut := s.limit(), false
 	asked, last := 0, time.Time{}
@@ -261,7 +305,7 @@ func (s *session) wait() (int, error) {
 	}
 }
 
-func (s *session) forward(sig syscall.Signal) {
+func (s *Session) forward(sig syscall.Signal) {
 	if err := s.exec.Signal(int(sig)); err != nil {
 		s.Tell(fmt.Errorf("the signal was not passed on: %w", err), "")
 	}
@@ -269,7 +313,7 @@ func (s *session) forward(sig syscall.Signal) {
 
 // tell says something on a line of its own, where a terminal may be in the
 // middle of one.
-func (s *session) tell(text string) {
+func (s *Session) tell(text string) {
 	start := ""
 	if s.spec.TTY {
 		start = "\r"
@@ -277,7 +321,7 @@ func (s *session) tell(text string) {
 	s.Say("%sbanger: %s", start, text)
 }
 
-func (s *session) resize() {
+func (s *Session) resize() {
 	if !s.spec.TTY {
 		return
 	}
@@ -290,7 +334,7 @@ func (s *session) resize() {
 	}
 }
 
-func (s *session) code(e ended) (int, error) {
+func (s *Session) code(e ended) (int, error) {
 	if e.err != nil && !errors.Is(e.err, syscall.EPIPE) {
 		return 0, e.err
 	}

@@ -17,6 +17,9 @@ const Protocol = 1
 const (
 	PortName  = "dev.banger.agent"
 	VsockPort = 1024
+	// BellPort is the host's port on vsock that an agent connects to once it
+	// listens; nothing is said there.
+	BellPort = 1025
 )
 
 // The agent's endpoints.

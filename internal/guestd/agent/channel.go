@@ -33,6 +33,7 @@ func (a *Agent) openChannel() (func(context.Context) error, error) {
 			return nil, fmt.Errorf("looking for the agent's port: %w", err)
 		}
 		if l, err := listenVsock(wire.VsockPort); err == nil {
+			go ring()
 			return func(ctx context.Context) error { return a.serveVsock(ctx, l) }, nil
 		} else if time.Since(start) > portWait {
 			return nil, fmt.Errorf("this machine has neither the port %s nor vsock: %w", wire.PortName, err)
@@ -57,6 +58,17 @@ func listenVsock(number uint32) (*os.File, error) {
 		return nil, errors.Join(err, unix.Close(fd))
 	}
 	return os.NewFile(uintptr(fd), "vsock"), nil
+}
+
+// ring tells a host that waits for it that the agent can be reached now. Others
+// refuse, and try by themselves.
+func ring() {
+	fd, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return // there was a socket a moment ago
+	}
+	defer unix.Close(fd)
+	_ = unix.Connect(fd, &unix.SockaddrVM{CID: unix.VMADDR_CID_HOST, Port: wire.BellPort})
 }
 
 // localCID is the machine's address; an error without a device.

@@ -36,8 +36,9 @@ type Set struct {
 
 	watchers sync.WaitGroup
 
-	mu   sync.Mutex // guards live
-	live map[string]*one
+	mu      sync.Mutex // guards what follows
+	live    map[string]*one
+	arrived chan struct{} // closed and replaced with every machine that is taken in
 }
 
 // one is a machine that runs, as its monitor last told.
@@ -51,7 +52,7 @@ type one struct {
 
 // NewSet makes a Set without machines, whose watching ends with ctx.
 func NewSet(ctx context.Context, r machine.Runtime, k Keeper, log *slog.Logger, dir func(id string) string) *Set {
-	return &Set{ctx: ctx, runtime: r, keeper: k, log: log, dir: dir, live: make(map[string]*one)}
+	return &Set{ctx: ctx, runtime: r, keeper: k, log: log, dir: dir, live: make(map[string]*one), arrived: make(chan struct{})}
 }
 
 // Wait returns when nothing is watched any more, after the end of the Set's
@@ -68,6 +69,8 @@ func (s *Set) Follow(id string, st machine.Status) {
 	}
 	l := &one{status: st, changed: make(chan struct{}), gone: make(chan struct{})}
 	s.live[id] = l
+	close(s.arrived)
+	s.arrived = make(chan struct{})
 	s.watchers.Go(func() {
 		var ok bool
 		if l.told, ok = s.keeper.Told(id, st.BootID); !ok { // it has only begun
@@ -96,6 +99,13 @@ func (s *Set) InTouch(id string) bool {
 	defer s.mu.Unlock()
 	l := s.live[id]
 	return l != nil && !l.silent
+}
+
+// Arrival is closed when the next machine is taken in.
+func (s *Set) Arrival() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.arrived
 }
 
 // Await returns once the machine is as wanted, or false when it is gone.

@@ -110,6 +110,10 @@ func (m *machine) begin(ctx context.Context) error {
 			return err
 		}
 	}
+	var err error
+	if m.bell, err = hangBell(m.spec.Dir); err != nil {
+		return err
+	}
 	return m.api.Start(ctx)
 }
 

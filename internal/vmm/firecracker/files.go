@@ -171,5 +171,5 @@ func (f *inherited) close() {
 // cleanUp removes what a failed start left.
 func cleanUp(dir string) error {
 	return errors.Join(os.RemoveAll(filepath.Join(dir, dirRun, fileAPI)),
-		os.RemoveAll(filepath.Join(dir, dirRun, fileVsock)), removeOld(dir))
+		os.RemoveAll(filepath.Join(dir, dirRun, fileVsock)), os.RemoveAll(filepath.Join(dir, dirRun, fileBell)), removeOld(dir))
 }

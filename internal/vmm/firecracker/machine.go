@@ -26,6 +26,7 @@ type machine struct {
 	warden *enclose.Warden // who started it, nil if that was not one of ours
 	api    *fcapi.Client
 	meter  *meter
+	bell   *bell // nil where this is not who started the instance
 	driver *Driver
 	events chan vmm.Event
 	ended  chan struct{} // closed with exit set when Firecracker is gone
@@ -111,7 +112,7 @@ func (m *machine) Console(context.Context) (io.ReadWriteCloser, error) {
 // way.
 func (m *machine) Agent(ctx context.Context) (io.ReadWriteCloser, error) {
 	m.swapAgent(nil)
-	conn, err := m.dialAgent(ctx)
+	conn, err := m.reach(ctx)
 	if err != nil {
 		if m.gone() {
 			return nil, fmt.Errorf("%s: %w", m.spec.Name, vmm.ErrNotRunning)
@@ -198,6 +199,7 @@ func (m *machine) Wait(ctx context.Context) (vmm.Exit, error) {
 // Close lets go of Firecracker, which lives on.
 func (m *machine) Close() error {
 	m.swapAgent(nil)
+	m.bell.close()
 	m.dropWire()
 	m.mu.Lock()
 	c := m.console
