@@ -110,9 +110,6 @@ func runAgent() error {
 			return a
 		},
 	}))
-	if err := calmThreads(); err != nil { // it is slower without, no more
-		log.Warn("the agent's threads keep their timers", "err", err)
-	}
 	var b agent.Boot
 	if err := json.Unmarshal([]byte(os.Getenv(agent.BootEnv)), &b); err != nil {
 		return fmt.Errorf("reading what /init left: %w", err)

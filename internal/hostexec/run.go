@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/banger-vm/banger/internal/calm"
 )
 
 const (
@@ -97,7 +99,7 @@ func runGroup(cmd *exec.Cmd, grace time.Duration) error {
 		}
 		return signal(first)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := calm.StartCmd(calm.Usual, cmd); err != nil {
 		return err
 	}
 	err := cmd.Wait()

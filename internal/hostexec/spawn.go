@@ -1,6 +1,7 @@
 package hostexec
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -9,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/banger-vm/banger/internal/calm"
 )
 
 // Daemon is a process to spawn that outlives us: it has its own session and
@@ -24,6 +27,8 @@ type Daemon struct {
 	Stdin, Stdout, Stderr *os.File
 	// ExtraFiles become descriptors 3, 4, …; every other one is closed.
 	ExtraFiles []*os.File
+	// Slack is how late its timers may be; 0 is as usual.
+	Slack calm.Slack
 	// Namespaces is nil for those that we are in ourselves.
 	Namespaces *Namespaces
 }
@@ -99,7 +104,7 @@ func Spawn(d Daemon) (*Process, error) {
 	if d.Stderr != nil {
 		cmd.Stderr = d.Stderr
 	}
-	if err := cmd.Start(); err != nil {
+	if err := calm.StartCmd(cmp.Or(d.Slack, calm.Usual), cmd); err != nil {
 		return nil, fmt.Errorf("%s could not be started: %w", d.Name, err)
 	}
 	p, err := adopt(cmd.Process.Pid, pidfd)

@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/godbus/dbus/v5"
+
+	"github.com/banger-vm/banger/internal/calm"
 )
 
 // Service is a process that systemd starts and watches. Nothing but it ends
@@ -21,6 +23,7 @@ type Service struct {
 	// Stdin and Stderr are handed over; nil is /dev/null. Standard output is
 	// /dev/null.
 	Stdin, Stderr *os.File
+	Slack         calm.Slack // how late its timers may be; 0 is as usual
 }
 
 // command is a command line of the D-Bus type (sasas).
@@ -43,6 +46,9 @@ func (m *Manager) Start(ctx context.Context, s Service) error {
 		set("OOMPolicy", "continue"),
 		set("NoNewPrivileges", true),
 		set("StandardOutput", "null"),
+	}
+	if s.Slack > 0 {
+		settings = append(settings, set("TimerSlackNSec", uint64(s.Slack)))
 	}
 	if s.Stdin != nil {
 		settings = append(settings, set("StandardInputFileDescriptor", dbus.UnixFD(s.Stdin.Fd())))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
+	"github.com/banger-vm/banger/internal/calm"
 	"github.com/banger-vm/banger/internal/places"
 )
 
@@ -129,7 +130,7 @@ func start(ctx context.Context, bin string, p places.Places) error {
 	cmd.Env = append(os.Environ(), places.EnvCacheDir+"="+p.CacheDir, places.EnvConfig+"="+p.ConfigFile) // absolute
 	cmd.Stdout, cmd.Stderr = stderr, stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
+	if err := calm.StartCmd(calm.Late, cmd); err != nil {
 		return api.NewError(api.KindUnavailable, fmt.Sprintf("the daemon %s cannot be started: %v", bin, err), "")
 	}
 	ended := make(chan error, 1)

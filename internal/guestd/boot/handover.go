@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/banger-vm/banger/internal/calm"
 	"github.com/banger-vm/banger/internal/guestd/agent"
 )
 
@@ -21,9 +22,9 @@ const agentCgroup = "/sys/fs/cgroup/banger/agent"
 
 const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// calm keeps Go from sending signals to its own threads, which costs an
+// unsignalled keeps Go from sending signals to its own threads, which costs an
 // emulated CPU much; the agent never loops for long without a call.
-const calm = "GODEBUG=asyncpreemptoff=1"
+const unsignalled = "GODEBUG=asyncpreemptoff=1"
 
 var initEnv = []string{"HOME=/", "TERM=linux", path}
 
@@ -94,11 +95,16 @@ func (b *boot) spawnAgent(told *os.File, report string) (*os.Process, error) {
 	}
 	// The very file that runs here: an emulator has its code translated already.
 	const program = 4
-	proc, err := os.StartProcess("/proc/self/fd/"+strconv.Itoa(program), []string{agent.Name}, &os.ProcAttr{
+	attr := &os.ProcAttr{
 		Dir:   "/",
-		Env:   []string{path, "HOME=/root", calm, agent.BootEnv + "=" + report},
+		Env:   []string{path, "HOME=/root", unsignalled, agent.BootEnv + "=" + report},
 		Files: []*os.File{null, log, log, told, program: b.self},
 		Sys:   sys,
+	}
+	var proc *os.Process
+	err = calm.Start(calm.Late, func() (err error) {
+		proc, err = os.StartProcess("/proc/self/fd/"+strconv.Itoa(program), []string{agent.Name}, attr)
+		return err
 	})
 	if err != nil {
 		return nil, err

@@ -10,11 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/banger-vm/banger/internal/calm"
 	"github.com/banger-vm/banger/internal/guestd/usersession"
 )
-
-// defaultSlack is the timer slack that Linux gives a process, in ns.
-const defaultSlack = 50_000
 
 // forker starts commands with what an ordinary process has, where the agent
 // has something else that they would inherit.
@@ -57,8 +55,8 @@ func (f *forker) start(path string, argv []string, attr *syscall.ProcAttr, limit
 	}
 	thread := unix.Gettid()
 	// Timers as ordinary ones: those of the agent's threads may be late.
-	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, defaultSlack, 0, 0, 0); err != nil {
-		return nil, fmt.Errorf("setting the command's timer slack: %w", err)
+	if err := calm.Set(calm.Usual); err != nil {
+		return nil, err
 	}
 	pid, err := f.fork(path, argv, attr)
 	if attr.Sys.Ptrace && errors.Is(err, syscall.EPERM) { // nobody may be traced here: its first moments are without
@@ -74,7 +72,7 @@ func (f *forker) start(path string, argv []string, attr *syscall.ProcAttr, limit
 	}
 	c := &child{pid: pid}
 	if unix.Gettid() != thread { // rare, and dearer than the fork if it were prevented
-		_ = os.WriteFile(fmt.Sprintf("/proc/%d/timerslack_ns", pid), fmt.Append(nil, defaultSlack), 0) // it may have ended
+		_ = os.WriteFile(fmt.Sprintf("/proc/%d/timerslack_ns", pid), fmt.Append(nil, int64(calm.Usual)), 0) // it may have ended
 	}
 	if pidfd >= 0 && syscall.SetNonblock(pidfd, true) == nil {
 		c.pidfd = os.NewFile(uintptr(pidfd), "pidfd")

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/calm"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/machine"
@@ -306,7 +307,7 @@ func (r *Runtime) exec(ctx context.Context, dir string, l machine.Launch, adopt 
 	if adopt {
 		args = append(args, "--adopt")
 	}
-	d := hostexec.Daemon{Name: r.cfg.Program, Args: args, Dir: dir, Env: environment(), Stdin: socket, Stderr: logFile}
+	d := hostexec.Daemon{Name: r.cfg.Program, Args: args, Dir: dir, Env: environment(), Stdin: socket, Stderr: logFile, Slack: calm.Late}
 	if done, err := r.startService(ctx, l, d, adopt); done || err != nil {
 		return err
 	}

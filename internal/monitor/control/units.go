@@ -48,7 +48,7 @@ func (r *Runtime) startService(ctx context.Context, l machine.Launch, d hostexec
 	if err == nil {
 		err = r.cfg.Units.Start(ctx, unit.Service{
 			Name: monitorUnit(l.VMID), Description: "The monitor of banger's VM " + l.Spec.Name,
-			Program: d.Name, Args: d.Args, Dir: d.Dir, Env: d.Env, Stdin: d.Stdin, Stderr: d.Stderr,
+			Program: d.Name, Args: d.Args, Dir: d.Dir, Env: d.Env, Stdin: d.Stdin, Stderr: d.Stderr, Slack: d.Slack,
 		})
 	}
 	switch {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/banger-vm/banger/internal/calm"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/unit"
 	"github.com/banger-vm/banger/internal/vmm"
@@ -72,7 +73,7 @@ func TestMonitorIsAService(t *testing.T) {
 	}
 	want := []unit.Service{{
 		Name: "banger-monitor-4711.service", Description: "The monitor of banger's VM dev", Program: "/bin/true",
-		Args: []string{"monitor", "--name", "dev", "--dir", dir, "--listen-fd", "0", "--cache-dir", "/c", "--adopt"}, Dir: dir,
+		Args: []string{"monitor", "--name", "dev", "--dir", dir, "--listen-fd", "0", "--cache-dir", "/c", "--adopt"}, Dir: dir, Slack: calm.Late,
 	}}
 	if diff := cmp.Diff(want, f.started); diff != "" {
 		t.Errorf("started (-want +got):\n%s", diff)
