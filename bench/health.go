@@ -54,7 +54,7 @@ func health(ctx context.Context, b *bench) (err error) {
 }
 
 // ownMachine boots a guest as the VM's monitor does, and waits until its
-// system is ready; so its agent is ours to call.
+// system is ready and rests; so its agent is ours to call.
 func (b *bench) ownMachine(ctx context.Context) (_ vmm.Machine, _ *guest.Client, err error) {
 	vm, err := b.rig.client.VMInspect(ctx, b.vm)
 	if err != nil {
@@ -80,7 +80,11 @@ func (b *bench) ownMachine(ctx context.Context) (_ vmm.Machine, _ *guest.Client,
 	id := launch.Identity
 	id.Time, id.Entropy = time.Now(), make([]byte, 64)
 	rand.Read(id.Entropy)
-	if err := awaitSystem(ctx, agent, id); err != nil {
+	err = awaitSystem(ctx, agent, id)
+	if err == nil {
+		err = awaitRest(ctx, m.Facts().PID)
+	}
+	if err != nil {
 		return nil, nil, errors.Join(err, agent.Close(), m.Kill(context.WithoutCancel(ctx)), m.Close())
 	}
 	return m, agent, nil

@@ -117,7 +117,7 @@ func (r *rig) program(ctx context.Context, name string) (string, error) {
 	return "", fmt.Errorf("where %s is is not known", name)
 }
 
-// settle waits until the guest's init has finished starting: what a user
+// settle waits until the guest's init has finished starting, and rests: what a user
 // meets in a VM that runs, and no noise of the boot.
 func (r *rig) settle(ctx context.Context, vm string) (api.VM, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
@@ -128,7 +128,7 @@ func (r *rig) settle(ctx context.Context, vm string) (api.VM, error) {
 			return v, err
 		}
 		if v.Boot != nil && v.Boot.Timings.SystemReadyMS > 0 {
-			return v, nil
+			return v, awaitRest(ctx, v.Boot.VMMPID)
 		}
 		select {
 		case <-ctx.Done():
