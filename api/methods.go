@@ -104,7 +104,7 @@ func Methods() []Method {
 		{MethodVMList, ServerDaemon, false, VMListRequest{}, VMList{}, "List VMs by name."},
 		{MethodVMInspect, ServerDaemon, false, VMRef{}, VM{}, "Show a VM."},
 		{MethodVMSSH, ServerDaemon, false, VMSSHRequest{}, VMSSH{}, "Say how OpenSSH reaches VMs."},
-		{MethodVMConnect, ServerDaemon, false, VMConnectRequest{}, VMEndpoint{}, "Say where a running VM's monitor answers."},
+		{MethodVMConnect, ServerDaemon, false, VMConnectRequest{}, VMEndpoint{}, "Say where a running VM's monitor answers, or that of one on the way."},
 		{MethodVMLogs, ServerDaemon, false, VMLogsRequest{}, VMLogs{}, "Return what a VM's guest said on its console, of a running VM or not."},
 
 		{MethodVMForwardAdd, ServerDaemon, false, VMForwardAddRequest{}, op, "Begin to lead ports of the host to ports of a VM."},
