@@ -50,13 +50,13 @@ func TestRowsVerdict(t *testing.T) {
 		r    row
 		want string
 	}{
-		{row{floor: samples{10, 12, 11}, banger: samples{14, 13, 100}, limit: 1.3}, "ok"},
-		{row{floor: samples{10, 12, 11}, banger: samples{15, 15, 1}, limit: 1.3}, "MISSED"},
-		{row{banger: samples{16}, limit: 15}, "MISSED"},
-		{row{banger: samples{16}}, ""},
+		{row{Floor: samples{10, 12, 11}, Banger: samples{14, 13, 100}, Limit: 1.3}, "ok"},
+		{row{Floor: samples{10, 12, 11}, Banger: samples{15, 15, 1}, Limit: 1.3}, "MISSED"},
+		{row{Banger: samples{16}, Limit: 15}, "MISSED"},
+		{row{Banger: samples{16}}, ""},
 	} {
 		if got := c.r.verdict(); got != c.want {
-			t.Errorf("%v against %v, limit %g: %q, not %q", c.r.banger, c.r.floor, c.r.limit, got, c.want)
+			t.Errorf("%v against %v, limit %g: %q, not %q", c.r.Banger, c.r.Floor, c.r.Limit, got, c.want)
 		}
 	}
 }
@@ -168,5 +168,35 @@ func TestCommandThatMadeTheReport(t *testing.T) {
 		if got := o.command(); got != want {
 			t.Errorf("%+v: %q", o, got)
 		}
+	}
+}
+
+func TestJoin(t *testing.T) {
+	dir := t.TempDir()
+	files := []string{filepath.Join(dir, "a"), filepath.Join(dir, "b")}
+	runs := []measured{
+		{MadeBy: "make a", Driver: "qemu", Facts: [][2]string{{"machine", "big"}}, Rows: []row{{Name: "one", Unit: "ms", Floor: samples{10}, Banger: samples{30}, Limit: 2}}},
+		{MadeBy: "make b", Driver: "qemu", Facts: [][2]string{{"machine", "other"}}, Rows: []row{{Name: "two", Unit: "MB", Banger: samples{1, 2, 3}}}},
+	}
+	for i, m := range runs {
+		if err := m.save(files[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := join(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := all.report()
+	for _, want := range []string{"Made by `make a`", "- machine: big\n", "| one |  | ms | 10.0 | 30.0 | 3.00× | ≤2× | MISSED |\n| two |"} {
+		if !strings.Contains(report, want) {
+			t.Errorf("no %q in\n%s", want, report)
+		}
+	}
+	if all.missed() != 1 || strings.Contains(report, "make b") {
+		t.Errorf("%d missed\n%s", all.missed(), report)
+	}
+	if _, err := join([]string{filepath.Join(dir, "c")}); err == nil {
+		t.Error("a file that is not there is joined")
 	}
 }

@@ -49,6 +49,13 @@ func main() {
 }
 
 func run(ctx context.Context, o options) (missed int, err error) {
+	if o.join != "" {
+		m, err := join(strings.Split(o.join, ","))
+		if err != nil {
+			return 0, err
+		}
+		return m.missed(), m.publish(o.write)
+	}
 	chosen, err := choose(o.only)
 	if err != nil {
 		return 0, err
@@ -68,17 +75,15 @@ func run(ctx context.Context, o options) (missed int, err error) {
 			break
 		}
 	}
-	for _, r := range b.rows {
-		if r.missed() {
-			missed++
-		}
+	m := b.measured(ctx)
+	if err == nil {
+		err = m.save(o.keep)
 	}
-	report := b.report(ctx)
-	fmt.Print(report)
-	if o.write != "" && err == nil {
-		err = os.WriteFile(o.write, []byte(report), 0o644)
+	if err != nil {
+		fmt.Print(m.report()) // as far as it came
+		return m.missed(), err
 	}
-	return missed, err
+	return m.missed(), m.publish(o.write)
 }
 
 // group is what is measured together.

@@ -13,6 +13,7 @@ type options struct {
 	bound            time.Duration // ends a run that hangs
 	bin, init, seed  string        // what is made already
 	note, madeBy     string        // for the report
+	keep, join       string        // files of what was measured
 	pipe             string        // what to be a pipe to, as ssh's ProxyCommand
 }
 
@@ -27,6 +28,8 @@ func flags() (o options) {
 	flag.StringVar(&o.seed, "seed", "", "begin with the kernels and the image in this `DIR`")
 	flag.StringVar(&o.note, "note", "", "a line for the report, on the circumstances")
 	flag.StringVar(&o.madeBy, "made-by", "", "what the report says that it was made by")
+	flag.StringVar(&o.keep, "keep", "", "leave what was measured in this `FILE`, for -join")
+	flag.StringVar(&o.join, "join", "", "measure nothing: report what several runs left in these `FILES`, by comma")
 	flag.StringVar(&o.pipe, "pipe", "", "measure nothing: join standard input and output with this `SOCKET`")
 	flag.Parse()
 	return o

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -15,7 +16,7 @@ import (
 const pipePort = 3
 
 // barePipe joins standard input and output with a socket, or with a vsock port
-// behind it ("SOCKET:PORT"), until the other end is closed.
+// behind it ("SOCKET:PORT"), until either is closed.
 func barePipe(to string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -34,7 +35,12 @@ func barePipe(to string) error {
 		return err
 	}
 	defer conn.Close()
-	go func() { _, _ = io.Copy(conn, os.Stdin) }() // ssh ends with the other direction
-	_, err = io.Copy(os.Stdout, conn)
+	go func() {
+		_, _ = io.Copy(conn, os.Stdin)
+		conn.Close() // ssh is gone; its SIGHUP does nothing where that is ignored
+	}()
+	if _, err = io.Copy(os.Stdout, conn); errors.Is(err, net.ErrClosed) {
+		return nil
+	}
 	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,8 +26,66 @@ func factsOf(v api.VM) facts {
 	return facts{driver: v.Boot.VMM, vmm: v.Boot.VMM + " " + v.Boot.VMMVersion, accel: v.Boot.Accel, guest: v.Boot.Kernel}
 }
 
+// measured is what a run leaves for the report, whole in itself: several can
+// be joined.
+type measured struct {
+	MadeBy string
+	Driver string      // of the VMM
+	Facts  [][2]string // of machine and versions, and their names
+	Note   string      `json:",omitempty"`
+	Rows   []row
+}
+
+func (b *bench) measured(ctx context.Context) measured {
+	return measured{
+		MadeBy: b.opts.command(), Driver: b.facts.driver, Facts: b.machine(ctx), Note: b.opts.note, Rows: b.rows,
+	}
+}
+
+// save leaves it in a file, if one is named.
+func (m measured) save(file string) error {
+	if file == "" {
+		return nil
+	}
+	data, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(data, '\n'), 0o644)
+}
+
+// join reads what runs on one machine left, and makes one of it.
+func join(files []string) (all measured, err error) {
+	for i, file := range files {
+		var m measured
+		data, err := os.ReadFile(file)
+		if err == nil {
+			err = json.Unmarshal(data, &m)
+		}
+		if err != nil {
+			return measured{}, fmt.Errorf("reading what was measured from %s: %w", file, err)
+		}
+		m.Rows = append(all.Rows, m.Rows...)
+		if i > 0 {
+			m.MadeBy, m.Facts, m.Note = all.MadeBy, all.Facts, all.Note
+		}
+		all = m
+	}
+	return all, nil
+}
+
+// missed is how many limits are missed.
+func (m measured) missed() (n int) {
+	for _, r := range m.Rows {
+		if r.missed() {
+			n++
+		}
+	}
+	return n
+}
+
 // report is the measured in markdown.
-func (b *bench) report(ctx context.Context) string {
+func (m measured) report() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, `# Benchmarks
 
@@ -38,25 +97,35 @@ on a line (`+"`bench/floor`"+`). Its disks are made by hand in the same measurem
 short measurements ten to a turn.
 Figures are min / **median** / p95; ratios and limits are of medians.
 
-`, b.opts.command(), time.Now().UTC().Format(time.DateOnly), b.facts.driver)
-	for _, f := range b.machine(ctx) {
+`, m.MadeBy, time.Now().UTC().Format(time.DateOnly), m.Driver)
+	for _, f := range m.Facts {
 		fmt.Fprintf(&s, "- %s: %s\n", f[0], f[1])
 	}
-	if b.opts.note != "" {
-		fmt.Fprintf(&s, "- %s\n", b.opts.note)
+	if m.Note != "" {
+		fmt.Fprintf(&s, "- %s\n", m.Note)
 	}
 	s.WriteString("\n| what | command | | floor | banger | ratio | limit | |\n|---|---|---|---:|---:|---:|---:|---|\n")
-	for _, r := range b.rows {
+	for _, r := range m.Rows {
 		command := ""
-		if r.command != "" {
-			command = "`" + r.command + "`"
+		if r.Command != "" {
+			command = "`" + r.Command + "`"
 		}
 		fmt.Fprintf(&s, "| %s | %s | %s | %s | %s | %s | %s | %s |\n",
-			r.name, command, r.unit, r.floor, r.banger, r.ratio(), r.bound(), r.verdict())
+			r.Name, command, r.Unit, r.Floor, r.Banger, r.ratio(), r.bound(), r.verdict())
 	}
 	s.WriteString("\nThe floor of the whole process of an exec is the same exec through `client` in a running program; that of a copy, the same bytes through an exec;\n" +
 		"that of ssh, the same ssh with a ProxyCommand that is nothing but a pipe of bytes, on a channel of the same kind of the same VM, to its sshd.\n")
 	return s.String()
+}
+
+// publish prints the report, and writes it to a file if one is named.
+func (m measured) publish(file string) error {
+	report := m.report()
+	fmt.Print(report)
+	if file == "" {
+		return nil
+	}
+	return os.WriteFile(file, []byte(report), 0o644)
 }
 
 func (b *bench) machine(ctx context.Context) [][2]string {

@@ -139,6 +139,7 @@ func (g sshGuest) ssh(ctx context.Context, options ...string) error {
 	config := filepath.Join(g.places.StateDir, "ssh", "config")
 	cmd := exec.CommandContext(ctx, "ssh", append(append([]string{"-F", config}, options...), g.vm+".vm", "true")...)
 	cmd.Env = g.env
+	cmd.WaitDelay = time.Second // a proxy that outlives its ssh holds the output
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("ssh %q: %w: %s", options, err, bytes.TrimSpace(out))
 	}

@@ -47,27 +47,27 @@ func number(v float64) string {
 
 // row is one line of the report.
 type row struct {
-	name    string
-	command string
-	unit    string
-	floor   samples // none: the limit is of the value itself
-	banger  samples
-	limit   float64 // of the ratio of medians, or of banger's median; 0: only recorded
+	Name    string
+	Command string `json:",omitempty"`
+	Unit    string
+	Floor   samples `json:",omitempty"` // none: the limit is of the value itself
+	Banger  samples
+	Limit   float64 `json:",omitempty"` // of the ratio of medians, or of banger's median; 0: only recorded
 }
 
 // value is what the limit is about.
 func (r row) value() float64 {
-	if len(r.floor) == 0 {
-		return r.banger.median()
+	if len(r.Floor) == 0 {
+		return r.Banger.median()
 	}
-	return r.banger.median() / r.floor.median()
+	return r.Banger.median() / r.Floor.median()
 }
 
-func (r row) missed() bool { return r.limit > 0 && r.value() > r.limit }
+func (r row) missed() bool { return r.Limit > 0 && r.value() > r.Limit }
 
 func (r row) verdict() string {
 	switch {
-	case r.limit == 0:
+	case r.Limit == 0:
 		return ""
 	case r.missed():
 		return "MISSED"
@@ -77,7 +77,7 @@ func (r row) verdict() string {
 
 // ratio and bound are the columns of the same names.
 func (r row) ratio() string {
-	if len(r.floor) == 0 {
+	if len(r.Floor) == 0 {
 		return ""
 	}
 	return fmt.Sprintf("%.2f×", r.value())
@@ -85,12 +85,12 @@ func (r row) ratio() string {
 
 func (r row) bound() string {
 	switch {
-	case r.limit == 0:
+	case r.Limit == 0:
 		return ""
-	case len(r.floor) == 0:
-		return fmt.Sprintf("≤%s %s", trim(r.limit), r.unit)
+	case len(r.Floor) == 0:
+		return fmt.Sprintf("≤%s %s", trim(r.Limit), r.Unit)
 	}
-	return fmt.Sprintf("≤%s×", trim(r.limit))
+	return fmt.Sprintf("≤%s×", trim(r.Limit))
 }
 
 func trim(v float64) string { return fmt.Sprintf("%g", v) }

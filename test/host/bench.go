@@ -7,17 +7,19 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/test/host/call"
 	"github.com/banger-vm/banger/test/host/machine"
 	"github.com/banger-vm/banger/test/host/payload"
 )
 
-// measure runs the benchmarks on Firecracker and brings the report back. All
-// is emulated there, so it measures a few rounds only; its exit code is 1 when
-// a limit is missed.
+// measure runs the benchmarks on Firecracker, every group in a host of its
+// own, and reports what they brought back. All is emulated there, so it
+// measures a few rounds only; its exit code is 1 when a limit is missed.
 func measure(ctx context.Context, args []string) error {
 	var o options
 	f := o.flags("bench")
@@ -40,74 +42,116 @@ func measure(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	entries, err := r.belongings(ctx)
+	entries, err := r.benchPrograms(ctx)
 	if err != nil {
 		return err
 	}
-	out := filepath.Join(r.source, "build/host")
-	if err := os.MkdirAll(out, 0o755); err != nil {
+	scratch, err := os.MkdirTemp(r.dir, "report-")
+	if err != nil {
 		return err
 	}
-	for _, pkg := range []string{"bench", "bench/floor"} {
-		made := filepath.Join(out, filepath.Base(pkg))
-		if err := r.goTool(ctx, "build", "-trimpath", "-ldflags", "-s -w", "-o", made, "./"+pkg); err != nil {
-			return err
-		}
-		entries = append(entries, payload.Entry{Name: programPath(pkg), Source: made})
-	}
-	const report = resultsDir + "/report.md"
+	defer os.RemoveAll(scratch)
 	at := func(name string) string { return filepath.Join(call.Payload, name) }
 	argv := []string{
 		at(programPath("bench")), "-bin", at("bin"), "-floor", at(programPath("bench/floor")), "-seed", at("seed"),
-		"-t", (o.timeout - time.Minute).String(), "-vmm", *vmm, "-only", *only, fmt.Sprintf("-quick=%t", !*full),
-		"-write", report, "-note", note(), "-made-by", strings.TrimSpace("go run ./test/host bench " + strings.Join(args, " ")),
+		"-t", (o.timeout - time.Minute).String(), "-vmm", *vmm, fmt.Sprintf("-quick=%t", !*full),
+		"-note", note(), "-made-by", strings.TrimSpace("go run ./test/host bench " + strings.Join(args, " ")),
 	}
-	run := call.Run{Argv: argv, User: o.user, Timeout: o.timeout, Env: environment()}
-	return r.withMachine(ctx, entries, func(m *machine.Machine) error {
-		if err := m.SetUp(ctx, coverDir, resultsDir); err != nil {
-			return err
+	run := call.Run{User: o.user, Timeout: o.timeout, Env: environment()}
+	var kept []string
+	for _, part := range parts(*only) {
+		file := filepath.Join(scratch, fmt.Sprintf("%d.json", len(kept)))
+		run.Argv = append(slices.Clone(argv), "-only", part)
+		if err := r.measurePart(ctx, entries, run, file); err != nil {
+			return fmt.Errorf("measuring %q: %w", part, err)
 		}
-		exit, err := m.Run(ctx, run, machine.IO{Stdout: os.Stdout, Stderr: os.Stderr})
-		if err != nil {
-			return err
-		}
-		if exit.Error != "" {
-			return fmt.Errorf("the benchmarks: %s", exit.Error)
-		}
-		if exit.Code > 1 {
-			return exitError(exit.Code)
-		}
-		if err := r.keepReport(ctx, m, report, *write); err != nil {
-			return err
-		}
-		if exit.Code != 0 {
-			return exitError(exit.Code)
-		}
-		return nil
-	})
+		kept = append(kept, file)
+	}
+	if *write != "" && !filepath.IsAbs(*write) {
+		*write = filepath.Join(r.source, *write)
+	}
+	return r.publish(ctx, r.built("bench"), "-join", strings.Join(kept, ","), "-write", *write)
 }
 
-// keepReport brings the report back; there is none if a measurement failed.
-func (r *rig) keepReport(ctx context.Context, m *machine.Machine, report, to string) error {
-	if to == "" {
-		return nil
-	}
-	dir, err := os.MkdirTemp(r.dir, "report-")
+// benchPrograms is what the hosts get.
+func (r *rig) benchPrograms(ctx context.Context) ([]payload.Entry, error) {
+	entries, err := r.belongings(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	if err := m.Fetch(ctx, report, dir); err != nil {
-		return fmt.Errorf("the benchmarks left no report: %w", err)
+	if err := os.MkdirAll(filepath.Join(r.source, builtDir), 0o755); err != nil {
+		return nil, err
 	}
-	body, err := os.ReadFile(filepath.Join(dir, filepath.Base(report)))
-	if err != nil {
-		return err
+	for _, pkg := range []string{"bench", "bench/floor"} {
+		made := r.built(pkg)
+		if err := r.goTool(ctx, "build", "-trimpath", "-ldflags", "-s -w", "-o", made, "./"+pkg); err != nil {
+			return nil, err
+		}
+		entries = append(entries, payload.Entry{Name: programPath(pkg), Source: made})
 	}
-	if !filepath.IsAbs(to) {
-		to = filepath.Join(r.source, to)
+	return entries, nil
+}
+
+// built is where a program for the hosts is built.
+func (r *rig) built(pkg string) string { return filepath.Join(r.source, builtDir, filepath.Base(pkg)) }
+
+const builtDir = "build/host"
+
+// parts are the groups that are measured in one host; that of the memory is
+// about what is left after others.
+func parts(only string) (parts []string) {
+	for group := range strings.SplitSeq(only, ",") {
+		if last := len(parts) - 1; group == "memory" && last >= 0 {
+			parts[last] += "," + group
+			continue
+		}
+		parts = append(parts, group)
 	}
-	return os.WriteFile(to, body, 0o644)
+	return parts
+}
+
+// tries is how often a part is measured until a host lives through it.
+const tries = 4
+
+// measurePart measures in a new host, and in another one if it is lost:
+// with two processors, some are (docs/adr/0009). It leaves in the file what
+// was measured.
+func (r *rig) measurePart(ctx context.Context, entries []payload.Entry, run call.Run, file string) error {
+	const kept = resultsDir + "/measured.json"
+	run.Argv = append(run.Argv, "-keep", kept)
+	for try := 1; ; try++ {
+		err := r.withMachine(ctx, entries, func(m *machine.Machine) error {
+			if err := m.SetUp(ctx, coverDir, resultsDir); err != nil {
+				return err
+			}
+			exit, err := m.Run(ctx, run, machine.IO{Stdout: os.Stdout, Stderr: os.Stderr})
+			switch {
+			case err != nil:
+				return err
+			case exit.Error != "":
+				return errors.New(exit.Error)
+			case exit.Code > 1: // 1 may be a limit that is missed: then there is a file
+				return exitError(exit.Code)
+			}
+			if err := m.Fetch(ctx, kept, filepath.Dir(file)); err != nil {
+				return fmt.Errorf("nothing was measured: %w", err)
+			}
+			return os.Rename(filepath.Join(filepath.Dir(file), filepath.Base(kept)), file)
+		})
+		if !errors.Is(err, machine.ErrLost) || try == tries {
+			return err
+		}
+		r.log.Warn("the measurements are begun again", "try", try, "reason", err)
+	}
+}
+
+// publish has the benchmarks' program report; its exit code is the result.
+func (r *rig) publish(ctx context.Context, program string, args ...string) error {
+	_, err := r.run.Run(ctx, hostexec.Cmd{Name: program, Args: args, Stdout: os.Stdout, Stderr: os.Stderr})
+	if exit := (*hostexec.ExitError)(nil); errors.As(err, &exit) {
+		return exitError(exit.Code)
+	}
+	return err
 }
 
 // note is what the report must say of where it was made.

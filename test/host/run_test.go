@@ -173,3 +173,15 @@ func TestPairs(t *testing.T) {
 		t.Errorf("%v, %v", p, err)
 	}
 }
+
+func TestParts(t *testing.T) {
+	for only, want := range map[string][]string{
+		"cold,exec,health,memory": {"cold", "exec", "health,memory"},
+		"memory":                  {"memory"},
+		"":                        {""}, // all
+	} {
+		if got := parts(only); !slices.Equal(got, want) {
+			t.Errorf("%q: %q", only, got)
+		}
+	}
+}

@@ -123,6 +123,9 @@ func (m *Machine) explain(what string, err error) error {
 	return fmt.Errorf("%s: %w\n--- the end of the host's console:\n%s", what, err, m.console.tail())
 }
 
+// ErrLost is of a host that died or hangs.
+var ErrLost = errors.New("the host is lost")
+
 // lost explains that the host is of no use any more: with what its processors
 // do, some times, too.
 func (m *Machine) lost(err error) error {
@@ -143,7 +146,7 @@ func (m *Machine) lost(err error) error {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	return fmt.Errorf("%w\n--- the host's processors:\n%s", m.explain("the host is lost", err), all.String())
+	return fmt.Errorf("%w%w\n--- the host's processors:\n%s", ErrLost, m.explain("", err), all.String())
 }
 
 // Console is the end of what the host printed on its console.
