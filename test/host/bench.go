@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -110,12 +111,15 @@ func parts(only string) (parts []string) {
 	return parts
 }
 
-// tries is how often a part is measured until a host lives through it.
-const tries = 4
+// tries is how often a part is measured until host and guests live through it.
+const tries = 5
 
-// measurePart measures in a new host, and in another one if it is lost:
-// with two processors, some are (docs/adr/0009). It leaves in the file what
-// was measured.
+// errNothing is of measurements that came to no end.
+var errNothing = errors.New("nothing was measured")
+
+// measurePart measures in a new host, and in another one if that or a guest is
+// lost: with two emulated processors, some are (docs/adr/0009). It leaves in the
+// file what was measured.
 func (r *rig) measurePart(ctx context.Context, entries []payload.Entry, run call.Run, file string) error {
 	const kept = resultsDir + "/measured.json"
 	run.Argv = append(run.Argv, "-keep", kept)
@@ -134,11 +138,16 @@ func (r *rig) measurePart(ctx context.Context, entries []payload.Entry, run call
 				return exitError(exit.Code)
 			}
 			if err := m.Fetch(ctx, kept, filepath.Dir(file)); err != nil {
-				return fmt.Errorf("nothing was measured: %w", err)
+				return err
 			}
-			return os.Rename(filepath.Join(filepath.Dir(file), filepath.Base(kept)), file)
+			err = os.Rename(filepath.Join(filepath.Dir(file), filepath.Base(kept)), file)
+			if errors.Is(err, fs.ErrNotExist) {
+				return errNothing
+			}
+			return err
 		})
-		if !errors.Is(err, machine.ErrLost) || try == tries {
+		again := errors.Is(err, machine.ErrLost) || errors.Is(err, errNothing)
+		if !again || try == tries {
 			return err
 		}
 		r.log.Warn("the measurements are begun again", "try", try, "reason", err)
