@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/vmm/firecracker"
@@ -42,14 +44,15 @@ func cold(ctx context.Context, b *bench) error {
 	}
 	b.add(
 		row{"delete that running VM, client", "vm.delete by force", "ms", floor.gone, through.gone, b.limits.remove},
+		row{"– of it: until its VMM has ended", "", "ms", floor.ended, through.ended, 0},
 		row{"delete as a whole process, against the client", "banger rm -f new", "ms", through.gone, process.gone, 0},
 	)
 	return nil
 }
 
 // coming is the times from nothing to the first output, and from a running VM
-// to nothing.
-type coming struct{ first, gone samples }
+// to the end of its VMM and to nothing.
+type coming struct{ first, ended, gone samples }
 
 // bootParts says where the time of a cold boot goes.
 type bootParts struct{ disk, spawn, guest, agent samples }
@@ -106,10 +109,10 @@ func (b *bench) floorCold(ctx context.Context, into *coming, parts *bootParts) e
 	if err == nil {
 		err = parts.noteFloor(vm)
 	}
-	start = time.Now()
-	err = errors.Join(err, vm.end())
-	into.gone.add(time.Since(start))
-	return err
+	if err != nil {
+		return errors.Join(err, vm.end())
+	}
+	return into.goes(vm.cmd.Process.Pid, vm.end)
 }
 
 func (b *bench) runArgs(name string) []string {
@@ -173,17 +176,42 @@ func (b *bench) clientCold(ctx context.Context, into *coming, parts *bootParts) 
 		return err
 	}
 	parts.note(v.Boot.Timings)
-	took, err := b.forget(ctx, "cold")
-	into.gone.add(took)
-	return err
+	return into.goes(v.Boot.VMMPID, func() error { return b.forget(ctx, "cold") })
 }
 
 // forget deletes a running VM through the client.
-func (b *bench) forget(ctx context.Context, name string) (time.Duration, error) {
-	start := time.Now()
+func (b *bench) forget(ctx context.Context, name string) error {
 	op, err := b.rig.client.VMDelete(ctx, api.VMDeleteRequest{VM: name, Force: true})
-	err = b.rig.wait(ctx, op, err)
-	return time.Since(start), err
+	return b.rig.wait(ctx, op, err)
+}
+
+// goes measures how a running VM goes, and when its VMM ends meanwhile.
+func (c *coming) goes(vmm int, remove func() error) error {
+	fd, err := unix.PidfdOpen(vmm, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	start := time.Now()
+	var ended time.Duration
+	seen := make(chan error, 1)
+	go func() {
+		var err error = unix.EINTR
+		for errors.Is(err, unix.EINTR) {
+			_, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1)
+		}
+		ended = time.Since(start)
+		seen <- err
+	}()
+	err = remove()
+	gone := time.Since(start)
+	if err != nil {
+		return err // and the VMM perhaps lives
+	}
+	err = <-seen
+	c.gone.add(gone)
+	c.ended.add(ended)
+	return err
 }
 
 // life measures what a user waits for besides.

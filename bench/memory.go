@@ -70,7 +70,7 @@ func (b *bench) memoryOnQEMU(ctx context.Context) error {
 		row{"resident memory: QEMU with that idle guest (512 MB)" + on, "", "MB", nil, samples{m.vmm}, 0},
 		row{"what that guest itself uses" + on, "cat /proc/meminfo", "MB", nil, samples{m.guest}, 0},
 	)
-	_, err = b.forget(ctx, name)
+	err = b.forget(ctx, name)
 	return err
 }
 
