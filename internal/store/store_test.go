@@ -1,9 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -609,5 +612,41 @@ func TestChangesAtOnce(t *testing.T) {
 	all.Wait()
 	if got, err := s.VMByID(t.Context(), r.ID); err != nil || got.Spec.CPUs != 50 {
 		t.Errorf("%d of 50 changes are there (%v)", got.Spec.CPUs, err)
+	}
+}
+
+// It is looked at while another has it open, and nothing is changed.
+func TestOpenReadOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "banger.db")
+	if _, err := OpenReadOnly(t.Context(), path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of none: %v", err)
+	}
+	s := openTest(t, path)
+	if err := s.InsertVM(t.Context(), record(1)); err != nil {
+		t.Fatal(err)
+	}
+	look, err := OpenReadOnly(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer look.Close()
+	if err := s.InsertVM(t.Context(), record(2)); err != nil {
+		t.Errorf("it is in the way of its owner: %v", err)
+	}
+	if vms, err := look.VMs(t.Context()); err != nil || len(vms) != 2 {
+		t.Errorf("it sees %d VMs, %v", len(vms), err)
+	}
+	if have, newest, err := look.Version(t.Context()); err != nil || have != newest || newest < 1 {
+		t.Errorf("version %d of %d, %v", have, newest, err)
+	}
+	if _, err := look.read.ExecContext(t.Context(), "DELETE FROM vms"); err == nil {
+		t.Error("it can be changed")
+	}
+	bad := filepath.Join(t.TempDir(), "bad.db")
+	if err := os.WriteFile(bad, bytes.Repeat([]byte("no database "), 100), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenReadOnly(t.Context(), bad); fault.KindOf(err) != fault.Precondition {
+		t.Errorf("a damaged one: %v", err)
 	}
 }

@@ -59,6 +59,7 @@ func (f Facts) any(ctx context.Context) doctor.Finding {
 				return doctor.Good("VMs can run on %s", info.Name)
 			}
 		}
+		last = doctor.Bad(doctor.Fail, doctor.Fix{Hint: "The check kvm says what mends it."}, "no VMM works here: %s", info.Accels[vmm.AccelKVM])
 	}
 	return last
 }
