@@ -2,13 +2,16 @@ package daemon
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/places"
@@ -126,6 +129,20 @@ func TestDoctorOfSilentDaemon(t *testing.T) {
 		t.Skip("the path of the test's directory is too long: ", err)
 	}
 	defer l.Close()
+	held, err := lock(p.StateDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	x := examine(p)
+	soon, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if d := x.find(soon); !errors.Is(d.Err, errDeaf) || d.PID != os.Getpid() || d.Version != "" {
+		t.Errorf("it does not answer: %+v", d)
+	}
+	if _, err := x.told(soon); !errors.Is(err, errDeaf) {
+		t.Errorf("it tells %v", err)
+	}
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -135,13 +152,8 @@ func TestDoctorOfSilentDaemon(t *testing.T) {
 			c.Close()
 		}
 	}()
-	held, err := lock(p.StateDir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer held.Close()
-	if d := examine(p).find(t.Context()); d.Err == nil || d.PID != os.Getpid() {
-		t.Errorf("%+v", d)
+	if d := x.find(t.Context()); d.Err == nil || errors.Is(d.Err, errDeaf) || d.PID != os.Getpid() {
+		t.Errorf("it hangs up: %+v", d)
 	}
 }
 

@@ -115,6 +115,7 @@ func (x *examiner) ownFacts() own.Facts {
 		LongSocket: rpc.Long,
 		Settings:   func() error { return x.settings },
 		Agent:      agentBeside,
+		Damaged:    store.Damaged,
 	}
 	f.Volume = func(path string) (own.Volume, error) {
 		free, err := vmm.Room(path)
@@ -157,7 +158,7 @@ func (x *examiner) database(ctx context.Context) (db own.Database, err error) {
 		return db, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	if db.Version, db.Newest, err = s.Version(ctx); err != nil {
+	if db.Version, db.Newest, err = s.Version(ctx); err != nil || db.Version != db.Newest {
 		return db, err
 	}
 	images, err := s.Images(ctx)
@@ -186,8 +187,12 @@ func (x *examiner) find(ctx context.Context) own.Daemon {
 	return d
 }
 
-// errNoDaemon says that nobody listens on the daemon's socket.
-var errNoDaemon = errors.New("no daemon answers")
+var (
+	// errNoDaemon says that nobody listens on the daemon's socket.
+	errNoDaemon = errors.New("no daemon answers")
+	// errDeaf says that one listens, and does not answer.
+	errDeaf = fmt.Errorf("it says nothing within %v", answerTime)
+)
 
 // ask makes one call of the daemon, if one runs.
 func (x *examiner) ask(ctx context.Context, method string, params, result any) error {
@@ -202,7 +207,11 @@ func (x *examiner) ask(ctx context.Context, method string, params, result any) e
 	}
 	c := rpc.NewClient(conn)
 	defer c.Close()
-	return c.Call(ctx, method, params, result)
+	err = c.Call(ctx, method, params, result)
+	if err != nil && ctx.Err() != nil {
+		return errDeaf
+	}
+	return err
 }
 
 // lockedBy is the process that has the state directory, as it wrote itself; 0

@@ -57,7 +57,7 @@ func listens(ctx context.Context, path string) (bool, error) {
 // nothing since it last wrote to its database.
 func (x *examiner) known(ctx context.Context) (residue.Known, error) {
 	k, err := x.told(ctx)
-	if errors.Is(err, errNoDaemon) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, errNoDaemon) || errors.Is(err, errDeaf) {
 		return x.recorded(ctx)
 	}
 	return k, err

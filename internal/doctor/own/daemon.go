@@ -23,10 +23,14 @@ func (f Facts) database(ctx context.Context) doctor.Finding {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return doctor.Good("the database is made when it is needed")
-	case err != nil:
+	case err != nil && f.Damaged(err):
 		found := doctor.Broken(doctor.Fail, err)
 		found.Fix.Command = "mv " + doctor.Quote(path) + " " + doctor.Quote(path+".damaged")
 		return found
+	case errors.Is(err, fs.ErrPermission):
+		return doctor.Bad(doctor.Fail, doctor.Fix{Command: "chmod u+rw " + doctor.Quote(path), Safe: true}, "%v", err)
+	case err != nil:
+		return doctor.Broken(doctor.Fail, err)
 	case db.Version > db.Newest:
 		return doctor.Bad(doctor.Fail, doctor.Fix{Command: "export BANGER_STATE_DIR=" + doctor.Quote(f.Places.StateDir+"-2"), Hint: "Or install the newer banger again."},
 			"the database is of version %d, from a newer banger; this one knows versions up to %d", db.Version, db.Newest)

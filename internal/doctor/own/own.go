@@ -30,7 +30,9 @@ type Facts struct {
 	Settings func() error
 	// Database is fs.ErrNotExist until there is one.
 	Database func(ctx context.Context) (Database, error)
-	Daemon   func(ctx context.Context) Daemon
+	// Damaged reports whether an error of Database means that it is lost.
+	Damaged func(err error) bool
+	Daemon  func(ctx context.Context) Daemon
 	// Agent is an error where the guest's program is missing.
 	Agent func() error
 	// Strays counts what is left over on the host.
@@ -47,7 +49,7 @@ type Volume struct {
 // Database is what banger remembers.
 type Database struct {
 	Version, Newest int // of the file, and the newest that this bangerd knows
-	Images, Kernels int
+	Images, Kernels int // known where both are the same
 }
 
 // Daemon is the daemon as it is found.

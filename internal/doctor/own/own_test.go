@@ -45,6 +45,7 @@ func healthy(t *testing.T) Facts {
 		Settings:   func() error { return nil }, Agent: func() error { return nil },
 		Database: func(context.Context) (Database, error) { return Database{3, 3, 1, 1}, nil },
 		Daemon:   func(context.Context) Daemon { return Daemon{Version: "1.2", PID: 7} },
+		Damaged:  func(error) bool { return false },
 		Strays:   func(context.Context) (int, error) { return 0, nil },
 	}
 }
@@ -123,6 +124,7 @@ var breaks = map[string]struct {
 		f.Database = func(context.Context) (Database, error) {
 			return Database{}, fault.New(fault.Precondition, "Put back a copy of it.", "it is damaged")
 		}
+		f.Damaged = func(error) bool { return true }
 	}, doctor.Fail, "mv STATE/banger.db STATE/banger.db.damaged", false},
 	"daemon": {func(_ *testing.T, f *Facts) {
 		f.Daemon = func(context.Context) Daemon { return Daemon{PID: 7, Err: errBroken} }
@@ -195,6 +197,26 @@ func TestDirectories(t *testing.T) {
 	f.Places.StateDir = filepath.Join(dir, "it's", "not there")
 	if r := f.stateDir(t.Context()); r.State != doctor.Fail || !strings.Contains(r.Fix.Command, `it'\''s/not there' && sudo chown ann: '`) {
 		t.Errorf("not to be made: %+v", r)
+	}
+}
+
+// A database that is only not to be read is not moved away.
+func TestDatabase(t *testing.T) {
+	f := healthy(t)
+	for command, err := range map[string]error{"chmod u+rw " + f.Places.StateDir + "/banger.db": fs.ErrPermission, "": errBroken} {
+		f.Database = func(context.Context) (Database, error) { return Database{}, err }
+		if r := f.database(t.Context()); r.State != doctor.Fail || r.Fix.Command != command {
+			t.Errorf("%v: %+v", err, r)
+		}
+	}
+	for state, version := range map[doctor.State]int{doctor.OK: 2, doctor.Fail: 4} {
+		f.Database = func(context.Context) (Database, error) { return Database{Version: version, Newest: 3}, nil }
+		if r := f.database(t.Context()); r.State != state {
+			t.Errorf("version %d: %+v", version, r)
+		}
+		if r := f.image(t.Context()); r.State != doctor.Skip {
+			t.Errorf("version %d: %+v", version, r)
+		}
 	}
 }
 

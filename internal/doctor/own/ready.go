@@ -11,10 +11,22 @@ import (
 	"github.com/banger-vm/banger/internal/doctor"
 )
 
-func (f Facts) image(ctx context.Context) doctor.Finding {
+// records is the database, or why it does not tell what is there.
+func (f Facts) records(ctx context.Context) (db Database, skip string) {
 	db, err := f.Database(ctx)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return doctor.Skipped("the database cannot be read")
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return db, "the database cannot be read"
+	case db.Version != db.Newest:
+		return db, "the database is of another version"
+	}
+	return db, ""
+}
+
+func (f Facts) image(ctx context.Context) doctor.Finding {
+	db, skip := f.records(ctx)
+	if skip != "" {
+		return doctor.Skipped("%s", skip)
 	}
 	if db.Images == 0 {
 		return doctor.Bad(doctor.Warn, doctor.Fix{Command: "banger image bootstrap"}, "there is no image yet; the first banger run makes one, which takes minutes")
@@ -23,9 +35,9 @@ func (f Facts) image(ctx context.Context) doctor.Finding {
 }
 
 func (f Facts) kernel(ctx context.Context) doctor.Finding {
-	db, err := f.Database(ctx)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return doctor.Skipped("the database cannot be read")
+	db, skip := f.records(ctx)
+	if skip != "" {
+		return doctor.Skipped("%s", skip)
 	}
 	if db.Kernels == 0 {
 		return doctor.Bad(doctor.Warn, doctor.Fix{Command: "banger run --rm debian -- true"}, "there is no guest kernel yet; the first VM brings one")
