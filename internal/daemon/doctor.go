@@ -10,12 +10,12 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/doctor"
 	"github.com/banger-vm/banger/internal/doctor/host"
 	"github.com/banger-vm/banger/internal/doctor/own"
 	checkvmms "github.com/banger-vm/banger/internal/doctor/vmms"
 	"github.com/banger-vm/banger/internal/places"
+	"github.com/banger-vm/banger/internal/service"
 )
 
 // mainDoctor looks at the host and at banger's own things, whether a daemon runs
@@ -43,26 +43,15 @@ func mainDoctor(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		if err != nil {
 			return err
 		}
-		return encode(stdout, residueOf(strays))
+		return encode(stdout, service.Residue(strays))
 	}
-	return encode(stdout, report(doctor.Run(ctx, x.checks())))
+	return encode(stdout, service.DoctorReport(doctor.Run(ctx, x.checks())))
 }
 
 func encode(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
-}
-
-func report(results []doctor.Result) api.DoctorReport {
-	r := api.DoctorReport{Checks: make([]api.DoctorCheck, len(results))}
-	for i, res := range results {
-		r.Checks[i] = api.DoctorCheck{
-			Name: res.Name, Theme: res.Theme, State: string(res.State), Found: res.Found,
-			Command: res.Fix.Command, Safe: res.Fix.Safe, Hint: res.Fix.Hint,
-		}
-	}
-	return r
 }
 
 // examiner is a daemon that does not run, for its parts' sake.

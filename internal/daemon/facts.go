@@ -4,18 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/doctor/host"
@@ -26,7 +20,6 @@ import (
 	"github.com/banger-vm/banger/internal/image/bootstrap"
 	"github.com/banger-vm/banger/internal/kernel"
 	"github.com/banger-vm/banger/internal/monitor/sandbox"
-	"github.com/banger-vm/banger/internal/places"
 	"github.com/banger-vm/banger/internal/rpc"
 	"github.com/banger-vm/banger/internal/store"
 	"github.com/banger-vm/banger/internal/unit"
@@ -40,21 +33,15 @@ import (
 // hostFacts are those of this host.
 func (x *examiner) hostFacts() host.Facts {
 	builder := bootstrap.New(bootstrap.Config{UID: os.Geteuid()}, hostexec.Host{}, x.log)
-	return host.Facts{
-		Root: os.DirFS("/"), UID: os.Geteuid(), User: userName(), Getenv: os.Getenv, Groups: os.Getgroups,
-		Find: func(program string) error {
-			_, err := hostexec.LookPath(program)
-			return err
-		},
-		Release: kernelRelease, OpenFiles: openFiles, ClockSynced: clockSynced, Now: time.Now,
-		KVM: kvmprobe.OpenDevice, TUN: firecracker.NoTUN, Landlock: sandbox.Available,
-		Subordinates: builder.Subordinates,
-		Sources: func(ctx context.Context) error {
-			_, err := builder.Recipe(ctx)
-			return err
-		},
-		Units: managerFacts{unit.New(unit.SystemConfig())},
+	f := host.This()
+	f.KVM, f.TUN, f.Landlock = kvmprobe.OpenDevice, firecracker.NoTUN, sandbox.Available
+	f.Subordinates = builder.Subordinates
+	f.Sources = func(ctx context.Context) error {
+		_, err := builder.Recipe(ctx)
+		return err
 	}
+	f.Units = managerFacts{unit.New(unit.SystemConfig())}
+	return f
 }
 
 // managerFacts is the service manager as the checks know it.
@@ -68,55 +55,13 @@ func (m managerFacts) Version(ctx context.Context) (string, error) {
 	return v, err
 }
 
-func userName() string {
-	uid := strconv.Itoa(os.Geteuid())
-	if u, err := user.LookupId(uid); err == nil {
-		return u.Username
-	}
-	return uid
-}
-
-func kernelRelease() (string, error) {
-	var name unix.Utsname
-	if err := unix.Uname(&name); err != nil {
-		return "", fmt.Errorf("asking for the kernel's release: %w", err)
-	}
-	return unix.ByteSliceToString(name.Release[:]), nil
-}
-
-func openFiles() (uint64, error) {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return 0, fmt.Errorf("asking how many files may be open: %w", err)
-	}
-	return limit.Max, nil
-}
-
-func clockSynced() (bool, error) {
-	var t unix.Timex
-	if _, err := unix.Adjtimex(&t); err != nil {
-		return false, err
-	}
-	return t.Status&unix.STA_UNSYNC == 0, nil
-}
-
 // ownFacts are those of banger's own things. What several checks ask for is
 // looked at once.
 func (x *examiner) ownFacts() own.Facts {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		home = "/" // there is no ~/.ssh/config then
-	}
-	f := own.Facts{
-		Places: x.places, UID: os.Geteuid(), User: userName(), Home: home, TempDir: os.TempDir(),
-		Version: version.Version, CLI: x.cli,
-		Private:    places.CheckPrivate,
-		Writable:   func(dir string) error { return unix.Access(dir, unix.W_OK|unix.X_OK) },
-		LongSocket: rpc.Long,
-		Settings:   func() error { return x.settings },
-		Agent:      agentBeside,
-		Damaged:    store.Damaged,
-	}
+	f := own.This(x.places)
+	f.Version, f.CLI = version.Version, x.cli
+	f.LongSocket, f.Agent, f.Damaged = rpc.Long, agentBeside, store.Damaged
+	f.Settings = func() error { return x.settings }
 	f.Volume = func(path string) (own.Volume, error) {
 		free, err := vmm.Room(path)
 		if err != nil {
@@ -180,7 +125,7 @@ func (x *examiner) find(ctx context.Context) own.Daemon {
 	if err == nil {
 		return own.Daemon{Version: status.Version, PID: status.PID}
 	}
-	d := own.Daemon{PID: lockedBy(x.places.StateDir)}
+	d := own.Daemon{PID: own.LockedBy(x.places.StateDir)}
 	if !errors.Is(err, errNoDaemon) {
 		d.Err = err
 	}
@@ -212,28 +157,6 @@ func (x *examiner) ask(ctx context.Context, method string, params, result any) e
 		return errDeaf
 	}
 	return err
-}
-
-// lockedBy is the process that has the state directory, as it wrote itself; 0
-// where nobody has it. It takes no lock, so it is in nobody's way.
-func lockedBy(dir string) int {
-	f, err := os.Open(filepath.Join(dir, "lock"))
-	if err != nil {
-		return 0
-	}
-	defer f.Close()
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err == nil {
-		return 0 // closing it gives it back
-	}
-	text, err := io.ReadAll(io.LimitReader(f, 16))
-	if err != nil {
-		return 0
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		return 0
-	}
-	return pid
 }
 
 // lookOnly asks a driver, which boots nothing without a guest's kernel.

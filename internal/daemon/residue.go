@@ -5,13 +5,11 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/doctor/residue"
-	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/monitor/control"
 	"github.com/banger-vm/banger/internal/rpc"
 	"github.com/banger-vm/banger/internal/store"
@@ -82,7 +80,7 @@ func (x *examiner) told(ctx context.Context) (residue.Known, error) {
 			return residue.Known{}, err
 		}
 	}
-	k := newKnown(len(ops.Operations) > 0)
+	k := residue.NewKnown(len(ops.Operations) > 0)
 	for _, v := range vms.VMs {
 		idle := v.State == api.StateStopped || v.State == api.StateFailed
 		k.VMs[v.ID] = residue.VM{Name: v.Name, Runs: !idle || v.Operation != "", Made: v.State != api.StateCreating && v.State != api.StateDeleting}
@@ -96,60 +94,15 @@ func (x *examiner) told(ctx context.Context) (residue.Known, error) {
 	return k, nil
 }
 
-func newKnown(busy bool) residue.Known {
-	return residue.Known{VMs: map[string]residue.VM{}, Images: map[string]string{}, Kernels: map[string]string{}, Busy: busy}
-}
-
 // recorded reads the database, which nobody may ever have made.
 func (x *examiner) recorded(ctx context.Context) (k residue.Known, err error) {
-	k = newKnown(false)
 	s, err := store.OpenReadOnly(ctx, databaseFile(x.places))
 	if errors.Is(err, fs.ErrNotExist) {
-		return k, nil
+		return residue.NewKnown(false), nil
 	}
 	if err != nil {
 		return k, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	if have, newest, verr := s.Version(ctx); verr != nil || have != newest {
-		return k, errors.Join(verr, fault.New(fault.Precondition, "Let a daemon do it first: banger ls",
-			"the database is of version %d, and can be compared with the host once it is of version %d", have, newest))
-	}
-	ops, err := s.Operations(ctx, false)
-	if err != nil {
-		return k, err
-	}
-	busy := map[string]bool{}
-	for _, op := range ops {
-		id, _ := strings.CutPrefix(op.Target, "vm/")
-		busy[id] = true
-	}
-	k.Busy = len(ops) > 0
-	vms, err := s.VMs(ctx)
-	if err != nil {
-		return k, err
-	}
-	for _, v := range vms {
-		k.VMs[v.ID] = residue.VM{Name: v.Spec.Name, Runs: busy[v.ID] || v.Boot != nil && v.Boot.Exit == nil, Made: v.Made && !busy[v.ID]}
-	}
-	images, err := s.Images(ctx)
-	for _, i := range images {
-		k.Images[i.ID] = i.Name
-	}
-	if err != nil {
-		return k, err
-	}
-	kernels, err := s.Kernels(ctx)
-	for _, each := range kernels {
-		k.Kernels[each.ID] = each.Name
-	}
-	return k, err
-}
-
-func residueOf(strays []residue.Stray) api.Residue {
-	r := api.Residue{Strays: make([]api.Stray, len(strays))}
-	for i, s := range strays {
-		r.Strays[i] = api.Stray(s)
-	}
-	return r
+	return s.Known(ctx)
 }

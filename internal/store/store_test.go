@@ -18,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/banger-vm/banger/internal/disk/disktest"
+	"github.com/banger-vm/banger/internal/doctor/residue"
 	"github.com/banger-vm/banger/internal/event"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/image"
@@ -648,5 +649,32 @@ func TestOpenReadOnly(t *testing.T) {
 	}
 	if _, err := OpenReadOnly(t.Context(), bad); fault.KindOf(err) != fault.Precondition {
 		t.Errorf("a damaged one: %v", err)
+	}
+}
+
+// What an operation works on may run, and need not be whole.
+func TestKnown(t *testing.T) {
+	s := newStore(t)
+	runs, ended, busy := record(1), record(2), record(3)
+	ended.Boot.Exit, busy.Boot = &machine.Exit{}, nil
+	for _, r := range []vm.Record{runs, ended, busy} {
+		if err := s.InsertVM(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.InsertOperation(t.Context(), operation.Record{ID: "01", Kind: "vm.start", Target: "vm/" + busy.ID, State: operation.Running}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.InsertImage(t.Context(), image.Image{ID: "0a", Name: "debian"}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Known(t.Context())
+	want := residue.NewKnown(true)
+	want.VMs[runs.ID] = residue.VM{Name: "vm-0001", Runs: true, Made: true}
+	want.VMs[ended.ID] = residue.VM{Name: "vm-0002", Made: true}
+	want.VMs[busy.ID] = residue.VM{Name: "vm-0003", Runs: true}
+	want.Images["0a"] = "debian"
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
 	}
 }

@@ -37,6 +37,11 @@ type Known struct {
 	Busy bool
 }
 
+// NewKnown has no records yet.
+func NewKnown(busy bool) Known {
+	return Known{VMs: map[string]VM{}, Images: map[string]string{}, Kernels: map[string]string{}, Busy: busy}
+}
+
 // VM is one by its record.
 type VM struct {
 	Name string
