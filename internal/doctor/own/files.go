@@ -99,7 +99,7 @@ func (f Facts) tempDir(context.Context) doctor.Finding {
 // Below the first a VM's disk hardly grows and is paused soon; the second is
 // what an image and a few packages take.
 const (
-	noRoom     = 256 << 20
+	noRoom     = 64 << 20
 	littleRoom = 3 << 30
 )
 
@@ -120,7 +120,7 @@ func (f Facts) space(context.Context) doctor.Finding {
 		return doctor.Bad(state, doctor.Fix{
 			Command: "rm -r " + doctor.Quote(filepath.Join(f.Places.CacheDir, "images")),
 			Hint:    "The cache only saves time. To free more: banger ls and banger image ls show what can go.",
-		}, "only %s are free for VMs in %s", size.Format(v.Free), f.Places.StateDir)
+		}, "only %s of space is left for VMs in %s", size.Format(v.Free), f.Places.StateDir)
 	}
 	return doctor.Good("%s are free", size.Format(v.Free))
 }
