@@ -147,6 +147,9 @@ func (x *examiner) ask(ctx context.Context, method string, params, result any) e
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 		return errNoDaemon
 	}
+	if err != nil && ctx.Err() != nil { // its queue is full
+		return errDeaf
+	}
 	if err != nil {
 		return err
 	}

@@ -292,7 +292,7 @@ func TestCommands(t *testing.T) {
 		t.Errorf("%s: %s, %v", strays[0].Command, out, err)
 	}
 	r.UID = 1000
-	if s := r.remove("/c/making-1", true, ""); s.Command != "unshare --user --map-root-user --map-auto -- rm -rf /c/making-1" {
+	if s := (look{r.Host, r.known}).remove("/c/making-1", true, ""); s.Command != "unshare --user --map-root-user --map-auto -- rm -rf /c/making-1" {
 		t.Error(s.Command)
 	}
 }
