@@ -37,7 +37,7 @@ var suite = []Test{
 	{Name: "unit-root", Package: "internal/unit", Run: "^TestReal", Timeout: 3 * time.Minute},
 	{Name: "unit-user", Package: "internal/unit", Run: "^TestReal", User: debian.User, Timeout: 10 * time.Minute},
 	{Name: "sessions-user", Package: "test/e2e", Run: "^Test(Console|Shell)$", User: debian.User, Timeout: 20 * time.Minute, Env: []string{firecrackerConfig}, Long: true},
-	{Name: "reach-user", Package: "test/e2e", Run: "^Test(Forward|SSH|LongSSHConfig)$", User: debian.User, Timeout: 20 * time.Minute, Env: []string{firecrackerConfig}, Long: true},
+	{Name: "reach-user", Package: "test/e2e", Run: "^Test(Forward|SSH|LongSSHConfig|Doctor)$", User: debian.User, Timeout: 20 * time.Minute, Env: []string{firecrackerConfig}, Long: true},
 	{
 		Name: "copies-user", Package: "test/e2e", Run: "^TestLongCopy$", User: debian.User, Timeout: 20 * time.Minute,
 		Env: []string{firecrackerConfig, "BANGER_TEST_COPY_MB=10", "BANGER_TEST_COPY_FILES=1000"}, Long: true,

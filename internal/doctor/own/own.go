@@ -12,7 +12,6 @@ import (
 // Facts are how banger's own things are looked at.
 type Facts struct {
 	Places  places.Places
-	UID     int
 	User    string
 	Home    string
 	TempDir string

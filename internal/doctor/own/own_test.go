@@ -38,7 +38,7 @@ func healthy(t *testing.T) Facts {
 		t.Fatal(err)
 	}
 	return Facts{
-		Places: p, UID: 1000, User: "ann", Home: dir, TempDir: dir, Version: "1.2", CLI: "1.2",
+		Places: p, User: "ann", Home: dir, TempDir: dir, Version: "1.2", CLI: "1.2",
 		Private: places.CheckPrivate, Writable: func(string) error { return nil },
 		Volume:     func(string) (Volume, error) { return Volume{Kind: "ext4", Free: 100 << 30}, nil },
 		LongSocket: func(string) bool { return false },

@@ -22,7 +22,7 @@ func This(p places.Places) Facts {
 		home = "/" // there is no ~/.ssh/config then
 	}
 	return Facts{
-		Places: p, UID: os.Geteuid(), User: host.UserName(), Home: home, TempDir: os.TempDir(), Private: places.CheckPrivate,
+		Places: p, User: host.UserName(), Home: home, TempDir: os.TempDir(), Private: places.CheckPrivate,
 		Writable: func(dir string) error { return unix.Access(dir, unix.W_OK|unix.X_OK) },
 	}
 }
