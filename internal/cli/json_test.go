@@ -18,7 +18,7 @@ var reads = map[string][]string{
 	"ls": nil, "ps": nil, "inspect": {"web"}, "logs": {"web"}, "ports": {"web"},
 	"forward ls": nil, "image ls": nil, "image inspect": {"debian"}, "kernel ls": nil, "kernel inspect": {"debian"},
 	"vmm ls": nil, "op ls": nil, "op show": {"0p"}, "events": nil,
-	"daemon status": nil, "daemon logs": nil, "version": nil, "ssh-config": nil,
+	"daemon status": nil, "daemon logs": nil, "version": nil, "ssh-config": nil, "doctor": nil,
 }
 
 // others act, or print what is for another program.
@@ -45,6 +45,10 @@ func TestReadsAsJSON(t *testing.T) {
 	}
 	t.Setenv("BANGER_SOCKET", socket)
 	t.Setenv("BANGER_STATE_DIR", dir)
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	if err := os.WriteFile(filepath.Join(dir, "bangerd"), []byte("#!/bin/sh\necho '{\"checks\":[]}'\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(dir, "bangerd.log"), []byte("one\ntwo \"2\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/checkup"
 	"github.com/banger-vm/banger/internal/cli/daemons"
 	"github.com/banger-vm/banger/internal/cli/files"
 	"github.com/banger-vm/banger/internal/cli/kernels"
@@ -46,7 +47,7 @@ func newRoot(a *app.App) *cobra.Command {
 	for _, cmd := range []*cobra.Command{
 		newVM(a), newImage(a), kernels.New(a), newVMM(a), newOp(a),
 		reach.NewForward(a), reach.NewPorts(a), reach.NewSSHConfig(a), reach.NewDial(a), serial.NewConsole(a),
-		newEvents(a), daemons.New(a), newRPC(a), newCompletion(a), daemons.NewVersion(a),
+		newEvents(a), checkup.New(a), daemons.New(a), newRPC(a), newCompletion(a), daemons.NewVersion(a),
 	} {
 		cmd.GroupID = groupNouns
 		root.AddCommand(cmd)

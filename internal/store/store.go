@@ -99,13 +99,7 @@ func open(ctx context.Context, path string) (s *Store, err error) {
 	if err := checkSize(path); err != nil {
 		return nil, err
 	}
-	s = &Store{
-		vms:     &named[vm.Record]{table: "vms", what: "VM", clone: cloneVM},
-		images:  &named[image.Image]{table: "images", what: "image", clone: func(i image.Image) image.Image { return i }},
-		kernels: &named[registry.Record]{table: "kernels", what: "kernel", clone: cloneKernel},
-
-		keepEnded: 1000,
-	}
+	s = unopened()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -122,6 +116,48 @@ func open(ctx context.Context, path string) (s *Store, err error) {
 		return s, err
 	}
 	return s, migrate(ctx, s.write.DB, path, false)
+}
+
+// OpenReadOnly opens the state file at path as it is, to look at it: another
+// process may have it open. Nothing is made, migrated or changed; what changes
+// a Store must not be called. fs.ErrNotExist where there is no file.
+func OpenReadOnly(ctx context.Context, path string) (*Store, error) {
+	if _, err := os.Lstat(path); err != nil {
+		return nil, err
+	}
+	s, err := openReadOnly(ctx, path)
+	if err != nil {
+		return nil, explain(path, err)
+	}
+	return s, nil
+}
+
+func openReadOnly(ctx context.Context, path string) (s *Store, err error) {
+	if err := checkSize(path); err != nil {
+		return nil, err
+	}
+	s = unopened()
+	if s.read, err = newPool(path, 2); err != nil {
+		return nil, err
+	}
+	if err = check(ctx, s.read.DB); err == nil {
+		_, _, err = s.Version(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// unopened is one that is not open.
+func unopened() *Store {
+	return &Store{
+		vms:     &named[vm.Record]{table: "vms", what: "VM", clone: cloneVM},
+		images:  &named[image.Image]{table: "images", what: "image", clone: func(i image.Image) image.Image { return i }},
+		kernels: &named[registry.Record]{table: "kernels", what: "kernel", clone: cloneKernel},
+
+		keepEnded: 1000,
+	}
 }
 
 // checkSize refuses what SQLite would take for an empty file and write over:

@@ -45,6 +45,8 @@ type rig struct {
 	wrap    func(vm.Store) vm.Store // what the Manager has for a store
 	events  *event.Log
 
+	unfit error // what preflight finds
+
 	stopTimeout time.Duration
 	zone        string
 }
@@ -79,7 +81,7 @@ func (r *rig) open() {
 		Disks:    map[string]disk.Driver{"guestcow": r.parts},
 		Networks: map[string]network.Driver{"user": r.parts, "none": none.New()},
 		Access:   access.New(filepath.Join(r.dir, "ssh"), r.zone, func(id string) []string { return []string{"banger", "dial", id} }),
-		Claims:   claims, Events: r.events, Log: log,
+		Claims:   claims, Events: r.events, Log: log, Preflight: func(context.Context) error { return r.unfit },
 	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: r.stopTimeout})
 	r.ops = operation.New(db, claims, r.events, log, operation.Config{Planners: r.vms.Planners()})
 	if err := r.vms.Start(ctx, r.ops); err != nil {

@@ -61,6 +61,11 @@ func (m *Manager) Boot(ctx context.Context, ref, vmm, key string) (operation.Rec
 				"See it with: banger op ls, or delete it with: banger rm "+r.Spec.Name,
 				"the VM %s is not whole yet", r.Spec.Name)
 		}
+		if !r.mayRun() { // one that runs has what it needs
+			if err := m.preflight(ctx); err != nil {
+				return operation.Request{}, err
+			}
+		}
 		p := startParams{ID: r.ID, BootID: newID(8), VMM: vmm}
 		if vmm != "" {
 			p.Was = r.Choice

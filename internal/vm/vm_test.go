@@ -100,6 +100,25 @@ func TestBadInputIsRefused(t *testing.T) {
 	}
 }
 
+// What makes a host unfit is said before anything is begun; a VM that runs is not
+// asked.
+func TestPreflight(t *testing.T) {
+	r := newRig(t)
+	r.ok(r.create(spec.VM{Name: "runs"}, true))
+	r.ok(r.create(spec.VM{Name: "stopped"}, false))
+	r.unfit = fault.New(fault.Precondition, "", "there is no room")
+	if _, err := r.create(spec.VM{Name: "new"}, false); !errors.Is(err, r.unfit) {
+		t.Errorf("a VM is made: %v", err)
+	}
+	if _, err := r.vms.Boot(t.Context(), "stopped", "", ""); !errors.Is(err, r.unfit) {
+		t.Errorf("a VM is started: %v", err)
+	}
+	r.ok(r.vms.Boot(t.Context(), "runs", "", ""))
+	if ops, err := r.ops.List(t.Context(), false); err != nil || len(ops) > 0 {
+		t.Errorf("%v goes on, %v", ops, err)
+	}
+}
+
 func TestTakenName(t *testing.T) {
 	r := newRig(t)
 	r.ok(r.create(spec.VM{Name: "dev"}, false))
