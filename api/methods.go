@@ -12,6 +12,7 @@ const (
 	MethodVMCreateCancel = "vm.create.cancel"
 	MethodVMStart        = "vm.start"
 	MethodVMStop         = "vm.stop"
+	MethodVMRestart      = "vm.restart"
 	MethodVMKill         = "vm.kill"
 	MethodVMDelete       = "vm.delete"
 	MethodVMList         = "vm.list"
@@ -99,6 +100,7 @@ func Methods() []Method {
 		{MethodVMCreateCancel, ServerDaemon, false, OpRef{}, op, "Cancel a create and undo it."},
 		{MethodVMStart, ServerDaemon, false, VMStartRequest{}, op, "Begin to start a VM; a running one is success."},
 		{MethodVMStop, ServerDaemon, false, VMStopRequest{}, op, "Begin to stop a VM gracefully; a stopped one is success."},
+		{MethodVMRestart, ServerDaemon, false, VMStopRequest{}, op, "Begin to stop a VM gracefully and to start it again; a stopped one is started."},
 		{MethodVMKill, ServerDaemon, false, VMActionRequest{}, op, "Begin to end a VM at once."},
 		{MethodVMDelete, ServerDaemon, false, VMDeleteRequest{}, op, "Begin to remove a VM and all that belongs to it."},
 		{MethodVMList, ServerDaemon, false, VMListRequest{}, VMList{}, "List VMs by name."},

@@ -167,7 +167,8 @@ type VMActionRequest struct {
 	Key string `json:"idempotency_key,omitempty"`
 }
 
-// VMStopRequest asks for a graceful stop, and a kill after the timeout.
+// VMStopRequest asks for a graceful stop, and a kill after the timeout; of
+// vm.restart for a start after that.
 type VMStopRequest struct {
 	VM        string `json:"vm"`
 	TimeoutMS int64  `json:"timeout_ms,omitempty"` // default 60,000

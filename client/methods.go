@@ -52,6 +52,13 @@ func (c *Client) VMStop(ctx context.Context, req api.VMStopRequest) (api.Operati
 	return get[api.Operation](ctx, c, api.MethodVMStop, req)
 }
 
+// VMRestart begins to stop a VM gracefully and to start it again; a stopped one
+// is started.
+func (c *Client) VMRestart(ctx context.Context, req api.VMStopRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMRestart, req)
+}
+
 // VMKill begins to end a VM at once.
 func (c *Client) VMKill(ctx context.Context, req api.VMActionRequest) (api.Operation, error) {
 	req.Key = key(req.Key)

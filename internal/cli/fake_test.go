@@ -215,6 +215,14 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 		}
 		return op, err
 	})
+	m[api.MethodVMRestart] = locked(f, func(r api.VMStopRequest) (api.Operation, error) {
+		op, err := f.change(api.MethodVMRestart, r.VM, api.StateRunning)
+		if vm, _ := f.find(r.VM); err == nil {
+			f.log = append(f.log, fmt.Sprintf("within %d ms", r.TimeoutMS))
+			f.relisten(vm)
+		}
+		return op, err
+	})
 	for method, state := range map[string]api.State{api.MethodVMStop: api.StateStopped, api.MethodVMKill: api.StateStopped} {
 		m[method] = locked(f, func(r api.VMStopRequest) (api.Operation, error) { return f.change(method, r.VM, state) })
 	}

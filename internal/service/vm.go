@@ -26,6 +26,9 @@ func (p Parts) vmMethods() map[string]rpcserver.Handler {
 		api.MethodVMStop: rpcserver.Bind(func(ctx context.Context, r api.VMStopRequest) (any, error) {
 			return begun(m.Stop(ctx, r.VM, time.Duration(r.TimeoutMS)*time.Millisecond, r.Key))
 		}),
+		api.MethodVMRestart: rpcserver.Bind(func(ctx context.Context, r api.VMStopRequest) (any, error) {
+			return begun(m.Restart(ctx, r.VM, time.Duration(r.TimeoutMS)*time.Millisecond, r.Key))
+		}),
 		api.MethodVMKill: rpcserver.Bind(func(ctx context.Context, r api.VMActionRequest) (any, error) {
 			return begun(m.Kill(ctx, r.VM, r.Key))
 		}),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/banger-vm/banger/internal/fault"
@@ -29,7 +30,7 @@ func (m *Manager) Connect(ctx context.Context, ref string, wait time.Duration) (
 			err = unconnected(v)
 		}
 		holder, held := m.Claims.Holder(target(ref))
-		if wait <= 0 || !held || holder.Kind != KindCreate && holder.Kind != KindStart {
+		if wait <= 0 || !held || !slices.Contains([]string{KindCreate, KindStart, KindRestart}, holder.Kind) {
 			return View{}, err
 		}
 		select {

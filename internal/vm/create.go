@@ -76,6 +76,7 @@ func (m *Manager) Planners() map[string]operation.Planner {
 		KindKill:   m.planKill,
 		KindDelete: m.planDelete,
 
+		KindRestart: m.planRestart,
 		KindForward: m.planForward,
 	}
 }
