@@ -77,6 +77,9 @@ func (m *Manager) Planners() map[string]operation.Planner {
 		KindDelete: m.planDelete,
 
 		KindRestart: m.planRestart,
+		KindPause:   m.planPause,
+		KindResume:  m.planResume,
+		KindRename:  m.planRename,
 		KindForward: m.planForward,
 	}
 }

@@ -16,6 +16,9 @@ const (
 	KindDelete = "vm.delete"
 
 	KindRestart = "vm.restart"
+	KindPause   = "vm.pause"
+	KindResume  = "vm.resume"
+	KindRename  = "vm.rename"
 	KindForward = "vm.forward"
 )
 
