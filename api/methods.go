@@ -12,6 +12,10 @@ const (
 	MethodVMCreateCancel = "vm.create.cancel"
 	MethodVMStart        = "vm.start"
 	MethodVMStop         = "vm.stop"
+	MethodVMRestart      = "vm.restart"
+	MethodVMPause        = "vm.pause"
+	MethodVMResume       = "vm.resume"
+	MethodVMRename       = "vm.rename"
 	MethodVMKill         = "vm.kill"
 	MethodVMDelete       = "vm.delete"
 	MethodVMList         = "vm.list"
@@ -99,6 +103,10 @@ func Methods() []Method {
 		{MethodVMCreateCancel, ServerDaemon, false, OpRef{}, op, "Cancel a create and undo it."},
 		{MethodVMStart, ServerDaemon, false, VMStartRequest{}, op, "Begin to start a VM; a running one is success."},
 		{MethodVMStop, ServerDaemon, false, VMStopRequest{}, op, "Begin to stop a VM gracefully; a stopped one is success."},
+		{MethodVMRestart, ServerDaemon, false, VMStopRequest{}, op, "Begin to stop a VM gracefully and to start it again; a stopped one is started."},
+		{MethodVMPause, ServerDaemon, false, VMActionRequest{}, op, "Begin to stop a running VM's processors; a VM that a user has paused is success."},
+		{MethodVMResume, ServerDaemon, false, VMActionRequest{}, op, "Begin to let a paused VM go on; a running one is success."},
+		{MethodVMRename, ServerDaemon, false, VMRenameRequest{}, op, "Begin to give a VM another name, running or not; the result is {id, name}. Its guest's host name follows at its next start."},
 		{MethodVMKill, ServerDaemon, false, VMActionRequest{}, op, "Begin to end a VM at once."},
 		{MethodVMDelete, ServerDaemon, false, VMDeleteRequest{}, op, "Begin to remove a VM and all that belongs to it."},
 		{MethodVMList, ServerDaemon, false, VMListRequest{}, VMList{}, "List VMs by name."},

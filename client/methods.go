@@ -52,6 +52,33 @@ func (c *Client) VMStop(ctx context.Context, req api.VMStopRequest) (api.Operati
 	return get[api.Operation](ctx, c, api.MethodVMStop, req)
 }
 
+// VMRestart begins to stop a VM gracefully and to start it again; a stopped one
+// is started.
+func (c *Client) VMRestart(ctx context.Context, req api.VMStopRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMRestart, req)
+}
+
+// VMPause begins to stop a running VM's processors; a VM that a user has paused
+// is success.
+func (c *Client) VMPause(ctx context.Context, req api.VMActionRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMPause, req)
+}
+
+// VMResume begins to let a paused VM go on; a running one is success.
+func (c *Client) VMResume(ctx context.Context, req api.VMActionRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMResume, req)
+}
+
+// VMRename begins to give a VM another name; its guest's host name follows at
+// its next start.
+func (c *Client) VMRename(ctx context.Context, req api.VMRenameRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMRename, req)
+}
+
 // VMKill begins to end a VM at once.
 func (c *Client) VMKill(ctx context.Context, req api.VMActionRequest) (api.Operation, error) {
 	req.Key = key(req.Key)

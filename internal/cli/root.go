@@ -61,7 +61,7 @@ func everyday(a *app.App) []*cobra.Command {
 	return []*cobra.Command{
 		newRun(a), newExec(a), newShell(a),
 		reach.NewSSH(a), files.NewCopy(a), serial.NewLogs(a),
-		newList(a), newPS(a), newCreate(a), newStart(a), newStop(a), newKill(a), newDelete(a), newInspect(a),
+		newList(a), newPS(a), newCreate(a), newStart(a), newStop(a), newRestart(a), newPause(a), newResume(a), newRename(a), newKill(a), newDelete(a), newInspect(a),
 	}
 }
 

@@ -76,6 +76,10 @@ func (m *Manager) Planners() map[string]operation.Planner {
 		KindKill:   m.planKill,
 		KindDelete: m.planDelete,
 
+		KindRestart: m.planRestart,
+		KindPause:   m.planPause,
+		KindResume:  m.planResume,
+		KindRename:  m.planRename,
 		KindForward: m.planForward,
 	}
 }

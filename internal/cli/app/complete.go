@@ -40,7 +40,7 @@ func CompleteVMs(a *App) cobra.CompletionFunc {
 			switch cmd.Name() {
 			case "exec":
 				return nil, cobra.ShellCompDirectiveDefault
-			case "shell", "logs", "console", "dial", "ssh":
+			case "shell", "logs", "console", "dial", "ssh", "rename":
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
 		}

@@ -27,6 +27,9 @@ const (
 	MethodStop   = "monitor.stop"   // api.Empty → api.Empty, at once
 	MethodKill   = "monitor.kill"   // api.Empty → api.Empty, at once
 
+	MethodPause  = "monitor.pause"  // api.Empty → api.Empty, once the VMM has done so
+	MethodResume = "monitor.resume" // api.Empty → api.Empty, once the VMM has done so
+
 	MethodForward   = "monitor.forward"   // ForwardRequest → api.Empty
 	MethodListening = "monitor.listening" // api.Empty → machine.Listening, once the guest is up
 )
@@ -77,6 +80,7 @@ type Runtime struct {
 var (
 	_ machine.Runtime = (*Runtime)(nil)
 	_ machine.Ports   = (*Runtime)(nil)
+	_ machine.Pauser  = (*Runtime)(nil)
 )
 
 // New makes a Runtime.
