@@ -19,6 +19,8 @@ const (
 	MethodVMSSH          = "vm.ssh"
 	MethodVMConnect      = "vm.connect"
 	MethodVMLogs         = "vm.logs"
+	MethodVMPing         = "vm.ping"
+	MethodVMHealth       = "vm.health"
 
 	MethodVMForwardAdd    = "vm.forward.add"
 	MethodVMForwardRemove = "vm.forward.remove"
@@ -106,6 +108,8 @@ func Methods() []Method {
 		{MethodVMSSH, ServerDaemon, false, VMSSHRequest{}, VMSSH{}, "Say how OpenSSH reaches VMs."},
 		{MethodVMConnect, ServerDaemon, false, VMConnectRequest{}, VMEndpoint{}, "Say where a running VM's monitor answers."},
 		{MethodVMLogs, ServerDaemon, false, VMLogsRequest{}, VMLogs{}, "Return what a VM's guest said on its console, of a running VM or not."},
+		{MethodVMPing, ServerDaemon, false, VMAskRequest{}, VMPong{}, "Say whether a running VM's guest answers, and how soon."},
+		{MethodVMHealth, ServerDaemon, false, VMAskRequest{}, VMHealth{}, "Say how a running VM's guest is, by its own word."},
 
 		{MethodVMForwardAdd, ServerDaemon, false, VMForwardAddRequest{}, op, "Begin to lead ports of the host to ports of a VM."},
 		{MethodVMForwardRemove, ServerDaemon, false, VMForwardRemoveRequest{}, op, "Begin to take forwards of a VM away."},

@@ -72,6 +72,7 @@ func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, network
 		Store:   p.store,
 		Runtime: runtime,
 		Ports:   runtime,
+		Vitals:  runtime,
 		Units:   d.units,
 		// The operations are made after the VMs.
 		Images:   imageSource{p.images, func() *operation.Registry { return p.ops }},

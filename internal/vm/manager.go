@@ -100,6 +100,7 @@ type Parts struct {
 	Store    Store
 	Runtime  machine.Runtime
 	Ports    machine.Ports
+	Vitals   machine.Vitals
 	Images   Images
 	Kernels  Kernels
 	Work     WorkDisks

@@ -75,7 +75,7 @@ func (r *rig) open() {
 		vms = r.wrap(db)
 	}
 	r.vms = vm.New(vm.Parts{
-		Store: vms, Runtime: r.host, Ports: r.host, Images: r.parts, Kernels: r.kernels, Work: r.parts, VMMs: r.vmms,
+		Store: vms, Runtime: r.host, Ports: r.host, Vitals: r.host, Images: r.parts, Kernels: r.kernels, Work: r.parts, VMMs: r.vmms,
 		Disks:    map[string]disk.Driver{"guestcow": r.parts},
 		Networks: map[string]network.Driver{"user": r.parts, "none": none.New()},
 		Access:   access.New(filepath.Join(r.dir, "ssh"), r.zone, func(id string) []string { return []string{"banger", "dial", id} }),

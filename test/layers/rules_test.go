@@ -54,7 +54,7 @@ var mayImport = []struct {
 	{"internal/cli/...", patterns{"client/...", "api", "internal/places", "internal/size", "internal/version", "internal/cli/*"}, "cli sees only client and api"},
 
 	{"internal/daemon", leaves.with("api", "internal/*"), "daemon wires what is below it"},
-	{"internal/service", leaves.with("api", "internal/forward", "internal/rpc/...", "internal/vm", "internal/vm/spec", "internal/image", "internal/kernel/registry", "internal/operation", "internal/machine", "internal/network", "internal/vmm", "internal/vmm/choose", "internal/vmm/install", "internal/console"), "service calls use cases"},
+	{"internal/service", leaves.with("api", "internal/forward", "internal/rpc/...", "internal/vm", "internal/vm/spec", "internal/image", "internal/kernel/registry", "internal/operation", "internal/guest/wire", "internal/machine", "internal/network", "internal/vmm", "internal/vmm/choose", "internal/vmm/install", "internal/console"), "service calls use cases"},
 	{"internal/store", leaves.with("internal/vm", "internal/vm/spec", "internal/image", "internal/kernel/registry", "internal/operation"), "store implements its consumers' interfaces"},
 	{"internal/vm", leaves.with("internal/forward", "internal/operation", "internal/machine", "internal/vmm", "internal/vmm/choose", "internal/disk", "internal/network", "internal/guest/wire", "internal/vm/*"), "vm sees contracts only"},
 	{"internal/vm/*", leaves.with("internal/forward", "internal/machine", "internal/vmm", "internal/vm/sshkey"), "a part of vm sees one contract"},
@@ -71,7 +71,7 @@ var mayImport = []struct {
 	{"internal/forward/*", leaves.with("internal/forward"), "children import their parent and leaves"},
 	{"internal/monitor/...", leaves.with("api", "internal/console", "internal/forward/...", "internal/monitor/*", "internal/unit", "internal/machine", "internal/vmm", "internal/network", "internal/guest", "internal/guest/wire", "internal/stream", "internal/rpc/..."), "a monitor is given its drivers"},
 	{"internal/monitor/line", leaves.with("api", "internal/console", "internal/stream"), "a serial line needs no guest"},
-	{"internal/monitor/control", leaves.with("api", "internal/forward", "internal/machine", "internal/rpc", "internal/monitor/sandbox", "internal/unit"), "control is the daemon's end: no guest, no VMM"},
+	{"internal/monitor/control", leaves.with("api", "internal/forward", "internal/guest/wire", "internal/machine", "internal/rpc", "internal/monitor/sandbox", "internal/unit"), "control is the daemon's end: no guest, no VMM"},
 	{"internal/machine", patterns{"internal/forward", "internal/vmm", "internal/network", "internal/guest/wire"}, "a contract"},
 	{"internal/machine/*", patterns{"internal/forward", "internal/machine", "internal/vmm", "internal/network", "internal/guest/wire"}, "children import their parent and what it may"},
 	{"internal/vmm", patterns{"internal/disk", "internal/hostexec", "internal/network"}, "a contract"},

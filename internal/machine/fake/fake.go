@@ -24,6 +24,8 @@ type Runtime struct {
 	StopHook func(ctx context.Context) error
 	// ForwardHook runs before forwards are changed; an error fails that.
 	ForwardHook func() error
+	// AskHook runs before a guest is asked how it is; an error is told instead.
+	AskHook func(ctx context.Context, dir string) error
 	// Deaf machines ignore Stop.
 	Deaf bool
 	// Mute machines never become ready.
@@ -43,6 +45,7 @@ type running struct {
 var (
 	_ machine.Runtime = (*Runtime)(nil)
 	_ machine.Ports   = (*Runtime)(nil)
+	_ machine.Vitals  = (*Runtime)(nil)
 )
 
 // New makes a host without machines.
