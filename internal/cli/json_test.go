@@ -15,7 +15,7 @@ import (
 // reads are the commands that show something, with arguments to show it: each
 // has --json. A command that is in neither list fails the test.
 var reads = map[string][]string{
-	"ls": nil, "ps": nil, "inspect": {"web"}, "logs": {"web"}, "ports": {"web"},
+	"ls": nil, "ps": nil, "inspect": {"web"}, "logs": {"web"}, "ports": {"web"}, "ping": {"web"}, "health": {"web"},
 	"forward ls": nil, "image ls": nil, "image inspect": {"debian"}, "kernel ls": nil, "kernel inspect": {"debian"},
 	"vmm ls": nil, "op ls": nil, "op show": {"0p"}, "events": nil,
 	"daemon status": nil, "daemon logs": nil, "version": nil, "ssh-config": nil,

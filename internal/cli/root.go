@@ -15,6 +15,7 @@ import (
 	"github.com/banger-vm/banger/internal/cli/reach"
 	"github.com/banger-vm/banger/internal/cli/serial"
 	"github.com/banger-vm/banger/internal/cli/show"
+	"github.com/banger-vm/banger/internal/cli/vitals"
 	"github.com/banger-vm/banger/internal/version"
 )
 
@@ -45,6 +46,7 @@ func newRoot(a *app.App) *cobra.Command {
 	}
 	for _, cmd := range []*cobra.Command{
 		newVM(a), newImage(a), kernels.New(a), newVMM(a), newOp(a),
+		vitals.NewPing(a), vitals.NewHealth(a),
 		reach.NewForward(a), reach.NewPorts(a), reach.NewSSHConfig(a), reach.NewDial(a), serial.NewConsole(a),
 		newEvents(a), daemons.New(a), newRPC(a), newCompletion(a), daemons.NewVersion(a),
 	} {
@@ -67,6 +69,7 @@ func everyday(a *app.App) []*cobra.Command {
 func newVM(a *app.App) *cobra.Command {
 	vm := app.Group("vm", "Make and use virtual machines")
 	vm.AddCommand(everyday(a)...)
+	vm.AddCommand(vitals.NewPing(a), vitals.NewHealth(a))
 	vm.AddCommand(reach.NewForward(a), reach.NewPorts(a), reach.NewDial(a), serial.NewConsole(a))
 	return vm
 }

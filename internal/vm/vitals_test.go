@@ -37,3 +37,19 @@ func TestPingAndHealth(t *testing.T) {
 	fails("a", fault.Precondition, "the VM a is stopped")
 	fails("nope", fault.NotFound, "nope")
 }
+
+func TestListOfLabels(t *testing.T) {
+	r := newRig(t)
+	r.ok(r.create(spec.VM{Name: "a", Labels: map[string]string{"ci": "1"}}, false))
+	r.ok(r.create(spec.VM{Name: "b"}, false))
+	views, err := r.vms.List(t.Context(), true, "ci")
+	if err != nil || len(views) != 1 || views[0].Spec.Name != "a" {
+		t.Errorf("%+v, %v", views, err)
+	}
+	if views, err = r.vms.List(t.Context(), false, "ci"); err != nil || len(views) > 0 {
+		t.Errorf("of those that run: %+v, %v", views, err)
+	}
+	if _, err := r.vms.List(t.Context(), true, "=1"); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("%v", err)
+	}
+}
