@@ -96,6 +96,12 @@ func (c *Client) VMHealth(ctx context.Context, req api.VMAskRequest) (api.VMHeal
 	return get[api.VMHealth](ctx, c, api.MethodVMHealth, req)
 }
 
+// VMStats returns what VMs take and do: those of the request, or all that run.
+func (c *Client) VMStats(ctx context.Context, req api.VMStatsRequest) ([]api.VMStats, error) {
+	list, err := get[api.VMStatsList](ctx, c, api.MethodVMStats, req)
+	return present(list.VMs), err
+}
+
 // VMForwardAdd begins to add forwards to a VM.
 func (c *Client) VMForwardAdd(ctx context.Context, req api.VMForwardAddRequest) (api.Operation, error) {
 	req.Key = key(req.Key)

@@ -154,6 +154,7 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 		api.MethodVMCreateBegin: locked(f, f.create),
 		api.MethodVMPing:        locked(f, f.ping),
 		api.MethodVMHealth:      locked(f, f.health),
+		api.MethodVMStats:       locked(f, f.stats),
 
 		api.MethodVMForwardAdd:    locked(f, f.forward),
 		api.MethodVMForwardRemove: locked(f, f.unforward),

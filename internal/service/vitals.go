@@ -12,6 +12,9 @@ import (
 // askWait is how long a guest may take to answer, unless it is said.
 const askWait = 5 * time.Second
 
+// statsWait is the same where many VMs are asked, again and again.
+const statsWait = 2 * time.Second
+
 func (p Parts) vitalMethods() map[string]rpcserver.Handler {
 	m := p.VMs
 	return map[string]rpcserver.Handler{
@@ -22,6 +25,14 @@ func (p Parts) vitalMethods() map[string]rpcserver.Handler {
 		api.MethodVMHealth: rpcserver.Bind(func(ctx context.Context, r api.VMAskRequest) (any, error) {
 			h, err := m.Health(ctx, r.VM, patience(r.TimeoutMS, askWait))
 			return healthFrom(h), err
+		}),
+		api.MethodVMStats: rpcserver.Bind(func(ctx context.Context, r api.VMStatsRequest) (any, error) {
+			all, err := m.Stats(ctx, r.VMs, patience(r.TimeoutMS, statsWait))
+			list := api.VMStatsList{VMs: make([]api.VMStats, len(all))}
+			for i, s := range all {
+				list.VMs[i] = statsFrom(s)
+			}
+			return list, err
 		}),
 	}
 }

@@ -212,7 +212,7 @@ func (*fakeParts) Create(_ context.Context, dir string, _ disk.Base) (disk.Root,
 }
 
 func (*fakeParts) Open(string, disk.Base) (disk.Root, error) {
-	return disk.Root{Mode: disk.RootCOW}, nil
+	return disk.Root{Mode: disk.RootCOW, Drives: []disk.Drive{{Slot: disk.SlotLayer, Path: "layer.img"}}}, nil
 }
 
 func (*fakeParts) Backends() []network.Backend                    { return []network.Backend{network.BackendNone} }

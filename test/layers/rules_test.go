@@ -54,7 +54,7 @@ var mayImport = []struct {
 	{"internal/cli/...", patterns{"client/...", "api", "internal/places", "internal/size", "internal/version", "internal/cli/*"}, "cli sees only client and api"},
 
 	{"internal/daemon", leaves.with("api", "internal/*"), "daemon wires what is below it"},
-	{"internal/service", leaves.with("api", "internal/forward", "internal/rpc/...", "internal/vm", "internal/vm/spec", "internal/image", "internal/kernel/registry", "internal/operation", "internal/guest/wire", "internal/machine", "internal/network", "internal/vmm", "internal/vmm/choose", "internal/vmm/install", "internal/console"), "service calls use cases"},
+	{"internal/service", leaves.with("api", "internal/forward", "internal/rpc/...", "internal/vm", "internal/vm/spec", "internal/vm/usage", "internal/image", "internal/kernel/registry", "internal/operation", "internal/guest/wire", "internal/machine", "internal/network", "internal/vmm", "internal/vmm/choose", "internal/vmm/install", "internal/console"), "service calls use cases"},
 	{"internal/store", leaves.with("internal/vm", "internal/vm/spec", "internal/image", "internal/kernel/registry", "internal/operation"), "store implements its consumers' interfaces"},
 	{"internal/vm", leaves.with("internal/forward", "internal/operation", "internal/machine", "internal/vmm", "internal/vmm/choose", "internal/disk", "internal/network", "internal/guest/wire", "internal/vm/*"), "vm sees contracts only"},
 	{"internal/vm/*", leaves.with("internal/forward", "internal/machine", "internal/vmm", "internal/vm/sshkey"), "a part of vm sees one contract"},
