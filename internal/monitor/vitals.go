@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -88,7 +87,7 @@ func (m *Monitor) handleCounts(ctx context.Context, req control.WaitRequest) (ma
 	}
 	for _, err := range []error{guestErr, vmmErr} {
 		if err != nil {
-			c.Missing = append(c.Missing, fmt.Sprint(err))
+			c.Missing = append(c.Missing, err.Error())
 		}
 	}
 	return c, ctx.Err()
