@@ -23,6 +23,9 @@ const (
 	MethodVMSSH          = "vm.ssh"
 	MethodVMConnect      = "vm.connect"
 	MethodVMLogs         = "vm.logs"
+	MethodVMPing         = "vm.ping"
+	MethodVMHealth       = "vm.health"
+	MethodVMStats        = "vm.stats"
 
 	MethodVMForwardAdd    = "vm.forward.add"
 	MethodVMForwardRemove = "vm.forward.remove"
@@ -114,6 +117,9 @@ func Methods() []Method {
 		{MethodVMSSH, ServerDaemon, false, VMSSHRequest{}, VMSSH{}, "Say how OpenSSH reaches VMs."},
 		{MethodVMConnect, ServerDaemon, false, VMConnectRequest{}, VMEndpoint{}, "Say where a running VM's monitor answers."},
 		{MethodVMLogs, ServerDaemon, false, VMLogsRequest{}, VMLogs{}, "Return what a VM's guest said on its console, of a running VM or not."},
+		{MethodVMPing, ServerDaemon, false, VMAskRequest{}, VMPong{}, "Say whether a running VM's guest answers, and how soon."},
+		{MethodVMHealth, ServerDaemon, false, VMAskRequest{}, VMHealth{}, "Say how a running VM's guest is, by its own word."},
+		{MethodVMStats, ServerDaemon, false, VMStatsRequest{}, VMStatsList{}, "Say what VMs take and do: those that are named, or all that run. One that hangs keeps the others from nothing."},
 
 		{MethodVMForwardAdd, ServerDaemon, false, VMForwardAddRequest{}, op, "Begin to lead ports of the host to ports of a VM."},
 		{MethodVMForwardRemove, ServerDaemon, false, VMForwardRemoveRequest{}, op, "Begin to take forwards of a VM away."},

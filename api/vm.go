@@ -195,6 +195,8 @@ type VMDeleteRequest struct {
 // VMListRequest filters a list.
 type VMListRequest struct {
 	All bool `json:"all,omitempty"` // also those that do not run
+	// Labels are KEY=VALUE, or KEY for any value: only VMs that have all of them.
+	Labels []string `json:"labels,omitempty"`
 }
 
 // VMList is a list of VMs, by name.

@@ -112,6 +112,23 @@ func (c *Client) VMConnect(ctx context.Context, vm string) (api.VMEndpoint, erro
 	return get[api.VMEndpoint](ctx, c, api.MethodVMConnect, api.VMConnectRequest{VM: vm})
 }
 
+// VMPing asks a running VM's guest for a sign of life. One that is not there in
+// time is deadline_exceeded, one that does not answer yet unavailable.
+func (c *Client) VMPing(ctx context.Context, req api.VMAskRequest) (api.VMPong, error) {
+	return get[api.VMPong](ctx, c, api.MethodVMPing, req)
+}
+
+// VMHealth returns how a running VM's guest is, with the errors of VMPing.
+func (c *Client) VMHealth(ctx context.Context, req api.VMAskRequest) (api.VMHealth, error) {
+	return get[api.VMHealth](ctx, c, api.MethodVMHealth, req)
+}
+
+// VMStats returns what VMs take and do: those of the request, or all that run.
+func (c *Client) VMStats(ctx context.Context, req api.VMStatsRequest) ([]api.VMStats, error) {
+	list, err := get[api.VMStatsList](ctx, c, api.MethodVMStats, req)
+	return present(list.VMs), err
+}
+
 // VMForwardAdd begins to add forwards to a VM.
 func (c *Client) VMForwardAdd(ctx context.Context, req api.VMForwardAddRequest) (api.Operation, error) {
 	req.Key = key(req.Key)

@@ -138,7 +138,7 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 		api.MethodDaemonStop: locked(f, func(api.Empty) (api.Empty, error) { return api.Empty{}, nil }),
 		api.MethodVMList: locked(f, func(r api.VMListRequest) (list api.VMList, _ error) {
 			for _, vm := range f.vms {
-				if r.All || vm.State == api.StateRunning {
+				if (r.All || vm.State == api.StateRunning) && labelled(vm, r.Labels) {
 					list.VMs = append(list.VMs, *vm)
 				}
 			}
@@ -152,6 +152,9 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 			return api.VMSSH{Config: filepath.Join(f.dir, "config"), Zone: "vm"}, nil
 		}),
 		api.MethodVMCreateBegin: locked(f, f.create),
+		api.MethodVMPing:        locked(f, f.ping),
+		api.MethodVMHealth:      locked(f, f.health),
+		api.MethodVMStats:       locked(f, f.stats),
 
 		api.MethodVMForwardAdd:    locked(f, f.forward),
 		api.MethodVMForwardRemove: locked(f, f.unforward),

@@ -13,9 +13,11 @@ import (
 	"github.com/banger-vm/banger/internal/cli/daemons"
 	"github.com/banger-vm/banger/internal/cli/files"
 	"github.com/banger-vm/banger/internal/cli/kernels"
+	"github.com/banger-vm/banger/internal/cli/prune"
 	"github.com/banger-vm/banger/internal/cli/reach"
 	"github.com/banger-vm/banger/internal/cli/serial"
 	"github.com/banger-vm/banger/internal/cli/show"
+	"github.com/banger-vm/banger/internal/cli/vitals"
 	"github.com/banger-vm/banger/internal/version"
 )
 
@@ -46,6 +48,7 @@ func newRoot(a *app.App) *cobra.Command {
 	}
 	for _, cmd := range []*cobra.Command{
 		newVM(a), newImage(a), kernels.New(a), newVMM(a), newOp(a),
+		vitals.NewPing(a), vitals.NewHealth(a), vitals.NewStats(a), prune.New(a),
 		reach.NewForward(a), reach.NewPorts(a), reach.NewSSHConfig(a), reach.NewDial(a), serial.NewConsole(a),
 		newEvents(a), checkup.New(a), daemons.New(a), newRPC(a), newCompletion(a), daemons.NewVersion(a),
 	} {
@@ -68,6 +71,7 @@ func everyday(a *app.App) []*cobra.Command {
 func newVM(a *app.App) *cobra.Command {
 	vm := app.Group("vm", "Make and use virtual machines")
 	vm.AddCommand(everyday(a)...)
+	vm.AddCommand(vitals.NewPing(a), vitals.NewHealth(a), vitals.NewStats(a), prune.New(a))
 	vm.AddCommand(reach.NewForward(a), reach.NewPorts(a), reach.NewDial(a), serial.NewConsole(a))
 	return vm
 }

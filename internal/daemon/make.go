@@ -73,6 +73,7 @@ func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, network
 		Runtime: runtime,
 		Ports:   runtime,
 		Pauser:  runtime,
+		Vitals:  runtime,
 		Units:   d.units,
 		// The operations are made after the VMs.
 		Images:   imageSource{p.images, func() *operation.Registry { return p.ops }},

@@ -16,6 +16,7 @@ import (
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/monitor/line"
+	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/vmm"
 )
 
@@ -41,6 +42,7 @@ type Monitor struct {
 
 	forwards *relay.Set
 	auto     autoForward
+	traffic  network.Count // of the guest's card
 
 	mu      sync.Mutex // guards the following
 	machine vmm.Machine

@@ -32,6 +32,10 @@ func (m *Monitor) server() *rpcserver.Server {
 
 			control.MethodForward:   rpcserver.Bind(m.handleForward),
 			control.MethodListening: rpcserver.Bind(m.handleListening),
+
+			control.MethodPing:   rpcserver.Bind(m.handlePing),
+			control.MethodHealth: rpcserver.Bind(m.handleHealth),
+			control.MethodCounts: rpcserver.Bind(m.handleCounts),
 		},
 		Streams: map[string]rpcserver.Stream{
 			api.MethodExecAttach: m.stream(m.agent.Exec),

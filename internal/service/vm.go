@@ -45,7 +45,7 @@ func (p Parts) vmMethods() map[string]rpcserver.Handler {
 			return begun(m.Delete(ctx, r.VM, r.Force, r.Key))
 		}),
 		api.MethodVMList: rpcserver.Bind(func(ctx context.Context, r api.VMListRequest) (any, error) {
-			views, err := m.List(ctx, r.All)
+			views, err := m.List(ctx, r.All, r.Labels...)
 			list := api.VMList{VMs: make([]api.VM, len(views))}
 			for i, v := range views {
 				list.VMs[i] = vmFrom(v)

@@ -101,6 +101,7 @@ type Parts struct {
 	Runtime  machine.Runtime
 	Ports    machine.Ports
 	Pauser   machine.Pauser
+	Vitals   machine.Vitals
 	Images   Images
 	Kernels  Kernels
 	Work     WorkDisks
@@ -245,14 +246,22 @@ func (m *Manager) Inspect(ctx context.Context, ref string) (View, error) {
 	return m.view(r), nil
 }
 
-// List returns the VMs by name; only those with something running unless all.
-func (m *Manager) List(ctx context.Context, all bool) ([]View, error) {
+// List returns the VMs that have all these labels (spec.Selector), by name; only
+// those with something running unless all.
+func (m *Manager) List(ctx context.Context, all bool, labels ...string) ([]View, error) {
+	chosen := spec.Selector(labels)
+	if err := chosen.Check(); err != nil {
+		return nil, err
+	}
 	records, err := m.Store.VMs(ctx)
 	if err != nil {
 		return nil, err
 	}
 	views := make([]View, 0, len(records))
 	for _, r := range records {
+		if !chosen.Match(r.Spec.Labels) {
+			continue
+		}
 		v := m.view(r)
 		if all || v.Live != nil || r.mayRun() || v.State == Starting || v.State == Creating {
 			views = append(views, v)

@@ -44,9 +44,7 @@ func CompleteVMs(a *App) cobra.CompletionFunc {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
 		}
-		return Names(a, cmd, func(ctx context.Context, c *client.Client) ([]api.VM, error) {
-			return c.VMList(ctx, api.VMListRequest{All: true})
-		}, func(vm api.VM) string { return vm.Name }), cobra.ShellCompDirectiveNoFileComp
+		return Names(a, cmd, listAll, func(vm api.VM) string { return vm.Name }), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 

@@ -20,6 +20,15 @@ func (a *App) Each(cmd *cobra.Command, names []string, act Action, begin func(co
 	})
 }
 
+// EachChosen is Each for VMs that may be chosen by their labels.
+func (a *App) EachChosen(cmd *cobra.Command, names []string, l Labels, act Action, begin func(context.Context, *client.Client, string) (api.Operation, error)) error {
+	names, err := a.Chosen(cmd.Context(), names, l)
+	if err != nil {
+		return err
+	}
+	return a.Each(cmd, names, act, begin)
+}
+
 // All does something for every name. It goes on after a failure; the first one
 // decides the exit code.
 func (a *App) All(cmd *cobra.Command, names []string, do func(name string) error) error {

@@ -27,6 +27,8 @@ type Runtime struct {
 	ForwardHook func() error
 	// PauseHook runs before a machine is paused or resumed; an error fails that.
 	PauseHook func(ctx context.Context) error
+	// AskHook runs before a guest is asked how it is; an error is told instead.
+	AskHook func(ctx context.Context, dir string) error
 	// Deaf machines ignore Stop.
 	Deaf bool
 	// Mute machines never become ready.
@@ -47,6 +49,7 @@ var (
 	_ machine.Runtime = (*Runtime)(nil)
 	_ machine.Ports   = (*Runtime)(nil)
 	_ machine.Pauser  = (*Runtime)(nil)
+	_ machine.Vitals  = (*Runtime)(nil)
 )
 
 // New makes a host without machines.

@@ -32,6 +32,10 @@ const (
 
 	MethodForward   = "monitor.forward"   // ForwardRequest → api.Empty
 	MethodListening = "monitor.listening" // api.Empty → machine.Listening, once the guest is up
+
+	MethodPing   = "monitor.ping"   // WaitRequest → Pong
+	MethodHealth = "monitor.health" // WaitRequest → wire.Health
+	MethodCounts = "monitor.counts" // WaitRequest → machine.Counts
 )
 
 // StatusRequest asks for a status newer than After, or for any after the wait.

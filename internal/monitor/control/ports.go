@@ -40,7 +40,7 @@ func (r *Runtime) askAbout(ctx context.Context, what, dir, method string, params
 		}
 		err := exchange(ctx, dir, method, params, bound, result)
 		if err == nil || api.KindOf(err) != api.KindUnavailable || silent(err) || tries > 0 || ctx.Err() != nil {
-			return told(err, what)
+			return told(err, "had no "+what)
 		}
 		if err := pause(ctx, tries); err != nil {
 			return err
@@ -49,15 +49,15 @@ func (r *Runtime) askAbout(ctx context.Context, what, dir, method string, params
 }
 
 // told makes a fault of a monitor's word. What it refuses as invalid was checked
-// before: it does not know the method.
-func told(err error, what string) error {
+// before: it does not know the method, and older says what such a monitor lacks.
+func told(err error, older string) error {
 	var e *api.Error
 	if !errors.As(err, &e) {
 		return err
 	}
 	if e.Kind == api.KindInvalid {
 		return fault.New(fault.Precondition, "Stop and start the VM: its monitor comes with each start.",
-			"the VM's monitor is of an older banger that had no %s", what)
+			"the VM's monitor is of an older banger that %s", older)
 	}
 	return fault.New(fault.Kind(e.Kind), e.Hint, "%s", e.Message)
 }
