@@ -9,7 +9,6 @@ package calm
 
 import (
 	"fmt"
-	"os/exec"
 	"runtime"
 	"time"
 
@@ -54,6 +53,3 @@ func Start(s Slack, start func() error) error {
 	_ = Set(own) // which this thread had before
 	return err
 }
-
-// StartCmd starts cmd with this slack.
-func StartCmd(s Slack, cmd *exec.Cmd) error { return Start(s, cmd.Start) }

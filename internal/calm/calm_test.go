@@ -19,7 +19,7 @@ func TestStart(t *testing.T) {
 		var out strings.Builder
 		cmd := exec.Command("cat", "/proc/self/timerslack_ns")
 		cmd.Stdout = &out
-		if err := calm.StartCmd(s, cmd); err != nil {
+		if err := calm.Start(s, cmd.Start); err != nil {
 			t.Fatal(err)
 		}
 		if err := cmd.Wait(); err != nil || strings.TrimSpace(out.String()) != fmt.Sprint(int64(s)) {

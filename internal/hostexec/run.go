@@ -99,7 +99,7 @@ func runGroup(cmd *exec.Cmd, grace time.Duration) error {
 		}
 		return signal(first)
 	}
-	if err := calm.StartCmd(calm.Usual, cmd); err != nil {
+	if err := calm.Start(calm.Usual, cmd.Start); err != nil {
 		return err
 	}
 	err := cmd.Wait()

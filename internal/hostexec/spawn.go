@@ -104,7 +104,7 @@ func Spawn(d Daemon) (*Process, error) {
 	if d.Stderr != nil {
 		cmd.Stderr = d.Stderr
 	}
-	if err := calm.StartCmd(cmp.Or(d.Slack, calm.Usual), cmd); err != nil {
+	if err := calm.Start(cmp.Or(d.Slack, calm.Usual), cmd.Start); err != nil {
 		return nil, fmt.Errorf("%s could not be started: %w", d.Name, err)
 	}
 	p, err := adopt(cmd.Process.Pid, pidfd)

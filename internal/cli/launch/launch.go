@@ -130,7 +130,7 @@ func start(ctx context.Context, bin string, p places.Places) error {
 	cmd.Env = append(os.Environ(), places.EnvCacheDir+"="+p.CacheDir, places.EnvConfig+"="+p.ConfigFile) // absolute
 	cmd.Stdout, cmd.Stderr = stderr, stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := calm.StartCmd(calm.Late, cmd); err != nil {
+	if err := calm.Start(calm.Late, cmd.Start); err != nil {
 		return api.NewError(api.KindUnavailable, fmt.Sprintf("the daemon %s cannot be started: %v", bin, err), "")
 	}
 	ended := make(chan error, 1)
