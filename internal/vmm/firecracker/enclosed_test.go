@@ -68,7 +68,7 @@ func TestRealEnclosure(t *testing.T) {
 	slices.Sort(seen)
 	want := []string{
 		"/dev/kvm", "/initramfs", "/kernel", "/program",
-		"/run/api.sock", "/run/console.in", "/run/console.out", "/run/log", "/run/metrics", "/run/v.sock",
+		"/run/api.sock", "/run/console.in", "/run/console.out", "/run/log", "/run/metrics", "/run/v.sock", "/run/" + fileBell,
 		"/vda", "/vdb", "/vdc", "/vdd",
 	}
 	if err != nil || !slices.Equal(seen, want) {
