@@ -93,8 +93,9 @@ func testDriveLimit(t *testing.T, h Harness) {
 	began := time.Now()
 	agent.send(script.Write)
 	agent.await(script.Written)
-	// A second's worth may go at once.
-	if took := time.Since(began); took < 900*time.Millisecond {
+	// A second's worth may go at once, and the operation that exceeds it too: some
+	// hundred kB, or a few where the guest gathers them.
+	if took := time.Since(began); took < 600*time.Millisecond {
 		t.Errorf("%d bytes were written in %v, in spite of a limit of %d a second", script.WriteSize, took, script.WriteSize/2)
 	}
 }
