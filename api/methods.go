@@ -115,7 +115,7 @@ func Methods() []Method {
 		{MethodVMList, ServerDaemon, false, VMListRequest{}, VMList{}, "List VMs by name."},
 		{MethodVMInspect, ServerDaemon, false, VMRef{}, VM{}, "Show a VM."},
 		{MethodVMSSH, ServerDaemon, false, VMSSHRequest{}, VMSSH{}, "Say how OpenSSH reaches VMs."},
-		{MethodVMConnect, ServerDaemon, false, VMConnectRequest{}, VMEndpoint{}, "Say where a running VM's monitor answers."},
+		{MethodVMConnect, ServerDaemon, false, VMConnectRequest{}, VMEndpoint{}, "Say where a running VM's monitor answers, or that of one on the way."},
 		{MethodVMLogs, ServerDaemon, false, VMLogsRequest{}, VMLogs{}, "Return what a VM's guest said on its console, of a running VM or not."},
 		{MethodVMPing, ServerDaemon, false, VMAskRequest{}, VMPong{}, "Say whether a running VM's guest answers, and how soon."},
 		{MethodVMHealth, ServerDaemon, false, VMAskRequest{}, VMHealth{}, "Say how a running VM's guest is, by its own word."},

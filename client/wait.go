@@ -7,9 +7,9 @@ import (
 	"github.com/banger-vm/banger/api"
 )
 
-// brief is how long an operation may take before anybody wants to know how far
+// unwatched is how long an operation may take before anybody wants to know how far
 // it is: each answer costs the daemon and the client more than a small step does.
-const brief = 300 * time.Millisecond
+const unwatched = 300 * time.Millisecond
 
 // WaitOperation waits until an operation has ended, over restarts of the
 // daemon too, and tells progress (which may be nil) of the states it sees. It
@@ -18,7 +18,7 @@ const brief = 300 * time.Millisecond
 func (c *Client) WaitOperation(ctx context.Context, id string, progress func(api.Operation)) (api.Operation, error) {
 	req := api.OpWaitRequest{ID: id, Ended: true}
 	if progress != nil {
-		req.WaitMS = brief.Milliseconds()
+		req.WaitMS = unwatched.Milliseconds()
 	}
 	for {
 		op, err := c.OpWait(ctx, req)

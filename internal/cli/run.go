@@ -78,20 +78,13 @@ func (r *runner) run(cmd *cobra.Command, args []string) (err error) {
 		return r.start(cmd.Context(), spec)
 	}
 	spec.AutoRemove = r.remove
-	var s *session.Session
-	begun := func(id string) (err error) {
-		if s, err = session.New(cmd.Context(), r.App, id, what, r.exec.options()); err == nil {
-			s.Ahead()
-		}
+	s, err := session.New(cmd.Context(), r.App, what, r.exec.options())
+	if err != nil {
 		return err
 	}
-	defer func() {
-		if s != nil {
-			s.Close()
-		}
-	}()
-	return r.make(cmd.Context(), spec, begun, func(op api.Operation) error {
-		code, err := s.Run()
+	defer s.Close()
+	return r.make(cmd.Context(), spec, s.Ahead, func(op api.Operation, id string) error {
+		code, err := s.Run(id)
 		switch {
 		case err != nil:
 			return err
@@ -106,20 +99,20 @@ func (r *runner) run(cmd *cobra.Command, args []string) (err error) {
 
 // start makes a VM without a command.
 func (r *runner) start(ctx context.Context, spec api.VMSpec) error {
-	return r.make(ctx, spec, func(string) error { return nil }, func(op api.Operation) error { return r.Made(op, r.quiet) })
+	return r.make(ctx, spec, func(string) {}, func(op api.Operation, _ string) error { return r.Made(op, r.quiet) })
 }
 
 // make makes and starts the VM, uses it, and removes it if that is wanted. begun
 // gets its ID while it is made.
-func (r *runner) make(ctx context.Context, spec api.VMSpec, begun func(id string) error, use func(op api.Operation) error) (err error) {
+func (r *runner) make(ctx context.Context, spec api.VMSpec, begun func(id string), use func(op api.Operation, id string) error) (err error) {
 	// Between the steps below a signal must not end this process either.
 	guard := make(chan os.Signal, 1)
 	signal.Notify(guard, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(guard)
 	var warn func()
-	op, err := r.create(ctx, spec, func(c *client.Client, id string) error {
+	op, err := r.create(ctx, spec, func(c *client.Client, id string) {
 		warn = r.asked(ctx, c)
-		return begun(id)
+		begun(id)
 	})
 	if err != nil {
 		return err
@@ -136,12 +129,12 @@ func (r *runner) make(ctx context.Context, spec api.VMSpec, begun func(id string
 	}
 	if !r.remove && !r.Interrupted {
 		warn()
-		return use(op)
+		return use(op, id)
 	}
 	if r.Interrupted { // too late for the create to be cancelled
 		err = app.ErrInterrupted
 	} else {
-		err = use(op)
+		err = use(op, id)
 	}
 	if rmErr := r.discard(ctx, id); rmErr != nil {
 		r.Tell(rmErr, "Remove it with: banger rm -f "+op.Name)
@@ -196,14 +189,14 @@ func (r *runner) discard(ctx context.Context, id string) error {
 
 // create makes and starts the VM. What a create that did not succeed left goes
 // too: once a VM is whole the daemon keeps it, whatever becomes of its start.
-func (r *runner) create(ctx context.Context, spec api.VMSpec, begun func(c *client.Client, id string) error) (api.Operation, error) {
+func (r *runner) create(ctx context.Context, spec api.VMSpec, begun func(c *client.Client, id string)) (api.Operation, error) {
 	var known atomic.Pointer[api.Operation]
 	op, err := r.Operate(ctx, app.Action{
 		Begin: func(waiting context.Context, c *client.Client) (api.Operation, error) {
 			op, err := c.VMCreateBegin(waiting, api.VMCreateRequest{Spec: spec, Start: true})
 			if err == nil {
 				known.Store(&op)
-				err = begun(c, targetID(op))
+				begun(c, targetID(op))
 			}
 			return op, err
 		},

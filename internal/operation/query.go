@@ -2,6 +2,7 @@ package operation
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -66,7 +67,7 @@ func (r *Registry) Ended(ctx context.Context, idOrPrefix string, wait time.Durat
 	bounded, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	rec, err := r.Wait(bounded, idOrPrefix)
-	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		err = nil // it goes on
 	}
 	return rec, err

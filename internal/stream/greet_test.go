@@ -54,11 +54,10 @@ func TestGreeting(t *testing.T) {
 				if took := time.Since(begin); took != tc.want {
 					t.Errorf("it came after %v, not %v", took, tc.want)
 				}
-				frames := []Frame{{Type: Exit, Stream: Result, Payload: []byte("{}")}}
 				if tc.output == "early" && n <= len(greeting) {
 					t.Errorf("the output did not come along: %q", buf[:n])
 				}
-				if last := AppendFrame(nil, frames[0]); tc.whole && string(buf[max(0, n-len(last)):n]) != string(last) {
+				if last := AppendFrame(nil, Frame{Type: Exit, Stream: Result, Payload: []byte("{}")}); tc.whole && string(buf[max(0, n-len(last)):n]) != string(last) {
 					t.Errorf("the first write does not end with the exit: %q", buf[:n])
 				}
 				here.Close()

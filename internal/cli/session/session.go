@@ -42,7 +42,6 @@ type Options struct {
 type Session struct {
 	*app.App
 	c    *client.Client
-	vm   string
 	opts Options
 	spec api.ExecSpec
 
@@ -70,34 +69,34 @@ func (g gate) Write(b []byte) (int, error) {
 	}
 }
 
-// New makes a session of a command in a VM, which is not begun yet.
-func New(ctx context.Context, a *app.App, vm string, spec api.ExecSpec, opts Options) (*Session, error) {
+// New makes a session of a command, which is not begun yet.
+func New(ctx context.Context, a *app.App, spec api.ExecSpec, opts Options) (*Session, error) {
 	c, err := a.Client()
 	if err != nil {
 		return nil, err
 	}
 	s := &Session{
-		App: a, c: c, vm: vm, opts: opts, spec: spec,
+		App: a, c: c, opts: opts, spec: spec,
 		started: make(chan error, 1), ready: make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	return s, nil
 }
 
-// Ahead begins a command whose VM is still on the way, where nothing of this
-// process has to be prepared for it. Its output waits for Run.
-func (s *Session) Ahead() {
+// Ahead begins the command in a VM that is still on the way, where nothing of
+// this process has to be prepared for it. Its output waits for Run.
+func (s *Session) Ahead(vmID string) {
 	if !s.spec.TTY && !s.spec.Detached {
-		s.begin(true)
+		s.begin(vmID, true)
 	}
 }
 
 // Close gives up what was begun and is not run.
 func (s *Session) Close() { s.cancel() }
 
-// Run runs the command, and returns its exit code. A detached command's code is
-// 0 once it runs.
-func (s *Session) Run() (int, error) {
+// Run runs the command in a running VM, and returns its exit code. A detached
+// command's code is 0 once it runs.
+func (s *Session) Run(vm string) (int, error) {
 	defer s.cancel()
 	signal.Ignore(syscall.SIGPIPE) // the guest's command is told of a closed pipe, not this one
 	defer signal.Reset(syscall.SIGPIPE)
@@ -106,11 +105,10 @@ func (s *Session) Run() (int, error) {
 	defer signal.Stop(s.signals)
 	if s.spec.TTY {
 		s.prepare()
-	}
-	if !s.spec.TTY {
+	} else {
 		close(s.ready)
 	}
-	if err := s.start(); err != nil {
+	if err := s.start(vm); err != nil {
 		return 0, err
 	}
 	if s.spec.Detached {
@@ -127,19 +125,16 @@ func (s *Session) Run() (int, error) {
 	return s.wait()
 }
 
-// ID is the command's, once it runs.
-func (s *Session) ID() string { return s.exec.ID() }
-
 // Run runs a command in a running VM, as Session.Run, and returns its ID too.
 func Run(ctx context.Context, a *app.App, vm string, spec api.ExecSpec, opts Options) (code int, id string, err error) {
-	s, err := New(ctx, a, vm, spec, opts)
+	s, err := New(ctx, a, spec, opts)
 	if err != nil {
 		return 0, "", err
 	}
-	if code, err = s.Run(); err != nil {
+	if code, err = s.Run(vm); err != nil {
 		return 0, "", err
 	}
-	return code, s.ID(), nil
+	return code, s.exec.ID(), nil
 }
 
 // prepare completes the description of a command that gets a terminal.
@@ -153,7 +148,7 @@ func (s *Session) prepare() {
 }
 
 // begin starts the command, in a VM that may be on the way.
-func (s *Session) begin(await bool) {
+func (s *Session) begin(vm string, await bool) {
 	s.begun = true
 	cfg := client.ExecConfig{Stdin: s.stdin(), Await: await}
 	cfg.Stdout, cfg.Stderr = gate{s.Out, s.ready, s.ctx.Done()}, gate{s.Err, s.ready, s.ctx.Done()}
@@ -162,15 +157,15 @@ func (s *Session) begin(await bool) {
 	}
 	go func() {
 		var err error
-		s.exec, err = s.c.Exec(s.ctx, s.vm, s.spec, cfg)
+		s.exec, err = s.c.Exec(s.ctx, vm, s.spec, cfg)
 		s.started <- err
 	}()
 }
 
 // start waits until the command runs; until then, a signal is for banger.
-func (s *Session) start() error {
+func (s *Session) start(vm string) error {
 	if !s.begun {
-		s.begin(false)
+		s.begin(vm, false)
 	}
 	for {
 		select {

@@ -18,8 +18,8 @@ import (
 // to wire.BellPort of its host: the vsock's, and the port's number.
 var fileBell = fmt.Sprintf("%s_%d", fileVsock, wire.BellPort)
 
-// unrung is how often a guest that has not rung is tried: it may have an older
-// agent, or one of an older monitor's time.
+// unrung is how often a guest that has not rung is tried: its agent may be an
+// older one, of the time when its kernel was taken in.
 const unrung = 500 * time.Millisecond
 
 // bell tells when the agent of a guest that boots can be reached. To try again
