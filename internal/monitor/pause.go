@@ -28,6 +28,9 @@ type heldBoot struct {
 	BootID string `json:"boot_id"`
 }
 
+// pauseTurn is how long a turn may take.
+const pauseTurn = 8 * time.Second
+
 // pauseSeen is how long a VMM that was told to stop its guest, or to let it go
 // on, may take to report that it did.
 const pauseSeen = 3 * time.Second
@@ -54,6 +57,10 @@ func (m *Monitor) inPauseTurn(ctx context.Context, do func(context.Context, vmm.
 	if mach == nil {
 		return fault.New(fault.Unavailable, "Try again in a moment.", "the VM's VMM is just being started")
 	}
+	// What has begun comes to its end though whoever asked leaves, as a daemon
+	// does that is killed: of a VMM that was half told nobody knows what it does.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pauseTurn)
+	defer cancel()
 	return do(ctx, mach)
 }
 
@@ -92,12 +99,10 @@ func (m *Monitor) resume(ctx context.Context, mach vmm.Machine) error {
 		return err
 	}
 	s, _ := m.board.get()
-	if s.Pause == "" {
-		return nil
-	}
 	if s.Pause == vmm.PauseNoSpace && !m.hasRoom() {
 		return fault.New(fault.Precondition, "Make room: the VM goes on by itself then.", "the host's disk is full")
 	}
+	// One that seems to run is told, too: a pause may not have been reported yet.
 	if err := mach.Resume(ctx); err != nil {
 		return fmt.Errorf("letting the VM go on: %w", err)
 	}
@@ -110,6 +115,7 @@ func (m *Monitor) hold(on bool) error {
 	if err := m.keepHeld(on); err != nil {
 		return fmt.Errorf("writing down for the next monitor who paused the VM: %w", err)
 	}
+	m.wanted.Store(on)
 	m.board.update(func(s *machine.Status) {
 		s.Held = on
 		sayPause(s)
@@ -134,26 +140,28 @@ func (m *Monitor) awaitPause(ctx context.Context, done func(machine.Status) bool
 	defer cancel()
 	s, err := m.board.wait(bounded, func(s machine.Status) bool { return done(s) || s.Phase == machine.PhaseExited })
 	switch {
-	case err != nil && ctx.Err() == nil:
+	case err != nil:
 		return fault.New(fault.Unavailable, "Try again.", "the VMM does not report that it did so")
-	case err == nil && s.Phase == machine.PhaseExited:
+	case s.Phase == machine.PhaseExited:
 		return fault.New(fault.Precondition, "See why with: banger inspect.", "the VM has ended")
 	}
-	return err
+	return nil
 }
 
 // wasHeld takes over from the last monitor that a user holds the VM. Of a guest
 // that runs it came to nothing.
 func (m *Monitor) wasHeld(mach vmm.Machine) {
 	if !mach.Facts().Paused {
+		m.wanted.Store(false)
 		if err := m.keepHeld(false); err != nil {
 			m.log.Warn("what the last monitor wrote down of a pause stays", "err", err)
 		}
 		return
 	}
 	var was heldBoot
-	if control.ReadFile(m.launch.Spec.Dir, heldFile, &was) == nil {
-		m.board.update(func(s *machine.Status) { s.Held = was.BootID == s.BootID })
+	if control.ReadFile(m.launch.Spec.Dir, heldFile, &was) == nil && was.BootID == m.launch.BootID {
+		m.wanted.Store(true)
+		m.board.update(func(s *machine.Status) { s.Held = true })
 	}
 }
 
@@ -166,10 +174,11 @@ func (m *Monitor) paused(reason string) {
 	})
 }
 
-// resumed tells that the guest goes on.
+// resumed tells that the guest goes on. That may be what was reported before a
+// user paused it, and takes nothing from that.
 func (m *Monitor) resumed() {
 	m.board.update(func(s *machine.Status) {
-		s.Pause, s.Held = "", false
+		s.Pause, s.Held = "", m.wanted.Load()
 		if s.Phase == machine.PhasePaused {
 			s.Phase, s.Reason = m.runningPhase(*s), ""
 		}
@@ -190,7 +199,7 @@ func sayPause(s *machine.Status) {
 	case s.Pause == vmm.PauseNoSpace:
 		s.Reason = "the host's disk is full; make room and the VM goes on by itself, with nothing lost"
 	case s.Pause == vmm.PauseAsked: // by who is resuming it
-		s.Reason = "it is about to go on"
+		s.Reason = "it is about to go on; if it does not: banger resume"
 	default:
 		s.Reason = "a disk of the VM failed; look at the host's kernel log, then stop or kill it"
 	}

@@ -178,6 +178,76 @@ func TestPauseThatTheVMMRefuses(t *testing.T) {
 	})
 }
 
+// A VMM that has begun is not left half-way by who asked for it.
+func TestPauseOfWhoLeaves(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		host := fake.NewHost()
+		p := runPausable(t, host, dir, false)
+		defer p.finish()
+		for _, call := range []func(context.Context, api.Empty) (api.Empty, error){p.handlePause, p.handleResume} {
+			ctx, leave := context.WithCancel(t.Context())
+			host.Hook = func(ctx context.Context, _ fake.Point, _ vmm.Spec) error { leave(); return context.Cause(ctx) }
+			if _, err := call(ctx, api.Empty{}); err != nil || ctx.Err() == nil {
+				t.Error(err)
+			}
+			leave()
+		}
+		if s := p.status(); s.Held || s.Pause != "" {
+			t.Errorf("%+v", s)
+		}
+		host.Hook = nil
+	})
+}
+
+// A VMM that stops its guest only after it was given up goes on.
+func TestPauseThatIsLate(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		host := fake.NewHost()
+		p := runPausable(t, host, dir, false)
+		defer p.finish()
+		late := false
+		host.Hook = func(_ context.Context, at fake.Point, _ vmm.Spec) error {
+			if at == fake.AtResume { // it comes now
+				late = true
+				p.guest.Pause(vmm.PauseAsked)
+			}
+			return nil
+		}
+		p.userResumes(t)
+		host.Hook = nil
+		if s := p.status(); !late || s.Held || s.Phase == machine.PhasePaused {
+			t.Errorf("it was told to go on: %v, %+v", late, s)
+		}
+	})
+}
+
+// What a full disk did before a user paused the VM is told after that, and takes
+// nothing from it.
+func TestPauseBeforeOldNews(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		p := runPausable(t, fake.NewHost(), dir, false)
+		defer p.finish()
+		p.free.Store(0)
+		p.guest.Pause(vmm.PauseNoSpace)
+		p.userPauses(t)
+		p.resumed() // there was room for a moment
+		p.paused(vmm.PauseNoSpace)
+		p.free.Store(resumeRoom)
+		time.Sleep(time.Minute)
+		if s := p.status(); !s.Held || s.Phase != machine.PhasePaused {
+			t.Errorf("%+v", s)
+		}
+		p.userResumes(t)
+		time.Sleep(time.Second)
+		if s := p.status(); s.Held || s.Phase == machine.PhasePaused {
+			t.Errorf("resumed: %+v", s)
+		}
+	})
+}
+
 // A guest that is to shut down must run for that.
 func TestStopOfAPausedVM(t *testing.T) {
 	dir := t.TempDir()
