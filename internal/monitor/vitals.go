@@ -39,7 +39,7 @@ func inTime[T any](ctx context.Context, m *Monitor, req control.WaitRequest, who
 	answer, err := call(bounded)
 	if err != nil && ctx.Err() == nil && bounded.Err() != nil {
 		m.log.Debug("a call was given up", "of", who, "err", err)
-		err = fault.New(fault.Deadline, "See what it says with: banger logs "+m.launch.Spec.Name, "%s did not answer within %s", who, wait)
+		err = fault.New(fault.Deadline, "See what it says with: banger logs.", "%s did not answer within %s", who, wait)
 	}
 	return answer, err
 }
