@@ -14,6 +14,7 @@ var errHealth = errors.New("the guest's agent told an impossible health")
 const (
 	maxBytes = 1 << 60
 	maxMS    = 1e15 // of all its processors together
+	maxUp    = 9e12 // ms; no more fits into a time.Duration
 	maxCount = 1 << 20
 )
 
@@ -32,6 +33,9 @@ func decodeHealth(answer []byte) (wire.Health, error) {
 		if x < 0 || x > maxMS {
 			return wire.Health{}, fmt.Errorf("%w: %g", errHealth, x)
 		}
+	}
+	if h.UptimeMS > maxUp {
+		return wire.Health{}, fmt.Errorf("%w: it is up for %g ms", errHealth, h.UptimeMS)
 	}
 	for _, n := range []int{h.Execs, h.CPUs} {
 		if n < 0 || n > maxCount {

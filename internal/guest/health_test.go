@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"testing"
+	"time"
 
 	"github.com/banger-vm/banger/internal/guest/wire"
 )
@@ -18,6 +19,7 @@ func TestImpossibleHealth(t *testing.T) {
 		"a negative":     func(h *wire.Health) { h.MemAvail = -1 },
 		"too much":       func(h *wire.Health) { h.RootSize = math.MaxInt64 },
 		"a time before":  func(h *wire.Health) { h.UptimeMS = -0.1 },
+		"an age":         func(h *wire.Health) { h.UptimeMS = 1e14 },
 		"an endless one": func(h *wire.Health) { h.BusyMS = 1e300 },
 		"a load":         func(h *wire.Health) { h.Load[2] = -1 },
 		"commands":       func(h *wire.Health) { h.Execs = -1 },
@@ -47,7 +49,7 @@ func FuzzHealth(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if h.MemTotal < 0 || h.WorkFree < 0 || h.CPUs < 0 || h.CPUs > maxCount || h.BusyMS < 0 || h.BusyMS > maxMS || h.Load[0] < 0 {
+		if h.MemTotal < 0 || h.WorkFree < 0 || h.CPUs < 0 || h.CPUs > maxCount || h.BusyMS < 0 || h.BusyMS > maxMS || time.Duration(h.UptimeMS)*time.Millisecond < 0 || h.Load[0] < 0 {
 			t.Errorf("it takes %+v", h)
 		}
 	})
