@@ -52,7 +52,8 @@ func (m *Manager) planPause(op operation.Record) (operation.Plan, error) {
 					return nil
 				}
 				err := m.Pauser.Resume(ctx, m.dir(p.ID))
-				if errors.Is(err, machine.ErrNotRunning) {
+				// It has ended, cannot be paused at all, or only its full disk keeps it now.
+				if errors.Is(err, machine.ErrNotRunning) || fault.KindOf(err) == fault.Precondition {
 					return nil
 				}
 				return err

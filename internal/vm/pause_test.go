@@ -109,6 +109,12 @@ func TestPauseThatIsTakenBack(t *testing.T) {
 	}
 	r.await("it to go on", func() bool { s, _ := r.state("dev"); return s == vm.Running })
 
+	// Of one that cannot be paused there is nothing to be taken back.
+	r.host.PauseHook = func(context.Context) error { return fault.New(fault.Precondition, "", "it cannot be paused") }
+	if rec := r.done(r.vms.Pause(t.Context(), "dev", "")); rec.State != operation.Failed || rec.Error.Message != "it cannot be paused" {
+		t.Errorf("%s, %v", rec.State, rec.Error)
+	}
+
 	r.host.PauseHook = func(context.Context) error { r.host.End(dir, machine.ExitCrashed); return nil }
 	if rec := r.done(r.vms.Pause(t.Context(), "dev", "")); rec.State != operation.Failed || rec.Error.Kind != fault.Precondition {
 		t.Errorf("a VM that ends: %s, %v", rec.State, rec.Error)

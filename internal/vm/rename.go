@@ -53,7 +53,13 @@ func (m *Manager) planRename(op operation.Record) (operation.Plan, error) {
 			{
 				Name: "record it",
 				Do:   func(ctx context.Context, _ operation.Report) error { return m.recordName(ctx, p.ID, p.Was, p.Want) },
-				Undo: func(ctx context.Context) error { return m.recordName(ctx, p.ID, p.Want, p.Was) },
+				Undo: func(ctx context.Context) error {
+					err := m.recordName(ctx, p.ID, p.Want, p.Was)
+					if fault.KindOf(err) == fault.Busy { // it has a third name, which another gave it
+						return nil
+					}
+					return err
+				},
 			},
 			{
 				Name: "tell SSH",

@@ -2,9 +2,11 @@ package vm_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/banger-vm/banger/internal/fault"
@@ -122,13 +124,40 @@ func TestRenamesAtOnce(t *testing.T) {
 	for range names {
 		if err := <-ends; err == nil {
 			succeeded++
-		} else if fault.KindOf(err) != fault.Busy {
+		} else if fault.KindOf(err) != fault.Busy || strings.Contains(err.Error(), "taken back") {
 			t.Error(err)
 		}
 	}
 	if succeeded == 0 {
 		t.Error("nobody renamed it")
 	}
+}
+
+// A rename that comes too late leaves alone what another has made of it.
+func TestRenameThatIsLate(t *testing.T) {
+	r := newRig(t)
+	r.ok(r.create(spec.VM{Name: "dev"}, false))
+	r.close()
+	r.wrap = func(s vm.Store) vm.Store { return &otherName{Store: s} }
+	r.open()
+	rec := r.done(r.vms.Rename(t.Context(), "dev", "web", ""))
+	if rec.State != operation.Failed || rec.Error.Kind != fault.Busy || rec.Error.Message != "other has just been renamed" {
+		t.Errorf("%s, %v", rec.State, rec.Error)
+	}
+	r.state("other")
+}
+
+// otherName is a store in which another renames the VM first.
+type otherName struct {
+	vm.Store
+	once sync.Once
+}
+
+func (s *otherName) ChangeVM(ctx context.Context, id string, change func(*vm.Record) bool) (err error) {
+	s.once.Do(func() {
+		err = s.Store.ChangeVM(ctx, id, func(r *vm.Record) bool { r.Spec.Name = "other"; return true })
+	})
+	return errors.Join(err, s.Store.ChangeVM(ctx, id, change))
 }
 
 // A daemon that ends once the name is stored has done it.

@@ -27,6 +27,9 @@ func (m *Manager) Restart(ctx context.Context, ref string, timeout time.Duration
 		if err := whole(r); err != nil {
 			return operation.Request{}, err
 		}
+		if err := m.preflight(ctx); err != nil {
+			return operation.Request{}, err
+		}
 		ended := r
 		ended.Boot = nil // its VMM must be there for the start
 		p := restartParams{ID: r.ID, BootID: newID(8), Timeout: timeout}

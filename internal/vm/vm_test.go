@@ -113,7 +113,15 @@ func TestPreflight(t *testing.T) {
 	if _, err := r.vms.Boot(t.Context(), "stopped", "", ""); !errors.Is(err, r.unfit) {
 		t.Errorf("a VM is started: %v", err)
 	}
+	for _, name := range []string{"runs", "stopped"} {
+		if _, err := r.vms.Restart(t.Context(), name, 0, ""); !errors.Is(err, r.unfit) {
+			t.Errorf("a VM is restarted: %v", err)
+		}
+	}
 	r.ok(r.vms.Boot(t.Context(), "runs", "", ""))
+	if s, why := r.state("runs"); s != vm.Running {
+		t.Errorf("%s %q", s, why)
+	}
 	if ops, err := r.ops.List(t.Context(), false); err != nil || len(ops) > 0 {
 		t.Errorf("%v goes on, %v", ops, err)
 	}
