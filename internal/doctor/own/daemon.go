@@ -25,7 +25,8 @@ func (f Facts) database(ctx context.Context) doctor.Finding {
 		return doctor.Good("the database is made when it is needed")
 	case err != nil && f.Damaged(err):
 		found := doctor.Broken(doctor.Fail, err)
-		found.Fix.Command = "mv " + doctor.Quote(path) + " " + doctor.Quote(path+".damaged")
+		// With its log, which a new one must not be given, and which may save the old one.
+		found.Fix.Command = fmt.Sprintf("for of in '' -wal -shm; do [ ! -e %[1]s$of ] || mv %[1]s$of %[2]s$of; done", doctor.Quote(path), doctor.Quote(path+".damaged"))
 		return found
 	case errors.Is(err, fs.ErrPermission):
 		return doctor.Bad(doctor.Fail, doctor.Fix{Command: "chmod u+rw " + doctor.Quote(path), Safe: true}, "%v", err)

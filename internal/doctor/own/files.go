@@ -31,10 +31,14 @@ func (f Facts) private(dir string) doctor.Finding {
 	case errors.Is(err, places.ErrNotDir):
 		return doctor.Bad(doctor.Fail, doctor.Fix{Command: "mv " + name + " " + doctor.Quote(dir+".old")}, "%v", err)
 	}
-	return doctor.Bad(doctor.Fail, f.own(filepath.Dir(dir)), "%v", err)
+	return doctor.Bad(doctor.Fail, unreached, "%v", err)
 }
 
-// own gives a directory to the user.
+// unreached is for a directory that lies in one which this user may not enter.
+var unreached = doctor.Fix{Hint: "Whose the directory above it is must let you in; or choose another place: BANGER_STATE_DIR, BANGER_RUNTIME_DIR, BANGER_CACHE_DIR."}
+
+// own gives a directory to the user, with all that is in it: only for banger's
+// own ones, never for one above them, which is somebody's.
 func (f Facts) own(dir string) doctor.Fix {
 	return doctor.Fix{Command: "sudo chown -R " + f.User + ": " + doctor.Quote(dir)}
 }
@@ -43,7 +47,7 @@ func (f Facts) writable(dir string) doctor.Finding {
 	if err := f.Writable(dir); err != nil {
 		fix := doctor.Fix{Command: "chmod u+rwx " + doctor.Quote(dir), Safe: true}
 		if v, verr := f.Volume(dir); verr == nil && v.ReadOnly {
-			fix = doctor.Fix{Command: "sudo mount -o remount,rw $(stat -c %m " + doctor.Quote(dir) + ")"}
+			fix = doctor.Fix{Command: "sudo mount -o remount,rw \"$(stat -c %m " + doctor.Quote(dir) + ")\""}
 		}
 		return doctor.Bad(doctor.Fail, fix, "the directory %s cannot be written to: %v", dir, err)
 	}
@@ -78,7 +82,7 @@ func (f Facts) cacheDir(context.Context) doctor.Finding {
 	case errors.Is(err, fs.ErrNotExist):
 		return f.makable(dir)
 	case err != nil:
-		return doctor.Bad(doctor.Fail, f.own(filepath.Dir(dir)), "%v", err)
+		return doctor.Bad(doctor.Fail, unreached, "%v", err)
 	case !info.IsDir():
 		return doctor.Bad(doctor.Fail, doctor.Fix{Command: "mv " + doctor.Quote(dir) + " " + doctor.Quote(dir+".old")}, "%s is not a directory", dir)
 	}

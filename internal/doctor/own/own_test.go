@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/banger-vm/banger/internal/doctor"
@@ -125,7 +127,7 @@ var breaks = map[string]struct {
 			return Database{}, fault.New(fault.Precondition, "Put back a copy of it.", "it is damaged")
 		}
 		f.Damaged = func(error) bool { return true }
-	}, doctor.Fail, "mv STATE/banger.db STATE/banger.db.damaged", false},
+	}, doctor.Fail, "for of in '' -wal -shm; do [ ! -e STATE/banger.db$of ] || mv STATE/banger.db$of STATE/banger.db.damaged$of; done", false},
 	"daemon": {func(_ *testing.T, f *Facts) {
 		f.Daemon = func(context.Context) Daemon { return Daemon{PID: 7, Err: errBroken} }
 	}, doctor.Fail, "kill -9 7", false},
@@ -186,6 +188,11 @@ func TestDirectories(t *testing.T) {
 	if r := f.stateDir(t.Context()); r.State != doctor.Fail || r.Fix.Command != "sudo chown -R ann: "+dir || r.Fix.Safe {
 		t.Errorf("another's: %+v", r)
 	}
+	// What lies above is never given away.
+	f.Private = func(string) error { return fs.ErrPermission }
+	if r := f.stateDir(t.Context()); r.State != doctor.Fail || r.Fix.Command != "" || r.Fix.Hint == "" {
+		t.Errorf("in another's: %+v", r)
+	}
 	f.Private, f.Writable = places.CheckPrivate, func(string) error { return errBroken }
 	if r := f.stateDir(t.Context()); r.State != doctor.Fail || r.Fix.Command != "chmod u+rwx "+dir {
 		t.Errorf("not writable: %+v", r)
@@ -233,6 +240,29 @@ func TestDaemon(t *testing.T) {
 		if r := f.daemon(t.Context()); r.Fix.Command != command || (r.State == doctor.OK) != (command == "") {
 			t.Errorf("%+v: %+v", d, r)
 		}
+	}
+}
+
+// Who has the state directory is told without being in anybody's way.
+func TestLockedBy(t *testing.T) {
+	dir := t.TempDir()
+	if pid := LockedBy(dir); pid != 0 {
+		t.Errorf("there is no lock: %d", pid)
+	}
+	write(t, filepath.Join(dir, "lock"), strconv.Itoa(os.Getpid())+"\n", 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if pid := LockedBy(dir); pid != 0 { // it is open only
+		t.Errorf("nobody has it: %d", pid)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		t.Fatal(err)
+	}
+	if pid := LockedBy(dir); pid != os.Getpid() {
+		t.Errorf("this process has it: %d", pid)
 	}
 }
 

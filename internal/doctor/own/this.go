@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -28,23 +27,45 @@ func This(p places.Places) Facts {
 }
 
 // LockedBy is the process that has the state directory, as it wrote itself; 0
-// where nobody has it. It takes no lock, so it is in nobody's way.
+// where nobody has it. It asks the kernel and tries no lock, which a daemon that
+// starts just then would take for another's.
 func LockedBy(dir string) int {
 	f, err := os.Open(filepath.Join(dir, "lock"))
 	if err != nil {
 		return 0
 	}
 	defer f.Close()
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err == nil {
-		return 0 // closing it gives it back
-	}
 	text, err := io.ReadAll(io.LimitReader(f, 16))
 	if err != nil {
 		return 0
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
+	if err != nil || !holds(pid, f) {
 		return 0
 	}
 	return pid
+}
+
+// holds reports whether a process of this user's has a file locked.
+func holds(pid int, f *os.File) bool {
+	file, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	proc := filepath.Join("/proc", strconv.Itoa(pid))
+	fds, err := os.ReadDir(filepath.Join(proc, "fd"))
+	if err != nil {
+		return false // it has ended
+	}
+	for _, fd := range fds {
+		open, err := os.Stat(filepath.Join(proc, "fd", fd.Name()))
+		if err != nil || !os.SameFile(open, file) {
+			continue
+		}
+		info, err := os.ReadFile(filepath.Join(proc, "fdinfo", fd.Name()))
+		if err == nil && strings.Contains(string(info), "FLOCK") {
+			return true
+		}
+	}
+	return false
 }
