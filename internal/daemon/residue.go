@@ -25,7 +25,7 @@ func (x *examiner) strays(ctx context.Context) ([]residue.Stray, error) {
 		systemctl = "systemctl --user stop "
 	}
 	return residue.Find(ctx, residue.Host{
-		StateDir: x.places.StateDir, RuntimeDir: x.places.RuntimeDir, CacheDir: x.places.CacheDir,
+		StateDir: x.places.StateDir, CacheDir: x.places.CacheDir, Socket: x.places.Socket,
 		UID: os.Geteuid(), Proc: "/proc", Now: time.Now,
 		Listens: listens,
 		Monitors: func(ctx context.Context) (all []residue.Service, _ error) {

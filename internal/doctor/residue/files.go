@@ -4,21 +4,24 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/banger-vm/banger/internal/doctor"
 )
 
-// list is the entries of a directory; a missing one has none.
+// list is the entries of a directory; a missing one has none. What e2fsck keeps
+// in a directory that is a disk of its own is not banger's.
 func list(dir string) ([]fs.DirEntry, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	return entries, err
+	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == "lost+found" }), err
 }
 
 // remove is the stray of a file or directory.
@@ -55,14 +58,15 @@ func (l look) stateFiles(ctx context.Context) ([]Stray, error) {
 	if l.Busy {
 		return nil, nil
 	}
-	var strays []Stray
-	for name, known := range map[string]map[string]string{"images": l.Images, "kernels": l.Kernels} {
-		some, err := l.unrecorded(filepath.Join(l.StateDir, name), known, strings.TrimSuffix(name, "s"))
-		if err != nil {
-			return nil, err
-		}
-		strays = append(strays, some...)
+	strays, err := l.unrecorded(filepath.Join(l.StateDir, "images"), l.Images, "image")
+	if err != nil {
+		return nil, err
 	}
+	kernels, err := l.unrecorded(filepath.Join(l.StateDir, "kernels"), l.Kernels, "kernel")
+	if err != nil {
+		return nil, err
+	}
+	strays = append(strays, kernels...)
 	programs, err := list(filepath.Join(l.StateDir, "vmm"))
 	if err != nil {
 		return nil, err
@@ -115,31 +119,25 @@ func (l look) halfMade(dir string) (strays []Stray, _ error) {
 	return strays, err
 }
 
-// sockets finds those in the runtime directory on which nobody answers, and
-// locks that are none of banger's two.
-func (l look) sockets(ctx context.Context) (strays []Stray, _ error) {
-	entries, err := list(l.RuntimeDir)
-	if err != nil {
+// socket finds the daemon's, where nobody answers on it. Others that lie beside
+// it may be anybody's: the directory is for the user to choose.
+func (l look) socket(ctx context.Context) ([]Stray, error) {
+	info, err := os.Lstat(l.Socket)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case info.Mode().Type() != fs.ModeSocket:
+		return nil, nil
+	}
+	answers, err := l.Listens(ctx, l.Socket)
+	if err != nil || answers {
 		return nil, err
 	}
-	for _, e := range entries {
-		path := filepath.Join(l.RuntimeDir, e.Name())
-		switch {
-		case e.Type() == fs.ModeSocket:
-			answers, err := l.Listens(ctx, path)
-			if err != nil {
-				return nil, err
-			}
-			if !answers {
-				s := l.remove(path, false, "nobody listens on it")
-				s.Kind = Socket
-				strays = append(strays, s)
-			}
-		case strings.HasSuffix(e.Name(), ".lock") && e.Name() != "start.lock":
-			strays = append(strays, l.remove(path, false, "no program of banger's uses such a lock"))
-		}
-	}
-	return strays, nil
+	s := l.remove(l.Socket, false, "nobody listens on it")
+	s.Kind = Socket
+	return []Stray{s}, nil
 }
 
 // abandoned is how long nobody has written to something that is made within
@@ -184,7 +182,8 @@ func lastWrite(path string, info fs.FileInfo) time.Time {
 
 // records finds records whose files are gone.
 func (l look) records(context.Context) (strays []Stray, _ error) {
-	for id, vm := range l.VMs {
+	for _, id := range slices.Sorted(maps.Keys(l.VMs)) {
+		vm := l.VMs[id]
 		if dir := filepath.Join(l.vms(), id); vm.Made && !there(dir) {
 			strays = append(strays, Stray{Record, "VM " + vm.Name, "its directory " + dir + " is gone", "banger rm -f " + doctor.Quote(vm.Name)})
 		}
@@ -192,15 +191,16 @@ func (l look) records(context.Context) (strays []Stray, _ error) {
 	if l.Busy {
 		return strays, nil
 	}
-	for id, name := range l.Images {
-		if dir := filepath.Join(l.StateDir, "images", id); !there(dir) {
-			strays = append(strays, Stray{Record, "image " + name, "its directory " + dir + " is gone", "banger image rm " + doctor.Quote(name)})
+	strays = append(strays, l.lost("image", l.Images)...)
+	return append(strays, l.lost("kernel", l.Kernels)...), nil
+}
+
+// lost finds those records of images or kernels.
+func (l look) lost(what string, known map[string]string) (strays []Stray) {
+	for _, id := range slices.Sorted(maps.Keys(known)) {
+		if dir := filepath.Join(l.StateDir, what+"s", id); !there(dir) {
+			strays = append(strays, Stray{Record, what + " " + known[id], "its directory " + dir + " is gone", "banger " + what + " rm " + doctor.Quote(known[id])})
 		}
 	}
-	for id, name := range l.Kernels {
-		if dir := filepath.Join(l.StateDir, "kernels", id); !there(dir) {
-			strays = append(strays, Stray{Record, "kernel " + name, "its directory " + dir + " is gone", "banger kernel rm " + doctor.Quote(name)})
-		}
-	}
-	return strays, nil
+	return strays
 }

@@ -51,9 +51,10 @@ type VM struct {
 
 // Host is where strays are looked for.
 type Host struct {
-	StateDir, RuntimeDir, CacheDir string
-	UID                            int
-	Proc                           string // where the kernel tells of processes
+	StateDir, CacheDir string
+	Socket             string // the daemon's
+	UID                int
+	Proc               string // where the kernel tells of processes
 	// Listens reports whether a process answers on a socket.
 	Listens func(ctx context.Context, path string) (bool, error)
 	// Monitors are the units of systemd that keep monitors, of whoever's; none
@@ -95,7 +96,7 @@ func find(ctx context.Context, h Host, records func(context.Context) (Known, err
 	l := look{h, known}
 	var all []Stray
 	for _, part := range []func(context.Context) ([]Stray, error){
-		l.processes, l.units, l.vmFiles, l.stateFiles, l.sockets, l.cache, l.records,
+		l.processes, l.units, l.vmFiles, l.stateFiles, l.socket, l.cache, l.records,
 	} {
 		some, err := part(ctx)
 		if err != nil {

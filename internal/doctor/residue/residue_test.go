@@ -33,7 +33,7 @@ func newRig(t *testing.T) *rig {
 		Kernels: map[string]string{"k1": "debian"},
 	}}
 	r.Host = Host{
-		StateDir: filepath.Join(dir, "state"), RuntimeDir: filepath.Join(dir, "run"), CacheDir: filepath.Join(dir, "cache[1]"),
+		StateDir: filepath.Join(dir, "state"), CacheDir: filepath.Join(dir, "cache[1]"), Socket: filepath.Join(dir, "run", "bangerd.sock"),
 		UID: os.Geteuid(), Proc: "/proc", Now: time.Now,
 		Listens: func(_ context.Context, path string) (bool, error) {
 			c, err := net.Dial("unix", path)
@@ -47,14 +47,14 @@ func newRig(t *testing.T) *rig {
 	}
 	for _, d := range []string{
 		r.StateDir + "/vms/aa11", r.StateDir + "/vms/bb22", r.StateDir + "/images/i1", r.StateDir + "/kernels/k1",
-		r.StateDir + "/vmm/firecracker/1.12.1", r.StateDir + "/ssh", r.RuntimeDir, r.CacheDir + "/images/0123", r.CacheDir + "/probe",
+		r.StateDir + "/vms/lost+found", r.StateDir + "/images/lost+found", r.StateDir + "/vmm/firecracker/1.12.1", r.StateDir + "/ssh", filepath.Dir(r.Socket), r.CacheDir + "/images/0123", r.CacheDir + "/probe",
 	} {
 		r.mkdir(d)
 	}
 	if err := os.Symlink("k1", r.StateDir+"/kernels/default"); err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range []string{r.StateDir + "/lock", r.StateDir + "/banger.db", r.RuntimeDir + "/start.lock", r.CacheDir + "/probe/kvm-1.json"} {
+	for _, f := range []string{r.StateDir + "/lock", r.StateDir + "/banger.db", filepath.Dir(r.Socket) + "/start.lock", r.CacheDir + "/probe/kvm-1.json"} {
 		r.write(f)
 	}
 	return r
@@ -229,18 +229,6 @@ func TestFiles(t *testing.T) {
 	r.mkdir(r.StateDir + "/kernels/.deleting-k8")
 	r.mkdir(r.StateDir + "/vmm/firecracker/.installing-1")
 	r.write(r.StateDir + "/banger.db.new")
-	r.write(r.RuntimeDir + "/odd.lock")
-	for name, close := range map[string]bool{"bangerd.sock": false, "old.sock": true} {
-		l, err := net.Listen("unix", filepath.Join(r.RuntimeDir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.(*net.UnixListener).SetUnlinkOnClose(false)
-		t.Cleanup(func() { l.Close() })
-		if close {
-			l.Close()
-		}
-	}
 	r.mkdir(r.CacheDir + "/images/making-old")
 	r.mkdir(r.CacheDir + "/images/making-busy")
 	r.write(r.CacheDir + "/probe/.kvm-old")
@@ -254,7 +242,7 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	always := []string{
-		"directory " + vms + "/dead", "file " + vms + "/file", "file " + r.RuntimeDir + "/odd.lock", "socket " + r.RuntimeDir + "/old.sock",
+		"directory " + vms + "/dead", "file " + vms + "/file",
 		"directory " + r.CacheDir + "/images/making-old", "file " + r.CacheDir + "/probe/.kvm-old",
 	}
 	r.want(append(always,
@@ -262,6 +250,34 @@ func TestFiles(t *testing.T) {
 		"directory "+r.StateDir+"/vmm/firecracker/.installing-1", "file "+r.StateDir+"/banger.db.new")...)
 	r.known.Busy = true // an operation may be making them
 	r.want(always...)
+}
+
+// Of the sockets only the daemon's is looked at.
+func TestSocket(t *testing.T) {
+	r := newRig(t)
+	beside := filepath.Join(filepath.Dir(r.Socket), "wayland-0")
+	r.write(beside + ".lock")
+	var daemon net.Listener
+	for _, path := range []string{r.Socket, beside} {
+		l, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.(*net.UnixListener).SetUnlinkOnClose(false)
+		if path == r.Socket {
+			daemon = l
+		} else {
+			l.Close()
+		}
+	}
+	r.want()
+	daemon.Close()
+	r.want("socket " + r.Socket)
+	if err := os.Remove(r.Socket); err != nil {
+		t.Fatal(err)
+	}
+	r.write(r.Socket)
+	r.want()
 }
 
 func TestRecordsAndUnits(t *testing.T) {
