@@ -27,14 +27,10 @@ type Unused struct {
 // and kernels. It is what was true a moment ago: whoever removes them does it by
 // their IDs and without force, and is refused what is in use by then.
 func (c *Client) Unused(ctx context.Context, req UnusedRequest) ([]Unused, error) {
-	vms, err := c.VMList(ctx, api.VMListRequest{All: true, Labels: req.Labels})
-	if err != nil {
-		return nil, err
+	vms, all, err := c.unusedVMs(ctx, req.Labels)
+	for api.KindOf(err) == api.KindNotFound { // one was removed in between
+		vms, all, err = c.unusedVMs(ctx, req.Labels)
 	}
-	vms = slices.DeleteFunc(vms, func(vm api.VM) bool {
-		return vm.Operation != "" || vm.State != api.StateStopped && vm.State != api.StateFailed
-	})
-	all, err := c.unusedVMs(ctx, vms)
 	if err != nil {
 		return nil, err
 	}
@@ -68,10 +64,14 @@ func (c *Client) Unused(ctx context.Context, req UnusedRequest) ([]Unused, error
 	return all, nil
 }
 
-// unusedVMs says what VMs that do not run take: what is theirs alone.
-func (c *Client) unusedVMs(ctx context.Context, vms []api.VM) ([]Unused, error) {
-	if len(vms) == 0 { // asked for none, the daemon tells of those that run
-		return []Unused{}, nil
+// unusedVMs are VMs that do not run, and what they take: what is theirs alone.
+func (c *Client) unusedVMs(ctx context.Context, labels []string) ([]api.VM, []Unused, error) {
+	vms, err := c.VMList(ctx, api.VMListRequest{All: true, Labels: labels})
+	vms = slices.DeleteFunc(vms, func(vm api.VM) bool {
+		return vm.Operation != "" || vm.State != api.StateStopped && vm.State != api.StateFailed
+	})
+	if err != nil || len(vms) == 0 { // asked for none, the daemon tells of those that run
+		return nil, []Unused{}, err
 	}
 	ids := make([]string, len(vms))
 	for i, vm := range vms {
@@ -79,7 +79,7 @@ func (c *Client) unusedVMs(ctx context.Context, vms []api.VM) ([]Unused, error) 
 	}
 	stats, err := c.VMStats(ctx, api.VMStatsRequest{VMs: ids})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	all := make([]Unused, len(stats))
 	for i, s := range stats {
@@ -90,5 +90,5 @@ func (c *Client) unusedVMs(ctx context.Context, vms []api.VM) ([]Unused, error) 
 			}
 		}
 	}
-	return all, nil
+	return vms, all, nil
 }

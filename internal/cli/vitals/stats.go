@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/cli/app"
 	"github.com/banger-vm/banger/internal/cli/show"
 )
@@ -30,9 +31,9 @@ func NewStats(a *app.App) *cobra.Command {
 		Short: "Show what VMs take and do; -f goes on",
 		Long: `Show what VMs take of this host and what they do: those that are named, or all
 that run. Shares of processors are those since the sample before, so it takes a
-moment. MEMORY is that of the VMM, and MONITOR that of the VM's monitor, both
-without what others share with them; GUEST is what the guest's kernel uses of
-its memory. DISK is what the VM's own disks take of what they could, SHARED
+moment. MEMORY is that of the VMM, and MONITOR that of the VM's monitor, of what
+they share with others their part; GUEST is what the guest's kernel uses of its
+memory. DISK is what the VM's own disks take of what they could, SHARED
 what the image takes that other VMs stand on too. Nothing is run in the guest,
 and a VM that hangs is shown with the reason.`,
 		Args: app.Takes(0, -1, ""),
@@ -111,17 +112,7 @@ func (s *sampler) take(ctx context.Context) ([]show.Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := s.names
-	if len(s.labels.Want) > 0 {
-		vms, err := c.VMList(ctx, api.VMListRequest{Labels: s.labels.Want})
-		if err != nil || len(vms) == 0 {
-			return []show.Row{}, err
-		}
-		for _, vm := range vms {
-			names = append(names, vm.ID)
-		}
-	}
-	all, err := c.VMStats(ctx, api.VMStatsRequest{VMs: names, TimeoutMS: time.Duration(s.timeout).Milliseconds()})
+	all, err := s.ask(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -135,6 +126,29 @@ func (s *sampler) take(ctx context.Context) ([]show.Row, error) {
 	}
 	s.last = last
 	return rows, nil
+}
+
+// ask asks for the VMs that are chosen. Those with labels may be removed between
+// their list and their numbers: who is left is asked for then.
+func (s *sampler) ask(ctx context.Context, c *client.Client) ([]api.VMStats, error) {
+	req := api.VMStatsRequest{VMs: s.names, TimeoutMS: time.Duration(s.timeout).Milliseconds()}
+	if len(s.labels.Want) == 0 {
+		return c.VMStats(ctx, req)
+	}
+	for {
+		vms, err := c.VMList(ctx, api.VMListRequest{Labels: s.labels.Want})
+		if err != nil || len(vms) == 0 {
+			return nil, err
+		}
+		req.VMs = make([]string, len(vms))
+		for i, vm := range vms {
+			req.VMs[i] = vm.ID
+		}
+		all, err := c.VMStats(ctx, req)
+		if api.KindOf(err) != api.KindNotFound {
+			return all, err
+		}
+	}
 }
 
 // show prints the nth sample.
