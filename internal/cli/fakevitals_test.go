@@ -33,7 +33,7 @@ func (f *fake) asked(r api.VMAskRequest) error {
 	switch {
 	case vm.Name == "silent":
 		return api.NewError(api.KindDeadlineExceeded, "the guest's agent did not answer within 5s\x1b", "")
-	case vm.Name == "flaky" && first:
+	case strings.HasPrefix(vm.Name, "flaky") && first:
 		return api.NewError(api.KindUnavailable, "the guest is still booting", "Try again in a moment.")
 	}
 	return nil

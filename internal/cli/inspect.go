@@ -22,13 +22,13 @@ func newInspect(a *app.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			names, err := a.Chosen(cmd.Context(), args, labels)
+			chosen, err := a.Choose(cmd.Context(), args, labels)
 			if err != nil {
 				return err
 			}
 			vms := []api.VM{}
-			for _, name := range names {
-				vm, err := c.VMInspect(cmd.Context(), name)
+			for _, ref := range chosen.Refs {
+				vm, err := c.VMInspect(cmd.Context(), ref)
 				if err != nil {
 					return err
 				}

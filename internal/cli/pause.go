@@ -28,15 +28,17 @@ func newResume(a *app.App) *cobra.Command {
 
 func pauses(a *app.App, begin func(*client.Client, context.Context, api.VMActionRequest) (api.Operation, error)) *cobra.Command {
 	var how app.Waiting
+	var labels app.Labels
 	cmd := &cobra.Command{
-		Args: app.Takes(1, -1, "the VM's name"),
+		Args: labels.Args,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.Each(cmd, args, app.Action{How: how}, func(ctx context.Context, c *client.Client, vm string) (api.Operation, error) {
+			return a.EachChosen(cmd, args, labels, app.Action{How: how}, func(ctx context.Context, c *client.Client, vm string) (api.Operation, error) {
 				return begin(c, ctx, api.VMActionRequest{VM: vm})
 			})
 		},
 		ValidArgsFunction: app.CompleteVMs(a),
 	}
+	labels.Register(a, cmd)
 	how.Register(cmd, "no progress")
 	how.RegisterTimeout(cmd)
 	return cmd

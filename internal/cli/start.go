@@ -23,19 +23,19 @@ func newStart(a *app.App) *cobra.Command {
 			if cmd.Flags().Changed("vmm") && vmm == "" {
 				return app.Usagef("the VMM is empty")
 			}
-			names, err := a.Chosen(cmd.Context(), args, labels)
+			vms, err := a.Choose(cmd.Context(), args, labels)
 			if err != nil {
 				return err
 			}
-			return a.All(cmd, names, func(vm string) error {
+			return a.All(cmd, vms.Refs, func(ref string) error {
 				act := app.Action{Cancel: true, How: how, Begin: func(ctx context.Context, c *client.Client) (api.Operation, error) {
-					return c.VMStart(ctx, api.VMStartRequest{VM: vm, VMM: vmm})
+					return c.VMStart(ctx, api.VMStartRequest{VM: ref, VMM: vmm})
 				}}
 				return a.Do(cmd.Context(), act, func(api.Operation) error {
 					if !how.Quiet {
-						reach.TellChosen(cmd.Context(), a, vm)
+						reach.TellChosen(cmd.Context(), a, ref)
 					}
-					return a.Line(vm)
+					return a.Line(vms.Name(ref))
 				})
 			})
 		},

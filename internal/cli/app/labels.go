@@ -68,25 +68,41 @@ func (l *Labels) Check() error {
 	return nil
 }
 
-// Chosen returns the names that were given, or those of the VMs that have the
-// labels. That there are none is told, and no error: what is to be so is so.
-func (a *App) Chosen(ctx context.Context, names []string, l Labels) ([]string, error) {
+// Chosen are VMs, in their order.
+type Chosen struct {
+	Refs  []string
+	named map[string]string
+}
+
+// Name is what people call the VM ref.
+func (c Chosen) Name(ref string) string {
+	if name, ok := c.named[ref]; ok {
+		return name
+	}
+	return ref
+}
+
+// Choose returns the VMs that were named, or those that have the labels: by their
+// IDs, as another may have the name when it is their turn. That there are none
+// is told, and no error: what is to be so is so.
+func (a *App) Choose(ctx context.Context, names []string, l Labels) (chosen Chosen, err error) {
 	if len(l.Want) == 0 {
-		return names, nil
+		return Chosen{Refs: names}, nil
 	}
 	c, err := a.Client()
 	if err != nil {
-		return nil, err
+		return chosen, err
 	}
 	vms, err := c.VMList(ctx, api.VMListRequest{All: true, Labels: l.Want})
 	if err != nil {
-		return nil, err
+		return chosen, err
 	}
 	if len(vms) == 0 {
 		a.Say("no VM has the label %s", show.Safe(strings.Join(l.Want, " and ")))
 	}
+	chosen.named = make(map[string]string, len(vms))
 	for _, vm := range vms {
-		names = append(names, vm.Name)
+		chosen.Refs, chosen.named[vm.ID] = append(chosen.Refs, vm.ID), vm.Name
 	}
-	return names, nil
+	return chosen, nil
 }

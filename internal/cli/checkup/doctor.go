@@ -25,8 +25,8 @@ func New(a *app.App) *cobra.Command {
 		Aliases: []string{"diagnose"},
 		Short:   "Look for what is missing or broken on this host, and say what mends it",
 		Long: `Look for what is missing or broken on this host, and say what mends it. No daemon
-is needed, and none is started. --fix runs the commands that need no root and touch
-nothing but banger's own. --residue shows what belongs to no VM any more instead.`,
+is needed, and looking starts none. --fix runs the commands that need no root and
+touch nothing but banger's own. --residue shows what belongs to no VM any more instead.`,
 		Args: app.Takes(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := newDoctor(a)

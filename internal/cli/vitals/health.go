@@ -1,14 +1,31 @@
 package vitals
 
 import (
+	"context"
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/cli/app"
 	"github.com/banger-vm/banger/internal/cli/show"
 )
+
+// booting is the error of a guest that does not answer yet: only without a daemon
+// the exit code is that of none.
+func booting(ctx context.Context, a *app.App, c *client.Client, vm string, err error) error {
+	if _, err := c.VMInspect(ctx, vm); err != nil {
+		return err
+	}
+	hint := ""
+	if e := new(api.Error); errors.As(err, &e) {
+		hint = e.Hint
+	}
+	a.Tell(err, hint)
+	return app.CodeError(1)
+}
 
 // NewHealth makes the command health.
 func NewHealth(a *app.App) *cobra.Command {
@@ -25,6 +42,8 @@ func NewHealth(a *app.App) *cobra.Command {
 			}
 			h, err := c.VMHealth(cmd.Context(), api.VMAskRequest{VM: args[0], TimeoutMS: time.Duration(timeout).Milliseconds()})
 			switch {
+			case api.KindOf(err) == api.KindUnavailable:
+				return booting(cmd.Context(), a, c, args[0], err)
 			case err != nil:
 				return err
 			case asJSON:
