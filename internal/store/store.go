@@ -85,7 +85,7 @@ func create(ctx context.Context, path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	db, err := connect(tmp, 1)
+	db, err := connect(tmp, 1, readWrite)
 	if err != nil {
 		return err
 	}
@@ -106,10 +106,10 @@ func open(ctx context.Context, path string) (s *Store, err error) {
 			s = nil
 		}
 	}()
-	if s.write, err = newPool(path, 1); err != nil {
+	if s.write, err = newPool(path, 1, readWrite); err != nil {
 		return s, err
 	}
-	if s.read, err = newPool(path, max(2, runtime.NumCPU())); err != nil {
+	if s.read, err = newPool(path, max(2, runtime.NumCPU()), readWrite); err != nil {
 		return s, err
 	}
 	if err := check(ctx, s.write.DB); err != nil {
@@ -137,7 +137,7 @@ func openReadOnly(ctx context.Context, path string) (s *Store, err error) {
 		return nil, err
 	}
 	s = unopened()
-	if s.read, err = newPool(path, 2); err != nil {
+	if s.read, err = newPool(path, 2, readOnly); err != nil {
 		return nil, err
 	}
 	if err = check(ctx, s.read.DB); err == nil {
@@ -190,13 +190,20 @@ func checkSize(path string) error {
 	return nil
 }
 
+// How SQLite opens the file. One that only reads leaves the log beside it as it
+// is; another that closes last would fold it in.
+const (
+	readWrite = "rw"
+	readOnly  = "ro"
+)
+
 // connect opens a pool of n connections, none of which is made yet.
-func connect(path string, n int) (*sql.DB, error) {
+func connect(path string, n int, mode string) (*sql.DB, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	q := url.Values{"_txlock": {"immediate"}, "mode": {"rw"}, "_pragma": {
+	q := url.Values{"_txlock": {"immediate"}, "mode": {mode}, "_pragma": {
 		"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(ON)",
 	}}
 	if n > 1 {

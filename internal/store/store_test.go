@@ -652,6 +652,44 @@ func TestOpenReadOnly(t *testing.T) {
 	}
 }
 
+// Neither is the log of a daemon that was killed folded in: what is found damaged
+// must stay as it was.
+func TestOpenReadOnlyLeavesTheLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "banger.db")
+	s := openTest(t, path)
+	if err := s.InsertVM(t.Context(), record(1)); err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(t.TempDir(), "banger.db")
+	var before [][]byte
+	files := []string{left, left + "-wal"}
+	for i, from := range []string{path, path + "-wal"} {
+		text, err := os.ReadFile(from)
+		if err == nil {
+			err = os.WriteFile(files[i], text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		before = append(before, text)
+	}
+	look, err := OpenReadOnly(t.Context(), left)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if vms, err := look.VMs(t.Context()); err != nil || len(vms) != 1 {
+		t.Errorf("it sees %d VMs, %v", len(vms), err)
+	}
+	if err := look.Close(); err != nil {
+		t.Error(err)
+	}
+	for i, file := range files {
+		if text, err := os.ReadFile(file); err != nil || !bytes.Equal(text, before[i]) {
+			t.Errorf("%s has changed: %v", file, err)
+		}
+	}
+}
+
 // What an operation works on may run, and need not be whole.
 func TestKnown(t *testing.T) {
 	s := newStore(t)
