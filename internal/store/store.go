@@ -119,8 +119,9 @@ func open(ctx context.Context, path string) (s *Store, err error) {
 }
 
 // OpenReadOnly opens the state file at path as it is, to look at it: another
-// process may have it open. Nothing is made, migrated or changed; what changes
-// a Store must not be called. fs.ErrNotExist where there is no file.
+// process may have it open. Nothing is migrated or changed (an empty log may be
+// made beside it); what changes a Store must not be called. fs.ErrNotExist where
+// there is no file.
 func OpenReadOnly(ctx context.Context, path string) (*Store, error) {
 	if _, err := os.Lstat(path); err != nil {
 		return nil, err
