@@ -121,12 +121,20 @@ func (f Facts) space(context.Context) doctor.Finding {
 		state = doctor.Warn
 	}
 	if state != doctor.OK {
-		return doctor.Bad(state, doctor.Fix{
-			Command: "rm -r " + doctor.Quote(filepath.Join(f.Places.CacheDir, "images")),
-			Hint:    "The cache only saves time. To free more: banger ls and banger image ls show what can go.",
-		}, "only %s of space is left for VMs in %s", size.Format(v.Free), f.Places.StateDir)
+		return doctor.Bad(state, f.room(v), "too little room is left for VMs in %s: %s free", f.Places.StateDir, size.Format(v.Free))
 	}
 	return doctor.Good("%s are free", size.Format(v.Free))
+}
+
+// room makes some on a volume: what is cached goes first, if it lies there.
+func (f Facts) room(v Volume) doctor.Fix {
+	fix := doctor.Fix{Hint: "Make room there: banger ls and banger image ls show what can go, and banger prune removes what does not run."}
+	images := filepath.Join(f.Places.CacheDir, "images")
+	if c, err := f.Volume(images); err == nil && c.Device == v.Device {
+		fix.Command = "rm -r " + doctor.Quote(images)
+		fix.Hint = "The cache only saves time. To free more: banger ls and banger image ls show what can go, and banger prune removes what does not run."
+	}
+	return fix
 }
 
 // poor are file systems on which VMs' disks fare badly, and why; those that

@@ -42,6 +42,7 @@ type Facts struct {
 type Volume struct {
 	Kind     string // for people: ext4, tmpfs
 	Free     int64  // bytes that this user may still write
+	Device   uint64 // the same for all paths on it
 	ReadOnly bool
 }
 

@@ -227,6 +227,20 @@ func TestDatabase(t *testing.T) {
 	}
 }
 
+// A cache that lies elsewhere makes no room for VMs.
+func TestRoom(t *testing.T) {
+	f := healthy(t)
+	f.Volume = func(path string) (Volume, error) {
+		if strings.HasPrefix(path, f.Places.CacheDir) {
+			return Volume{Kind: "ext4", Free: 1 << 40, Device: 2}, nil
+		}
+		return Volume{Kind: "ext4", Device: 1}, nil
+	}
+	if r := f.space(t.Context()); r.State != doctor.Fail || r.Fix.Command != "" || !strings.Contains(r.Fix.Hint, "banger prune") {
+		t.Errorf("%+v", r)
+	}
+}
+
 // The daemon in all the ways in which it may be found.
 func TestDaemon(t *testing.T) {
 	for command, d := range map[string]Daemon{
@@ -270,6 +284,9 @@ func TestVolumeAt(t *testing.T) {
 	v, err := VolumeAt("/proc", 5)
 	if err != nil || v.Kind != "a file system of type 0x9fa0" || v.Free != 5 {
 		t.Errorf("%+v, %v", v, err)
+	}
+	if root, err := VolumeAt("/", 0); err != nil || root.Device == v.Device {
+		t.Errorf("%+v, %v: as %+v", root, err, v)
 	}
 	if _, err := VolumeAt(filepath.Join(t.TempDir(), "none"), 0); err == nil {
 		t.Error("one that is not there was looked at")

@@ -20,9 +20,13 @@ func VolumeAt(path string, free int64) (Volume, error) {
 	if err := unix.Statfs(path, &st); err != nil {
 		return Volume{}, fmt.Errorf("looking at the file system of %s: %w", path, err)
 	}
+	var file unix.Stat_t
+	if err := unix.Stat(path, &file); err != nil {
+		return Volume{}, fmt.Errorf("looking at %s: %w", path, err)
+	}
 	kind := kinds[int64(st.Type)]
 	if kind == "" {
 		kind = fmt.Sprintf("a file system of type %#x", st.Type)
 	}
-	return Volume{Kind: kind, Free: free, ReadOnly: st.Flags&unix.ST_RDONLY != 0}, nil
+	return Volume{Kind: kind, Free: free, Device: file.Dev, ReadOnly: st.Flags&unix.ST_RDONLY != 0}, nil
 }
