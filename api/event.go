@@ -8,7 +8,7 @@ import "time"
 // numbers with it that it had set aside.
 //
 // The types are vm.running, vm.system_ready, vm.paused, vm.resumed,
-// vm.rebooted, vm.adopted (by a new monitor), vm.stopped, vm.stop_timeout (it
+// vm.rebooted, vm.adopted (by a new monitor), vm.renamed, vm.stopped, vm.stop_timeout (it
 // was killed), vm.forward_opened, vm.forward_closed, vm.forward_failed (its port
 // is in use; it is tried again); and op.started, op.progress, op.resumed and op.rolling_back (by a
 // new daemon), op.finished.

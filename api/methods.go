@@ -12,6 +12,10 @@ const (
 	MethodVMCreateCancel = "vm.create.cancel"
 	MethodVMStart        = "vm.start"
 	MethodVMStop         = "vm.stop"
+	MethodVMRestart      = "vm.restart"
+	MethodVMPause        = "vm.pause"
+	MethodVMResume       = "vm.resume"
+	MethodVMRename       = "vm.rename"
 	MethodVMKill         = "vm.kill"
 	MethodVMDelete       = "vm.delete"
 	MethodVMList         = "vm.list"
@@ -19,6 +23,9 @@ const (
 	MethodVMSSH          = "vm.ssh"
 	MethodVMConnect      = "vm.connect"
 	MethodVMLogs         = "vm.logs"
+	MethodVMPing         = "vm.ping"
+	MethodVMHealth       = "vm.health"
+	MethodVMStats        = "vm.stats"
 
 	MethodVMForwardAdd    = "vm.forward.add"
 	MethodVMForwardRemove = "vm.forward.remove"
@@ -99,6 +106,10 @@ func Methods() []Method {
 		{MethodVMCreateCancel, ServerDaemon, false, OpRef{}, op, "Cancel a create and undo it."},
 		{MethodVMStart, ServerDaemon, false, VMStartRequest{}, op, "Begin to start a VM; a running one is success."},
 		{MethodVMStop, ServerDaemon, false, VMStopRequest{}, op, "Begin to stop a VM gracefully; a stopped one is success."},
+		{MethodVMRestart, ServerDaemon, false, VMStopRequest{}, op, "Begin to stop a VM gracefully and to start it again; a stopped one is started."},
+		{MethodVMPause, ServerDaemon, false, VMActionRequest{}, op, "Begin to stop a running VM's processors; a VM that a user has paused is success."},
+		{MethodVMResume, ServerDaemon, false, VMActionRequest{}, op, "Begin to let a paused VM go on; a running one is success."},
+		{MethodVMRename, ServerDaemon, false, VMRenameRequest{}, op, "Begin to give a VM another name, running or not; the result is {id, name}. Its guest's host name follows at its next start."},
 		{MethodVMKill, ServerDaemon, false, VMActionRequest{}, op, "Begin to end a VM at once."},
 		{MethodVMDelete, ServerDaemon, false, VMDeleteRequest{}, op, "Begin to remove a VM and all that belongs to it."},
 		{MethodVMList, ServerDaemon, false, VMListRequest{}, VMList{}, "List VMs by name."},
@@ -106,6 +117,9 @@ func Methods() []Method {
 		{MethodVMSSH, ServerDaemon, false, VMSSHRequest{}, VMSSH{}, "Say how OpenSSH reaches VMs."},
 		{MethodVMConnect, ServerDaemon, false, VMConnectRequest{}, VMEndpoint{}, "Say where a running VM's monitor answers, or that of one on the way."},
 		{MethodVMLogs, ServerDaemon, false, VMLogsRequest{}, VMLogs{}, "Return what a VM's guest said on its console, of a running VM or not."},
+		{MethodVMPing, ServerDaemon, false, VMAskRequest{}, VMPong{}, "Say whether a running VM's guest answers, and how soon."},
+		{MethodVMHealth, ServerDaemon, false, VMAskRequest{}, VMHealth{}, "Say how a running VM's guest is, by its own word."},
+		{MethodVMStats, ServerDaemon, false, VMStatsRequest{}, VMStatsList{}, "Say what VMs take and do: those that are named, or all that run. One that hangs keeps the others from nothing."},
 
 		{MethodVMForwardAdd, ServerDaemon, false, VMForwardAddRequest{}, op, "Begin to lead ports of the host to ports of a VM."},
 		{MethodVMForwardRemove, ServerDaemon, false, VMForwardRemoveRequest{}, op, "Begin to take forwards of a VM away."},

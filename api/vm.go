@@ -11,7 +11,7 @@ const (
 	StateStopped  State = "stopped"
 	StateStarting State = "starting"
 	StateRunning  State = "running"
-	StatePaused   State = "paused" // by its VMM, for instance on a full disk; Reason says why
+	StatePaused   State = "paused" // by a user, or by its VMM, for instance on a full disk; Reason says why
 	StateStopping State = "stopping"
 	StateDeleting State = "deleting"
 	StateFailed   State = "failed" // Reason says in which phase and why
@@ -138,6 +138,9 @@ type VMConnectRequest struct {
 	// WaitMS is how long to wait for a VM that is being made or started; it is
 	// to be named by its ID then. Maximum 60,000.
 	WaitMS int64 `json:"wait_ms,omitempty"`
+	// Again: there was a stream, which is to go on. A VM that a user has paused
+	// is no reason to give it up then.
+	Again bool `json:"again,omitempty"`
 }
 
 // VMRef names a VM by name, ID or unique ID prefix.
@@ -167,11 +170,19 @@ type VMActionRequest struct {
 	Key string `json:"idempotency_key,omitempty"`
 }
 
-// VMStopRequest asks for a graceful stop, and a kill after the timeout.
+// VMStopRequest asks for a graceful stop, and a kill after the timeout; of
+// vm.restart for a start after that.
 type VMStopRequest struct {
 	VM        string `json:"vm"`
 	TimeoutMS int64  `json:"timeout_ms,omitempty"` // default 60,000
 	Key       string `json:"idempotency_key,omitempty"`
+}
+
+// VMRenameRequest asks for another name.
+type VMRenameRequest struct {
+	VM   string `json:"vm"`
+	Name string `json:"name"`
+	Key  string `json:"idempotency_key,omitempty"`
 }
 
 // VMDeleteRequest asks for a VM and all that belongs to it to be removed.
@@ -184,6 +195,8 @@ type VMDeleteRequest struct {
 // VMListRequest filters a list.
 type VMListRequest struct {
 	All bool `json:"all,omitempty"` // also those that do not run
+	// Labels are KEY=VALUE, or KEY for any value: only VMs that have all of them.
+	Labels []string `json:"labels,omitempty"`
 }
 
 // VMList is a list of VMs, by name.

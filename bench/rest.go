@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/banger-vm/banger/internal/vmm/rundir"
+	"github.com/banger-vm/banger/internal/hostexec"
 )
 
 // A guest rests when its VMM takes less than this share of a processor for so
@@ -19,7 +19,7 @@ const (
 // system says is ready goes on opening sessions for seconds.
 func awaitRest(ctx context.Context, vmm int) error {
 	for begin := time.Now(); time.Since(begin) < restLimit; {
-		before, _, err := rundir.Usage(vmm)
+		before, _, err := hostexec.Usage(vmm)
 		if err != nil {
 			return err
 		}
@@ -28,7 +28,7 @@ func awaitRest(ctx context.Context, vmm int) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		after, _, err := rundir.Usage(vmm)
+		after, _, err := hostexec.Usage(vmm)
 		if err != nil {
 			return err
 		}

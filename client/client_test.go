@@ -212,10 +212,32 @@ func TestEventsAreReadOn(t *testing.T) {
 }
 
 func TestMonitorDialer(t *testing.T) {
+	t.Run("this daemon", func(t *testing.T) {
+		again := 0
+		testMonitorDialer(t, func(endpoint func() api.VMEndpoint) rpcserver.Handler {
+			return rpcserver.Bind(func(_ context.Context, r api.VMConnectRequest) (api.VMEndpoint, error) {
+				if r.Again { // only the first connection is a new one
+					again++
+				}
+				return endpoint(), nil
+			})
+		})
+		if again != 2 {
+			t.Errorf("%d connections were no new ones", again)
+		}
+	})
+	t.Run("older daemon", func(t *testing.T) {
+		testMonitorDialer(t, func(endpoint func() api.VMEndpoint) rpcserver.Handler {
+			return rpcserver.Bind(func(context.Context, api.VMRef) (api.VMEndpoint, error) { return endpoint(), nil })
+		})
+	})
+}
+
+func testMonitorDialer(t *testing.T, handler func(endpoint func() api.VMEndpoint) rpcserver.Handler) {
 	socket, monitor := socketPath(t), socketPath(t)
 	boot := "b1"
-	stop := daemon(t, socket, map[string]rpcserver.Handler{api.MethodVMConnect: rpcserver.Bind(func(context.Context, api.VMRef) (api.VMEndpoint, error) {
-		return api.VMEndpoint{ID: "id", Name: "dev", BootID: boot, Socket: monitor}, nil
+	stop := daemon(t, socket, map[string]rpcserver.Handler{api.MethodVMConnect: handler(func() api.VMEndpoint {
+		return api.VMEndpoint{ID: "id", Name: "dev", BootID: boot, Socket: monitor}
 	})})
 	daemon(t, monitor, nil)
 	c := New(Config{Socket: socket, Patience: time.Millisecond})

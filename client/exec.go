@@ -36,6 +36,15 @@ func (c *Client) vmAwait(ctx context.Context, id string) (api.VMEndpoint, error)
 	}
 }
 
+// vmConnectAgain is VMConnect for a stream that there was.
+func (c *Client) vmConnectAgain(ctx context.Context, id string) (api.VMEndpoint, error) {
+	at, err := get[api.VMEndpoint](ctx, c, api.MethodVMConnect, api.VMConnectRequest{VM: id, Again: true})
+	if api.KindOf(err) == api.KindInvalid { // an older daemon does not know the word
+		return c.VMConnect(ctx, id)
+	}
+	return at, err
+}
+
 // ExecAttach attaches to a command of a running VM by its ID.
 func (c *Client) ExecAttach(ctx context.Context, vm, id string, cfg ExecConfig) (*Exec, error) {
 	at, err := c.VMConnect(ctx, vm)
@@ -55,7 +64,7 @@ func (c *Client) monitorDialer(at api.VMEndpoint) ExecDialer {
 			return rpc.Dial(ctx, at.Socket)
 		}
 		// The daemon brings a monitor back that was killed.
-		now, err := c.VMConnect(ctx, at.ID)
+		now, err := c.vmConnectAgain(ctx, at.ID)
 		switch {
 		case err == nil && now.BootID != at.BootID:
 			return nil, api.NewError(api.KindNotFound, "the VM "+at.Name+" was restarted", "")

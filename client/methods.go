@@ -52,6 +52,33 @@ func (c *Client) VMStop(ctx context.Context, req api.VMStopRequest) (api.Operati
 	return get[api.Operation](ctx, c, api.MethodVMStop, req)
 }
 
+// VMRestart begins to stop a VM gracefully and to start it again; a stopped one
+// is started.
+func (c *Client) VMRestart(ctx context.Context, req api.VMStopRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMRestart, req)
+}
+
+// VMPause begins to stop a running VM's processors; a VM that a user has paused
+// is success.
+func (c *Client) VMPause(ctx context.Context, req api.VMActionRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMPause, req)
+}
+
+// VMResume begins to let a paused VM go on; a running one is success.
+func (c *Client) VMResume(ctx context.Context, req api.VMActionRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMResume, req)
+}
+
+// VMRename begins to give a VM another name; its guest's host name follows at
+// its next start.
+func (c *Client) VMRename(ctx context.Context, req api.VMRenameRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMRename, req)
+}
+
 // VMKill begins to end a VM at once.
 func (c *Client) VMKill(ctx context.Context, req api.VMActionRequest) (api.Operation, error) {
 	req.Key = key(req.Key)
@@ -83,6 +110,23 @@ func (c *Client) VMSSH(ctx context.Context, vm string) (api.VMSSH, error) {
 // VMConnect returns where a running VM's monitor answers.
 func (c *Client) VMConnect(ctx context.Context, vm string) (api.VMEndpoint, error) {
 	return get[api.VMEndpoint](ctx, c, api.MethodVMConnect, api.VMConnectRequest{VM: vm})
+}
+
+// VMPing asks a running VM's guest for a sign of life. One that is not there in
+// time is deadline_exceeded, one that does not answer yet unavailable.
+func (c *Client) VMPing(ctx context.Context, req api.VMAskRequest) (api.VMPong, error) {
+	return get[api.VMPong](ctx, c, api.MethodVMPing, req)
+}
+
+// VMHealth returns how a running VM's guest is, with the errors of VMPing.
+func (c *Client) VMHealth(ctx context.Context, req api.VMAskRequest) (api.VMHealth, error) {
+	return get[api.VMHealth](ctx, c, api.MethodVMHealth, req)
+}
+
+// VMStats returns what VMs take and do: those of the request, or all that run.
+func (c *Client) VMStats(ctx context.Context, req api.VMStatsRequest) ([]api.VMStats, error) {
+	list, err := get[api.VMStatsList](ctx, c, api.MethodVMStats, req)
+	return present(list.VMs), err
 }
 
 // VMForwardAdd begins to add forwards to a VM.

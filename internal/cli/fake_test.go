@@ -138,7 +138,7 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 		api.MethodDaemonStop: locked(f, func(api.Empty) (api.Empty, error) { return api.Empty{}, nil }),
 		api.MethodVMList: locked(f, func(r api.VMListRequest) (list api.VMList, _ error) {
 			for _, vm := range f.vms {
-				if r.All || vm.State == api.StateRunning {
+				if (r.All || vm.State == api.StateRunning) && labelled(vm, r.Labels) {
 					list.VMs = append(list.VMs, *vm)
 				}
 			}
@@ -152,6 +152,9 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 			return api.VMSSH{Config: filepath.Join(f.dir, "config"), Zone: "vm"}, nil
 		}),
 		api.MethodVMCreateBegin: locked(f, f.create),
+		api.MethodVMPing:        locked(f, f.ping),
+		api.MethodVMHealth:      locked(f, f.health),
+		api.MethodVMStats:       locked(f, f.stats),
 
 		api.MethodVMForwardAdd:    locked(f, f.forward),
 		api.MethodVMForwardRemove: locked(f, f.unforward),
@@ -215,6 +218,45 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 		}
 		return op, err
 	})
+	m[api.MethodVMRestart] = locked(f, func(r api.VMStopRequest) (api.Operation, error) {
+		op, err := f.change(api.MethodVMRestart, r.VM, api.StateRunning)
+		if vm, _ := f.find(r.VM); err == nil {
+			f.log = append(f.log, fmt.Sprintf("within %d ms", r.TimeoutMS))
+			f.relisten(vm)
+		}
+		return op, err
+	})
+	m[api.MethodVMRename] = locked(f, func(r api.VMRenameRequest) (api.Operation, error) {
+		vm, err := f.find(r.VM)
+		if err == nil && f.vms[r.Name] != nil {
+			err = api.NewError(api.KindAlreadyExists, fmt.Sprintf("there is a VM %q already", r.Name), "Choose another name.")
+		}
+		if err != nil {
+			return api.Operation{}, err
+		}
+		return f.begin(api.MethodVMRename, vm.Name, false, func() string {
+			delete(f.vms, vm.Name)
+			vm.Name, vm.Spec.Name, f.vms[r.Name] = r.Name, r.Name, vm
+			return vm.ID
+		}), nil
+	})
+	m[api.MethodVMPause] = locked(f, func(r api.VMActionRequest) (api.Operation, error) {
+		vm, err := f.find(r.VM)
+		if err == nil && vm.State != api.StateRunning {
+			err = api.NewError(api.KindFailedPrecondition, "the VM "+vm.Name+" is stopped", "Start it with: banger start "+vm.Name)
+		}
+		if err != nil {
+			return api.Operation{}, err
+		}
+		vm.Reason = "a user paused it; to have it go on: banger resume"
+		return f.change(api.MethodVMPause, r.VM, api.StatePaused)
+	})
+	m[api.MethodVMResume] = locked(f, func(r api.VMActionRequest) (api.Operation, error) {
+		if vm, err := f.find(r.VM); err == nil {
+			vm.Reason = ""
+		}
+		return f.change(api.MethodVMResume, r.VM, api.StateRunning)
+	})
 	for method, state := range map[string]api.State{api.MethodVMStop: api.StateStopped, api.MethodVMKill: api.StateStopped} {
 		m[method] = locked(f, func(r api.VMStopRequest) (api.Operation, error) { return f.change(method, r.VM, state) })
 	}
@@ -252,7 +294,11 @@ func (f *fake) vmms(try bool) api.VMMList {
 
 func (f *fake) connect(r api.VMConnectRequest) (api.VMEndpoint, error) {
 	vm, err := f.find(r.VM)
-	if err == nil && vm.State != api.StateRunning {
+	switch {
+	case err != nil:
+	case vm.State == api.StatePaused:
+		err = api.NewError(api.KindFailedPrecondition, "the VM "+vm.Name+" is paused", "Let it go on with: banger resume "+vm.Name)
+	case vm.State != api.StateRunning:
 		err = api.NewError(api.KindFailedPrecondition, "the VM "+vm.Name+" is stopped", "Start it with: banger start "+vm.Name)
 	}
 	if err != nil {

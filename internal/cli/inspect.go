@@ -12,25 +12,30 @@ import (
 
 func newInspect(a *app.App) *cobra.Command {
 	var asJSON bool
+	var labels app.Labels
 	cmd := &cobra.Command{
 		Use:   "inspect [flags] VM…",
 		Short: "Show VMs in full",
-		Args:  app.Takes(1, -1, "the VM's name"),
+		Args:  labels.Args,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.Client()
 			if err != nil {
 				return err
 			}
-			var vms []api.VM
-			for _, name := range args {
-				vm, err := c.VMInspect(cmd.Context(), name)
+			chosen, err := a.Choose(cmd.Context(), args, labels)
+			if err != nil {
+				return err
+			}
+			vms := []api.VM{}
+			for _, ref := range chosen.Refs {
+				vm, err := c.VMInspect(cmd.Context(), ref)
 				if err != nil {
 					return err
 				}
 				vms = append(vms, vm)
 			}
 			switch {
-			case asJSON && len(vms) == 1:
+			case asJSON && len(args) == 1:
 				return a.JSON(vms[0])
 			case asJSON:
 				return a.JSON(vms)
@@ -48,5 +53,6 @@ func newInspect(a *app.App) *cobra.Command {
 		ValidArgsFunction: app.CompleteVMs(a),
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON: an object, an array for several")
+	labels.Register(a, cmd)
 	return cmd
 }

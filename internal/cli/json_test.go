@@ -15,16 +15,16 @@ import (
 // reads are the commands that show something, with arguments to show it: each
 // has --json. A command that is in neither list fails the test.
 var reads = map[string][]string{
-	"ls": nil, "ps": nil, "inspect": {"web"}, "logs": {"web"}, "ports": {"web"},
+	"ls": nil, "ps": nil, "inspect": {"web"}, "logs": {"web"}, "ports": {"web"}, "ping": {"web"}, "stats": {"-i", "1ms"}, "health": {"web"},
 	"forward ls": nil, "image ls": nil, "image inspect": {"debian"}, "kernel ls": nil, "kernel inspect": {"debian"},
 	"vmm ls": nil, "op ls": nil, "op show": {"0p"}, "events": nil,
-	"daemon status": nil, "daemon logs": nil, "version": nil, "ssh-config": nil,
+	"daemon status": nil, "daemon logs": nil, "version": nil, "ssh-config": nil, "doctor": nil,
 }
 
 // others act, or print what is for another program.
 var others = map[string]string{
 	"run": "acts", "exec": "acts", "shell": "acts", "ssh": "acts", "cp": "acts", "create": "acts", "start": "acts",
-	"stop": "acts", "kill": "acts", "rm": "acts", "forward": "acts", "forward add": "acts", "forward rm": "acts",
+	"stop": "acts", "restart": "acts", "pause": "acts", "resume": "acts", "rename": "acts", "kill": "acts", "rm": "acts", "prune": "acts", "forward": "acts", "forward add": "acts", "forward rm": "acts",
 	"dial": "a connection", "console": "a terminal", "image bootstrap": "acts", "image rm": "acts",
 	"kernel import": "acts", "kernel rm": "acts", "vmm install": "acts", "vmm rm": "acts", "op cancel": "acts",
 	"daemon stop": "acts", "rpc schema": "JSON always",
@@ -45,6 +45,10 @@ func TestReadsAsJSON(t *testing.T) {
 	}
 	t.Setenv("BANGER_SOCKET", socket)
 	t.Setenv("BANGER_STATE_DIR", dir)
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	if err := os.WriteFile(filepath.Join(dir, "bangerd"), []byte("#!/bin/sh\necho '{\"checks\":[]}'\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(dir, "bangerd.log"), []byte("one\ntwo \"2\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

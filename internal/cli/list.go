@@ -21,10 +21,14 @@ func newPS(a *app.App) *cobra.Command {
 }
 
 func listCommand(a *app.App, use, short string, all bool) *cobra.Command {
+	var labels app.Labels
 	cmd := noun.List[api.VM]{
 		Short: short,
 		Fetch: func(ctx context.Context, c *client.Client) ([]api.VM, error) {
-			return c.VMList(ctx, api.VMListRequest{All: all})
+			if err := labels.Check(); err != nil {
+				return nil, err
+			}
+			return c.VMList(ctx, api.VMListRequest{All: all, Labels: labels.Want})
 		},
 		ID:    func(vm api.VM) string { return vm.ID },
 		Table: show.VMs,
@@ -33,5 +37,6 @@ func listCommand(a *app.App, use, short string, all bool) *cobra.Command {
 		cmd.Use, cmd.Aliases = use, nil
 	}
 	cmd.Flags().BoolVarP(&all, "all", "a", all, "also those that do not run")
+	labels.Register(a, cmd)
 	return cmd
 }

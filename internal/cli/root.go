@@ -9,12 +9,15 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/checkup"
 	"github.com/banger-vm/banger/internal/cli/daemons"
 	"github.com/banger-vm/banger/internal/cli/files"
 	"github.com/banger-vm/banger/internal/cli/kernels"
+	"github.com/banger-vm/banger/internal/cli/prune"
 	"github.com/banger-vm/banger/internal/cli/reach"
 	"github.com/banger-vm/banger/internal/cli/serial"
 	"github.com/banger-vm/banger/internal/cli/show"
+	"github.com/banger-vm/banger/internal/cli/vitals"
 	"github.com/banger-vm/banger/internal/version"
 )
 
@@ -45,8 +48,9 @@ func newRoot(a *app.App) *cobra.Command {
 	}
 	for _, cmd := range []*cobra.Command{
 		newVM(a), newImage(a), kernels.New(a), newVMM(a), newOp(a),
+		vitals.NewPing(a), vitals.NewHealth(a), vitals.NewStats(a), prune.New(a),
 		reach.NewForward(a), reach.NewPorts(a), reach.NewSSHConfig(a), reach.NewDial(a), serial.NewConsole(a),
-		newEvents(a), daemons.New(a), newRPC(a), newCompletion(a), daemons.NewVersion(a),
+		newEvents(a), checkup.New(a), daemons.New(a), newRPC(a), newCompletion(a), daemons.NewVersion(a),
 	} {
 		cmd.GroupID = groupNouns
 		root.AddCommand(cmd)
@@ -60,13 +64,14 @@ func everyday(a *app.App) []*cobra.Command {
 	return []*cobra.Command{
 		newRun(a), newExec(a), newShell(a),
 		reach.NewSSH(a), files.NewCopy(a), serial.NewLogs(a),
-		newList(a), newPS(a), newCreate(a), newStart(a), newStop(a), newKill(a), newDelete(a), newInspect(a),
+		newList(a), newPS(a), newCreate(a), newStart(a), newStop(a), newRestart(a), newPause(a), newResume(a), newRename(a), newKill(a), newDelete(a), newInspect(a),
 	}
 }
 
 func newVM(a *app.App) *cobra.Command {
 	vm := app.Group("vm", "Make and use virtual machines")
 	vm.AddCommand(everyday(a)...)
+	vm.AddCommand(vitals.NewPing(a), vitals.NewHealth(a), vitals.NewStats(a), prune.New(a))
 	vm.AddCommand(reach.NewForward(a), reach.NewPorts(a), reach.NewDial(a), serial.NewConsole(a))
 	return vm
 }

@@ -13,24 +13,29 @@ import (
 
 func newStart(a *app.App) *cobra.Command {
 	var how app.Waiting
+	var labels app.Labels
 	var vmm string
 	cmd := &cobra.Command{
 		Use:   "start [flags] VM…",
 		Short: "Start VMs; running ones stay as they are",
-		Args:  app.Takes(1, -1, "the VM's name"),
+		Args:  labels.Args,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("vmm") && vmm == "" {
 				return app.Usagef("the VMM is empty")
 			}
-			return a.All(cmd, args, func(vm string) error {
+			vms, err := a.Choose(cmd.Context(), args, labels)
+			if err != nil {
+				return err
+			}
+			return a.All(cmd, vms.Refs, func(ref string) error {
 				act := app.Action{Cancel: true, How: how, Begin: func(ctx context.Context, c *client.Client) (api.Operation, error) {
-					return c.VMStart(ctx, api.VMStartRequest{VM: vm, VMM: vmm})
+					return c.VMStart(ctx, api.VMStartRequest{VM: ref, VMM: vmm})
 				}}
 				return a.Do(cmd.Context(), act, func(api.Operation) error {
 					if !how.Quiet {
-						reach.TellChosen(cmd.Context(), a, vm)
+						reach.TellChosen(cmd.Context(), a, ref)
 					}
-					return a.Line(vm)
+					return a.Line(vms.Name(ref))
 				})
 			})
 		},
@@ -38,6 +43,7 @@ func newStart(a *app.App) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&vmm, "vmm", "", "move them to this virtual machine monitor, or auto; otherwise they stay on their own")
 	app.CompleteVMMFlag(a, cmd)
+	labels.Register(a, cmd)
 	how.Register(cmd, "no progress")
 	how.RegisterTimeout(cmd)
 	return cmd

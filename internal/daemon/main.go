@@ -34,6 +34,9 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "monitor" {
 		run, title, args = mainMonitor, "bangerd monitor", args[1:]
 	}
+	if len(args) > 0 && args[0] == "doctor" {
+		run, title, args = mainDoctor, "bangerd doctor", args[1:]
+	}
 	err := run(ctx, args, stdout, stderr)
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return 0

@@ -72,6 +72,8 @@ func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, network
 		Store:   p.store,
 		Runtime: runtime,
 		Ports:   runtime,
+		Pauser:  runtime,
+		Vitals:  runtime,
 		Units:   d.units,
 		// The operations are made after the VMs.
 		Images:   imageSource{p.images, func() *operation.Registry { return p.ops }},
@@ -81,7 +83,7 @@ func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, network
 		Disks:    byName[disk.Driver](guestcow.New(), diskcopy.New()),
 		Networks: networks,
 		Access:   access.New(filepath.Join(d.places.StateDir, "ssh"), d.settings.Zone, sshDial(self, d.places)),
-		Claims:   p.claims, Events: p.events, Log: d.log,
+		Claims:   p.claims, Events: p.events, Log: d.log, Preflight: d.preflight(),
 	}, vm.Config{
 		Dir:         filepath.Join(d.places.StateDir, "vms"),
 		BootTimeout: time.Duration(d.settings.BootTimeout), StopTimeout: time.Duration(d.settings.StopTimeout),

@@ -31,9 +31,11 @@ func (c *Client) Hello(ctx context.Context) (wire.Hello, error) {
 
 // Health asks for a sign of life.
 func (c *Client) Health(ctx context.Context) (wire.Health, error) {
-	var h wire.Health
-	err := c.call(ctx, http.MethodGet, wire.PathHealth, nil, &h)
-	return h, err
+	var answer json.RawMessage
+	if err := c.call(ctx, http.MethodGet, wire.PathHealth, nil, &answer); err != nil {
+		return wire.Health{}, err
+	}
+	return decodeHealth(answer)
 }
 
 // SetIdentity makes the guest its VM; doing it again is harmless.

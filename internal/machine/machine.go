@@ -48,19 +48,24 @@ const (
 
 // Status is what a monitor knows. Version grows with every change.
 type Status struct {
-	Version    uint64     `json:"version"`
-	VMID       string     `json:"vm_id"`
-	BootID     string     `json:"boot_id"`
-	MonitorPID int        `json:"monitor_pid"`
-	Phase      Phase      `json:"phase"`
-	Reason     string     `json:"reason,omitempty"`
-	VMM        vmm.Facts  `json:"vmm"`
-	Guest      wire.Hello `json:"guest"`
-	SpawnMS    float64    `json:"spawn_ms"`
-	ReadyMS    float64    `json:"ready_ms"`  // spawn to identity set
-	SystemMS   float64    `json:"system_ms"` // spawn to the image's init having finished
-	Reboots    int        `json:"reboots,omitempty"`
-	Exit       *Exit      `json:"exit,omitempty"`
+	Version    uint64 `json:"version"`
+	VMID       string `json:"vm_id"`
+	BootID     string `json:"boot_id"`
+	MonitorPID int    `json:"monitor_pid"`
+	Phase      Phase  `json:"phase"`
+	Reason     string `json:"reason,omitempty"`
+	// Pause is why the VMM has stopped its guest, as a vmm.Event has it; "" while
+	// it has not. Held: a user wants that, so only a user or a stop ends it.
+	Pause string `json:"pause,omitempty"`
+	Held  bool   `json:"held,omitempty"`
+
+	VMM      vmm.Facts  `json:"vmm"`
+	Guest    wire.Hello `json:"guest"`
+	SpawnMS  float64    `json:"spawn_ms"`
+	ReadyMS  float64    `json:"ready_ms"`  // spawn to identity set
+	SystemMS float64    `json:"system_ms"` // spawn to the image's init having finished
+	Reboots  int        `json:"reboots,omitempty"`
+	Exit     *Exit      `json:"exit,omitempty"`
 	// Forwards are what is listened on for it; never changed in place.
 	Forwards []forward.Status `json:"forwards,omitempty"`
 	// Units are those of the service manager that hold monitor and VMM.
@@ -113,6 +118,18 @@ type Runtime interface {
 	Kill(ctx context.Context, dir string) error
 	// LastExit reads how the last boot ended; fs.ErrNotExist if unknown.
 	LastExit(dir string) (Exit, error)
+}
+
+// Pauser is how a running machine is paused by a user. A Runtime that implements
+// it does so for the same directories; ErrNotRunning as there.
+type Pauser interface {
+	// Pause stops the guest until Resume or Stop, whoever dies meanwhile, also
+	// one that is paused for something else already; fault.Precondition where
+	// its VMM cannot. A machine that is paused so is no error.
+	Pause(ctx context.Context, dir string) error
+	// Resume lets it go on; fault.Precondition where something else still
+	// keeps it from that, such as a full disk. A machine that runs is no error.
+	Resume(ctx context.Context, dir string) error
 }
 
 // Ports is how the ports of a running machine are reached. A Runtime that

@@ -98,7 +98,8 @@ func follow(s *machine.Status, h wire.Hello, elapsed float64) {
 	}
 }
 
-// shutDown asks the guest to power off, as soon as its agent answers.
+// shutDown asks the guest to power off, as soon as its agent answers. One that a
+// user paused goes on for that.
 func (m *Monitor) shutDown(ctx context.Context) {
 	m.mu.Lock()
 	if m.asked == "" {
@@ -111,7 +112,10 @@ func (m *Monitor) shutDown(ctx context.Context) {
 		}
 	})
 	for ctx.Err() == nil {
-		_, err := m.board.wait(ctx, func(s machine.Status) bool { return s.ReadyMS > 0 })
+		err := m.unheld(ctx)
+		if err == nil {
+			_, err = m.board.wait(ctx, func(s machine.Status) bool { return s.ReadyMS > 0 })
+		}
 		if err == nil {
 			err = m.agent.Power(ctx, wire.HaltPoweroff)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/monitor/line"
+	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/vmm"
 )
 
@@ -41,6 +42,7 @@ type Monitor struct {
 
 	forwards *relay.Set
 	auto     autoForward
+	traffic  network.Count // of the guest's card
 
 	mu      sync.Mutex // guards the following
 	machine vmm.Machine
@@ -53,7 +55,9 @@ type Monitor struct {
 	networks map[string]Carry
 	life     context.Context // of the process; set before anything is served
 	stop     atomic.Bool     // a graceful stop was asked for
-	resuming atomic.Bool     // somebody waits for room on the disk
+	pausing  chan struct{}   // held by who pauses the VM or lets it go on
+	wanted   atomic.Bool     // a user wants it paused; changed by who has the turn
+	room     func(dir string) (free int64, err error)
 	// dismissed is closed by dismiss: nobody needs this monitor once its VM has ended.
 	dismissed chan struct{}
 	dismiss   func()
@@ -74,6 +78,7 @@ func newMonitor(l machine.Launch, driver vmm.Driver, log *slog.Logger) (*Monitor
 	m.agent = guest.New(m.dialAgent, log, guest.Config{})
 	m.forwards = relay.New(m.dialPort, log, relay.Config{Changed: m.forwarding})
 	m.auto.turn = make(chan struct{}, 1)
+	m.pausing, m.room = make(chan struct{}, 1), vmm.Room
 	return m, nil
 }
 
@@ -101,6 +106,7 @@ func (m *Monitor) run(ctx context.Context, adopt bool) (machine.Exit, error) {
 			s.Reboots++
 			s.Phase, s.Reason, s.Guest = machine.PhaseStarting, "", wire.Hello{}
 			s.ReadyMS, s.SystemMS = 0, 0
+			s.Pause, s.Held = "", false
 		})
 		m.keepStatus(s) // a later monitor must not take the last boot for this one
 	}
@@ -196,6 +202,7 @@ func (m *Monitor) spawned(mach vmm.Machine, took time.Duration) {
 
 // keep serves one run of the VMM to its end.
 func (m *Monitor) keep(ctx context.Context, mach vmm.Machine, mark int64, begin time.Time) (ending, error) {
+	m.wasHeld(mach)
 	m.mu.Lock()
 	m.machine, m.hello = mach, wire.Hello{}
 	killed := m.asked == machine.ExitKilled
@@ -214,7 +221,8 @@ func (m *Monitor) keep(ctx context.Context, mach vmm.Machine, mark int64, begin 
 	}()
 	var parts sync.WaitGroup
 	parts.Go(func() { m.keepAgent(ctx, begin) })
-	parts.Go(func() { m.keepEvents(ctx, mach) })
+	parts.Go(func() { m.keepEvents(mach) })
+	parts.Go(func() { m.keepRoom(ctx) })
 	parts.Go(func() { m.keepDeadline(ctx, mach, begin) })
 	parts.Go(func() { m.keepNetwork(ctx, mach) })
 

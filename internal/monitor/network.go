@@ -39,7 +39,7 @@ func (m *Monitor) keepNetwork(ctx context.Context, mach vmm.Machine) {
 		begin := time.Now()
 		link, err := plugged.Link(ctx)
 		if err == nil {
-			err = carrier.Carry(ctx, link)
+			err = carrier.Carry(ctx, m.traffic.Link(link))
 		}
 		if ctx.Err() != nil {
 			return

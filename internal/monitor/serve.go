@@ -27,8 +27,15 @@ func (m *Monitor) server() *rpcserver.Server {
 			control.MethodStop:   rpcserver.Bind(m.handleStop),
 			control.MethodKill:   rpcserver.Bind(m.handleKill),
 
+			control.MethodPause:  rpcserver.Bind(m.handlePause),
+			control.MethodResume: rpcserver.Bind(m.handleResume),
+
 			control.MethodForward:   rpcserver.Bind(m.handleForward),
 			control.MethodListening: rpcserver.Bind(m.handleListening),
+
+			control.MethodPing:   rpcserver.Bind(m.handlePing),
+			control.MethodHealth: rpcserver.Bind(m.handleHealth),
+			control.MethodCounts: rpcserver.Bind(m.handleCounts),
 		},
 		Streams: map[string]rpcserver.Stream{
 			api.MethodExecAttach: m.stream(m.agent.Exec),
@@ -120,10 +127,13 @@ func (m *Monitor) open(ctx context.Context, open opener, raw json.RawMessage, ea
 	return open(ctx, raw, early)
 }
 
-// awaitGuest waits until the guest's agent has its identity; an error where the
-// VM has ended.
+// awaitGuest waits until the guest's agent has its identity, and to the end of a
+// pause: what was under way then goes on after it. An error where the VM has
+// ended.
 func (m *Monitor) awaitGuest(ctx context.Context) error {
-	s, err := m.board.wait(ctx, func(s machine.Status) bool { return s.ReadyMS > 0 || s.Phase == machine.PhaseExited })
+	s, err := m.board.wait(ctx, func(s machine.Status) bool {
+		return s.ReadyMS > 0 && s.Pause == "" || s.Phase == machine.PhaseExited
+	})
 	if err == nil && s.Phase == machine.PhaseExited {
 		err = fault.New(fault.Precondition, "See why with: banger inspect.", "the VM has ended")
 	}

@@ -155,6 +155,27 @@ func makePrivate(dir string) error {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("making the directory %s: %w", dir, err)
 	}
+	return CheckPrivate(dir)
+}
+
+// The reasons for which CheckPrivate refuses a directory.
+var (
+	ErrNotDir  = errors.New("it is not a directory")
+	ErrForeign = errors.New("it belongs to another user")
+	ErrOpen    = errors.New("others may write to it")
+)
+
+// unfit is a refusal as people read it, and its reason.
+type unfit struct {
+	error
+	reason error
+}
+
+func (u unfit) Is(target error) bool { return target == u.reason }
+
+// CheckPrivate refuses a directory that is not this user's alone to write to;
+// fs.ErrNotExist where there is none.
+func CheckPrivate(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return fmt.Errorf("looking at the directory %s: %w", dir, err)
@@ -162,11 +183,11 @@ func makePrivate(dir string) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	switch {
 	case !info.IsDir():
-		return fmt.Errorf("%s is not a directory", dir)
+		return unfit{fmt.Errorf("%s is not a directory", dir), ErrNotDir}
 	case ok && int(st.Uid) != os.Geteuid():
-		return fmt.Errorf("the directory %s belongs to the user %d, not to %d who runs this", dir, st.Uid, os.Geteuid())
+		return unfit{fmt.Errorf("the directory %s belongs to the user %d, not to %d who runs this", dir, st.Uid, os.Geteuid()), ErrForeign}
 	case info.Mode().Perm()&0o022 != 0:
-		return fmt.Errorf("others may write to the directory %s (mode %04o); make it private with: chmod go-w %s", dir, info.Mode().Perm(), dir)
+		return unfit{fmt.Errorf("others may write to the directory %s (mode %04o); make it private with: chmod go-w %s", dir, info.Mode().Perm(), dir), ErrOpen}
 	}
 	return nil
 }

@@ -17,13 +17,17 @@ import (
 // maxSunPath is the longest path that fits a Unix address with its final zero.
 const maxSunPath = 107
 
+// Long reports whether a socket's path is too long for programs that know no
+// way around the limit of addresses, as Dial and Listen do.
+func Long(path string) bool { return len(path) > maxSunPath }
+
 // ErrInUse means that another process answers on the socket.
 var ErrInUse = errors.New("another process listens on the socket")
 
 // shorten calls f with an address for path that fits a Unix address: a long
 // path goes through a descriptor of its directory.
 func shorten(path string, f func(addr string) error) error {
-	if len(path) <= maxSunPath {
+	if !Long(path) {
 		return f(path)
 	}
 	dir, name := filepath.Split(path)

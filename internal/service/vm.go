@@ -26,6 +26,18 @@ func (p Parts) vmMethods() map[string]rpcserver.Handler {
 		api.MethodVMStop: rpcserver.Bind(func(ctx context.Context, r api.VMStopRequest) (any, error) {
 			return begun(m.Stop(ctx, r.VM, time.Duration(r.TimeoutMS)*time.Millisecond, r.Key))
 		}),
+		api.MethodVMRestart: rpcserver.Bind(func(ctx context.Context, r api.VMStopRequest) (any, error) {
+			return begun(m.Restart(ctx, r.VM, time.Duration(r.TimeoutMS)*time.Millisecond, r.Key))
+		}),
+		api.MethodVMPause: rpcserver.Bind(func(ctx context.Context, r api.VMActionRequest) (any, error) {
+			return begun(m.Pause(ctx, r.VM, r.Key))
+		}),
+		api.MethodVMResume: rpcserver.Bind(func(ctx context.Context, r api.VMActionRequest) (any, error) {
+			return begun(m.Resume(ctx, r.VM, r.Key))
+		}),
+		api.MethodVMRename: rpcserver.Bind(func(ctx context.Context, r api.VMRenameRequest) (any, error) {
+			return begun(m.Rename(ctx, r.VM, r.Name, r.Key))
+		}),
 		api.MethodVMKill: rpcserver.Bind(func(ctx context.Context, r api.VMActionRequest) (any, error) {
 			return begun(m.Kill(ctx, r.VM, r.Key))
 		}),
@@ -33,7 +45,7 @@ func (p Parts) vmMethods() map[string]rpcserver.Handler {
 			return begun(m.Delete(ctx, r.VM, r.Force, r.Key))
 		}),
 		api.MethodVMList: rpcserver.Bind(func(ctx context.Context, r api.VMListRequest) (any, error) {
-			views, err := m.List(ctx, r.All)
+			views, err := m.List(ctx, r.All, r.Labels...)
 			list := api.VMList{VMs: make([]api.VM, len(views))}
 			for i, v := range views {
 				list.VMs[i] = vmFrom(v)
@@ -50,7 +62,13 @@ func (p Parts) vmMethods() map[string]rpcserver.Handler {
 		}),
 		api.MethodVMLogs: rpcserver.Bind(p.logs),
 		api.MethodVMConnect: rpcserver.Bind(func(ctx context.Context, r api.VMConnectRequest) (any, error) {
-			v, err := m.Connect(ctx, r.VM, min(time.Duration(r.WaitMS)*time.Millisecond, maxWait))
+			connect := func() (vm.View, error) {
+				return m.Connect(ctx, r.VM, min(time.Duration(r.WaitMS)*time.Millisecond, maxWait))
+			}
+			if r.Again {
+				connect = func() (vm.View, error) { return m.Reconnect(ctx, r.VM) }
+			}
+			v, err := connect()
 			if err != nil {
 				return nil, err
 			}

@@ -13,6 +13,12 @@ import (
 
 var errDamaged = errors.New("the file is damaged")
 
+// Damaged reports whether an error says that the state file itself is no good.
+func Damaged(err error) bool {
+	code := codeOf(err)
+	return errors.Is(err, errDamaged) || code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB
+}
+
 // explain turns an error of opening the state file into a fault.
 func explain(path string, err error) error {
 	var f *fault.Error
@@ -20,7 +26,7 @@ func explain(path string, err error) error {
 		return err
 	}
 	switch code := codeOf(err); {
-	case errors.Is(err, errDamaged), code == sqlite3.SQLITE_CORRUPT, code == sqlite3.SQLITE_NOTADB:
+	case Damaged(err):
 		return fault.New(fault.Precondition,
 			"Put back a copy of it, or move it away and start with an empty state; VMs' disks are not touched.",
 			"banger's state in %s is damaged: %w", path, err)

@@ -23,8 +23,8 @@ func migrate(ctx context.Context, db *sql.DB, path string, fresh bool) error {
 	if err != nil {
 		return err
 	}
-	var version int
-	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+	version, err := versionOf(ctx, db)
+	if err != nil {
 		return err
 	}
 	if version > len(scripts) {
@@ -47,6 +47,21 @@ func migrate(ctx context.Context, db *sql.DB, path string, fresh bool) error {
 		}
 	}
 	return nil
+}
+
+// Version is that of the file, and the newest one that this program knows.
+func (s *Store) Version(ctx context.Context) (version, newest int, err error) {
+	scripts, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return 0, 0, err
+	}
+	version, err = versionOf(ctx, s.read.DB)
+	return version, len(scripts), err
+}
+
+func versionOf(ctx context.Context, db *sql.DB) (version int, err error) {
+	err = db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
+	return version, err
 }
 
 func apply(ctx context.Context, db *sql.DB, script string, version int) error {

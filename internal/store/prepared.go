@@ -17,8 +17,8 @@ type pool struct {
 }
 
 // newPool opens a pool of n connections, none of which is made yet.
-func newPool(path string, n int) (*pool, error) {
-	db, err := connect(path, n)
+func newPool(path string, n int, mode string) (*pool, error) {
+	db, err := connect(path, n, mode)
 	if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ func create(ctx context.Context, path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	db, err := connect(tmp, 1)
+	db, err := connect(tmp, 1, readWrite)
 	if err != nil {
 		return err
 	}
@@ -99,29 +99,66 @@ func open(ctx context.Context, path string) (s *Store, err error) {
 	if err := checkSize(path); err != nil {
 		return nil, err
 	}
-	s = &Store{
-		vms:     &named[vm.Record]{table: "vms", what: "VM", clone: cloneVM},
-		images:  &named[image.Image]{table: "images", what: "image", clone: func(i image.Image) image.Image { return i }},
-		kernels: &named[registry.Record]{table: "kernels", what: "kernel", clone: cloneKernel},
-
-		keepEnded: 1000,
-	}
+	s = unopened()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
 			s = nil
 		}
 	}()
-	if s.write, err = newPool(path, 1); err != nil {
+	if s.write, err = newPool(path, 1, readWrite); err != nil {
 		return s, err
 	}
-	if s.read, err = newPool(path, max(2, runtime.NumCPU())); err != nil {
+	if s.read, err = newPool(path, max(2, runtime.NumCPU()), readWrite); err != nil {
 		return s, err
 	}
 	if err := check(ctx, s.write.DB); err != nil {
 		return s, err
 	}
 	return s, migrate(ctx, s.write.DB, path, false)
+}
+
+// OpenReadOnly opens the state file at path as it is, to look at it: another
+// process may have it open. Nothing is migrated or changed (an empty log may be
+// made beside it); what changes a Store must not be called. fs.ErrNotExist where
+// there is no file.
+func OpenReadOnly(ctx context.Context, path string) (*Store, error) {
+	if _, err := os.Lstat(path); err != nil {
+		return nil, err
+	}
+	s, err := openReadOnly(ctx, path)
+	if err != nil {
+		return nil, explain(path, err)
+	}
+	return s, nil
+}
+
+func openReadOnly(ctx context.Context, path string) (s *Store, err error) {
+	if err := checkSize(path); err != nil {
+		return nil, err
+	}
+	s = unopened()
+	if s.read, err = newPool(path, 2, readOnly); err != nil {
+		return nil, err
+	}
+	if err = check(ctx, s.read.DB); err == nil {
+		_, _, err = s.Version(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// unopened is one that is not open.
+func unopened() *Store {
+	return &Store{
+		vms:     &named[vm.Record]{table: "vms", what: "VM", clone: cloneVM},
+		images:  &named[image.Image]{table: "images", what: "image", clone: func(i image.Image) image.Image { return i }},
+		kernels: &named[registry.Record]{table: "kernels", what: "kernel", clone: cloneKernel},
+
+		keepEnded: 1000,
+	}
 }
 
 // checkSize refuses what SQLite would take for an empty file and write over:
@@ -154,13 +191,20 @@ func checkSize(path string) error {
 	return nil
 }
 
+// How SQLite opens the file. One that only reads leaves the log beside it as it
+// is; another that closes last would fold it in.
+const (
+	readWrite = "rw"
+	readOnly  = "ro"
+)
+
 // connect opens a pool of n connections, none of which is made yet.
-func connect(path string, n int) (*sql.DB, error) {
+func connect(path string, n int, mode string) (*sql.DB, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	q := url.Values{"_txlock": {"immediate"}, "mode": {"rw"}, "_pragma": {
+	q := url.Values{"_txlock": {"immediate"}, "mode": {mode}, "_pragma": {
 		"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(ON)",
 	}}
 	if n > 1 {

@@ -1,9 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/banger-vm/banger/internal/disk/disktest"
+	"github.com/banger-vm/banger/internal/doctor/residue"
 	"github.com/banger-vm/banger/internal/event"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/image"
@@ -609,5 +613,106 @@ func TestChangesAtOnce(t *testing.T) {
 	all.Wait()
 	if got, err := s.VMByID(t.Context(), r.ID); err != nil || got.Spec.CPUs != 50 {
 		t.Errorf("%d of 50 changes are there (%v)", got.Spec.CPUs, err)
+	}
+}
+
+// It is looked at while another has it open, and nothing is changed.
+func TestOpenReadOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "banger.db")
+	if _, err := OpenReadOnly(t.Context(), path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of none: %v", err)
+	}
+	s := openTest(t, path)
+	if err := s.InsertVM(t.Context(), record(1)); err != nil {
+		t.Fatal(err)
+	}
+	look, err := OpenReadOnly(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer look.Close()
+	if err := s.InsertVM(t.Context(), record(2)); err != nil {
+		t.Errorf("it is in the way of its owner: %v", err)
+	}
+	if vms, err := look.VMs(t.Context()); err != nil || len(vms) != 2 {
+		t.Errorf("it sees %d VMs, %v", len(vms), err)
+	}
+	if have, newest, err := look.Version(t.Context()); err != nil || have != newest || newest < 1 {
+		t.Errorf("version %d of %d, %v", have, newest, err)
+	}
+	if _, err := look.read.ExecContext(t.Context(), "DELETE FROM vms"); err == nil {
+		t.Error("it can be changed")
+	}
+	bad := filepath.Join(t.TempDir(), "bad.db")
+	if err := os.WriteFile(bad, bytes.Repeat([]byte("no database "), 100), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenReadOnly(t.Context(), bad); fault.KindOf(err) != fault.Precondition {
+		t.Errorf("a damaged one: %v", err)
+	}
+}
+
+// Neither is the log of a daemon that was killed folded in: what is found damaged
+// must stay as it was.
+func TestOpenReadOnlyLeavesTheLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "banger.db")
+	s := openTest(t, path)
+	if err := s.InsertVM(t.Context(), record(1)); err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(t.TempDir(), "banger.db")
+	var before [][]byte
+	files := []string{left, left + "-wal"}
+	for i, from := range []string{path, path + "-wal"} {
+		text, err := os.ReadFile(from)
+		if err == nil {
+			err = os.WriteFile(files[i], text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		before = append(before, text)
+	}
+	look, err := OpenReadOnly(t.Context(), left)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if vms, err := look.VMs(t.Context()); err != nil || len(vms) != 1 {
+		t.Errorf("it sees %d VMs, %v", len(vms), err)
+	}
+	if err := look.Close(); err != nil {
+		t.Error(err)
+	}
+	for i, file := range files {
+		if text, err := os.ReadFile(file); err != nil || !bytes.Equal(text, before[i]) {
+			t.Errorf("%s has changed: %v", file, err)
+		}
+	}
+}
+
+// What an operation works on may run, and need not be whole.
+func TestKnown(t *testing.T) {
+	s := newStore(t)
+	runs, ended, busy := record(1), record(2), record(3)
+	ended.Boot.Exit, busy.Boot = &machine.Exit{}, nil
+	for _, r := range []vm.Record{runs, ended, busy} {
+		if err := s.InsertVM(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.InsertOperation(t.Context(), operation.Record{ID: "01", Kind: "vm.start", Target: "vm/" + busy.ID, State: operation.Running}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.InsertImage(t.Context(), image.Image{ID: "0a", Name: "debian"}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Known(t.Context())
+	want := residue.NewKnown(true)
+	want.VMs[runs.ID] = residue.VM{Name: "vm-0001", Runs: true, Made: true}
+	want.VMs[ended.ID] = residue.VM{Name: "vm-0002", Made: true}
+	want.VMs[busy.ID] = residue.VM{Name: "vm-0003", Runs: true}
+	want.Images["0a"] = "debian"
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
 	}
 }

@@ -288,3 +288,31 @@ func TestLingers(t *testing.T) {
 		t.Error("no bus is no error")
 	}
 }
+
+func TestServices(t *testing.T) {
+	type listed struct {
+		Name, Description, Load, Active, Sub, Following string
+		Path                                            dbus.ObjectPath
+		Job                                             uint32
+		JobType                                         string
+		JobPath                                         dbus.ObjectPath
+	}
+	p, m := systemd(t, func(c call) ([]any, string, []*dbus.Message) {
+		if c.method == "ListUnitsByPatterns" {
+			return []any{[]listed{{Name: "a-1.service", Path: "/a", JobPath: "/"}, {Name: "a-2.service", Path: "/b", JobPath: "/"}}}, "", nil
+		}
+		return []any{dbus.MakeVariant("/vms/1")}, "", nil
+	})
+	want := []unit.Listed{{"a-1.service", "/vms/1"}, {"a-2.service", "/vms/1"}}
+	got, err := m.Services(t.Context(), "a-*.service")
+	if err != nil || !cmp.Equal(got, want) {
+		t.Errorf("Services = %v, %v", got, err)
+	}
+	if asked := p.only("ListUnitsByPatterns"); len(asked) != 1 || !cmp.Equal(asked[0].body, []any{[]string{}, []string{"a-*.service"}}) {
+		t.Errorf("it was asked %v", asked)
+	}
+	none := unit.New(unit.Config{UID: 7, RuntimeDir: t.TempDir()})
+	if got, err := none.Services(t.Context(), "*"); err != nil || got != nil {
+		t.Errorf("without a manager: %v, %v", got, err)
+	}
+}

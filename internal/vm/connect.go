@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/banger-vm/banger/internal/fault"
@@ -15,13 +16,17 @@ import (
 const lookAgain = 250 * time.Millisecond
 
 // Connect returns a running VM, for a stream to its monitor. One that is being
-// made or started, and is named by its ID, is waited for as long as wait.
+// made or started, and is named by its ID, is waited for as long as wait. One
+// that a user has paused is refused: nothing would answer.
 func (m *Manager) Connect(ctx context.Context, ref string, wait time.Duration) (View, error) {
 	limit := time.NewTimer(wait)
 	defer limit.Stop()
 	for {
 		arrival := m.live.Arrival()
 		v, err := m.Inspect(ctx, ref)
+		if err == nil && v.Live != nil && v.Live.Held {
+			return View{}, fault.New(fault.Precondition, "Let it go on with: banger resume "+v.Spec.Name, "the VM %s is paused", v.Spec.Name)
+		}
 		if err == nil && v.Live != nil {
 			return m.inTouch(ctx, v)
 		}
@@ -29,7 +34,7 @@ func (m *Manager) Connect(ctx context.Context, ref string, wait time.Duration) (
 			err = unconnected(v)
 		}
 		holder, held := m.Claims.Holder(target(ref))
-		if wait <= 0 || !held || holder.Kind != KindCreate && holder.Kind != KindStart {
+		if wait <= 0 || !held || !slices.Contains([]string{KindCreate, KindStart, KindRestart}, holder.Kind) {
 			return View{}, err
 		}
 		select {
@@ -43,6 +48,18 @@ func (m *Manager) Connect(ctx context.Context, ref string, wait time.Duration) (
 			return View{}, context.Cause(ctx)
 		}
 	}
+}
+
+// Reconnect is Connect for a stream that there was: it outlasts a pause.
+func (m *Manager) Reconnect(ctx context.Context, ref string) (View, error) {
+	v, err := m.Inspect(ctx, ref)
+	if err == nil && v.Live == nil {
+		err = unconnected(v)
+	}
+	if err != nil {
+		return View{}, err
+	}
+	return m.inTouch(ctx, v)
 }
 
 // inTouch makes sure that a machine has a monitor, if that is not known.

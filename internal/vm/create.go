@@ -46,7 +46,7 @@ func (m *Manager) Create(ctx context.Context, asked spec.VM, start bool, key str
 	p := createParams{
 		ID: newID(6), MachineID: newID(16), Spec: s, DiskAsked: asked.DiskDriver != "", Start: start, BootID: newID(8),
 	}
-	if err := m.checkKernel(ctx, p); err != nil {
+	if err := errors.Join(m.checkKernel(ctx, p), m.preflight(ctx)); err != nil {
 		return operation.Record{}, err
 	}
 	return m.ops.Begin(ctx, operation.Request{
@@ -76,6 +76,10 @@ func (m *Manager) Planners() map[string]operation.Planner {
 		KindKill:   m.planKill,
 		KindDelete: m.planDelete,
 
+		KindRestart: m.planRestart,
+		KindPause:   m.planPause,
+		KindResume:  m.planResume,
+		KindRename:  m.planRename,
 		KindForward: m.planForward,
 	}
 }

@@ -90,10 +90,15 @@ func readEndParams(op operation.Record) (endParams, error) {
 
 func (m *Manager) planStop(op operation.Record) (operation.Plan, error) {
 	p, err := readEndParams(op)
-	return operation.Plan{Steps: []operation.Step{
+	return operation.Plan{Steps: m.stopSteps(p)}, err
+}
+
+// stopSteps bring a VM from running to stopped.
+func (m *Manager) stopSteps(p endParams) []operation.Step {
+	return []operation.Step{
 		{Name: "stop the guest", Do: func(ctx context.Context, r operation.Report) error { return m.stop(ctx, p, r) }},
 		{Name: "release the network", Do: func(ctx context.Context, _ operation.Report) error { return m.detach(ctx, p.ID) }},
-	}}, err
+	}
 }
 
 func (m *Manager) planKill(op operation.Record) (operation.Plan, error) {

@@ -100,6 +100,8 @@ type Parts struct {
 	Store    Store
 	Runtime  machine.Runtime
 	Ports    machine.Ports
+	Pauser   machine.Pauser
+	Vitals   machine.Vitals
 	Images   Images
 	Kernels  Kernels
 	Work     WorkDisks
@@ -111,6 +113,16 @@ type Parts struct {
 	Claims   *claim.Table
 	Events   event.Publisher
 	Log      *slog.Logger
+	// Preflight finds what would make a VM's making or start fail and nobody
+	// else looks for, in no time worth speaking of; nil: nobody does.
+	Preflight func(ctx context.Context) error
+}
+
+func (p Parts) preflight(ctx context.Context) error {
+	if p.Preflight == nil {
+		return nil
+	}
+	return p.Preflight(ctx)
 }
 
 // Manager runs the lives of all VMs of a state directory.
@@ -234,14 +246,22 @@ func (m *Manager) Inspect(ctx context.Context, ref string) (View, error) {
 	return m.view(r), nil
 }
 
-// List returns the VMs by name; only those with something running unless all.
-func (m *Manager) List(ctx context.Context, all bool) ([]View, error) {
+// List returns the VMs that have all these labels (spec.Selector), by name; only
+// those with something running unless all.
+func (m *Manager) List(ctx context.Context, all bool, labels ...string) ([]View, error) {
+	chosen := spec.Selector(labels)
+	if err := chosen.Check(); err != nil {
+		return nil, err
+	}
 	records, err := m.Store.VMs(ctx)
 	if err != nil {
 		return nil, err
 	}
 	views := make([]View, 0, len(records))
 	for _, r := range records {
+		if !chosen.Match(r.Spec.Labels) {
+			continue
+		}
 		v := m.view(r)
 		if all || v.Live != nil || r.mayRun() || v.State == Starting || v.State == Creating {
 			views = append(views, v)

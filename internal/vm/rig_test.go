@@ -45,6 +45,8 @@ type rig struct {
 	wrap    func(vm.Store) vm.Store // what the Manager has for a store
 	events  *event.Log
 
+	unfit error // what preflight finds
+
 	stopTimeout time.Duration
 	zone        string
 }
@@ -75,11 +77,11 @@ func (r *rig) open() {
 		vms = r.wrap(db)
 	}
 	r.vms = vm.New(vm.Parts{
-		Store: vms, Runtime: r.host, Ports: r.host, Images: r.parts, Kernels: r.kernels, Work: r.parts, VMMs: r.vmms,
+		Store: vms, Runtime: r.host, Ports: r.host, Pauser: r.host, Vitals: r.host, Images: r.parts, Kernels: r.kernels, Work: r.parts, VMMs: r.vmms,
 		Disks:    map[string]disk.Driver{"guestcow": r.parts},
 		Networks: map[string]network.Driver{"user": r.parts, "none": none.New()},
 		Access:   access.New(filepath.Join(r.dir, "ssh"), r.zone, func(id string) []string { return []string{"banger", "dial", id} }),
-		Claims:   claims, Events: r.events, Log: log,
+		Claims:   claims, Events: r.events, Log: log, Preflight: func(context.Context) error { return r.unfit },
 	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: r.stopTimeout})
 	r.ops = operation.New(db, claims, r.events, log, operation.Config{Planners: r.vms.Planners()})
 	if err := r.vms.Start(ctx, r.ops); err != nil {
@@ -212,7 +214,7 @@ func (*fakeParts) Create(_ context.Context, dir string, _ disk.Base) (disk.Root,
 }
 
 func (*fakeParts) Open(string, disk.Base) (disk.Root, error) {
-	return disk.Root{Mode: disk.RootCOW}, nil
+	return disk.Root{Mode: disk.RootCOW, Drives: []disk.Drive{{Slot: disk.SlotLayer, Path: "layer.img"}}}, nil
 }
 
 func (*fakeParts) Backends() []network.Backend                    { return []network.Backend{network.BackendNone} }

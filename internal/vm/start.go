@@ -56,10 +56,13 @@ func (m *Manager) checkNetwork(s *spec.VM) error {
 // stays on its VMM unless another one is named.
 func (m *Manager) Boot(ctx context.Context, ref, vmm, key string) (operation.Record, error) {
 	return m.begin(ctx, ref, KindStart, key, func(r Record) (operation.Request, error) {
-		if !r.Made {
-			return operation.Request{}, fault.New(fault.Precondition,
-				"See it with: banger op ls, or delete it with: banger rm "+r.Spec.Name,
-				"the VM %s is not whole yet", r.Spec.Name)
+		if err := whole(r); err != nil {
+			return operation.Request{}, err
+		}
+		if !r.mayRun() { // one that runs has what it needs
+			if err := m.preflight(ctx); err != nil {
+				return operation.Request{}, err
+			}
 		}
 		p := startParams{ID: r.ID, BootID: newID(8), VMM: vmm}
 		if vmm != "" {
@@ -68,6 +71,15 @@ func (m *Manager) Boot(ctx context.Context, ref, vmm, key string) (operation.Rec
 		}
 		return request(KindStart, r, p), m.checkVMM(ctx, r, vmm)
 	})
+}
+
+// whole refuses a VM whose files are not all there.
+func whole(r Record) error {
+	if r.Made {
+		return nil
+	}
+	return fault.New(fault.Precondition,
+		"See it with: banger op ls, or delete it with: banger rm "+r.Spec.Name, "the VM %s is not whole yet", r.Spec.Name)
 }
 
 func (m *Manager) planStart(op operation.Record) (operation.Plan, error) {

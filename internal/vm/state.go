@@ -15,6 +15,10 @@ const (
 	KindKill   = "vm.kill"
 	KindDelete = "vm.delete"
 
+	KindRestart = "vm.restart"
+	KindPause   = "vm.pause"
+	KindResume  = "vm.resume"
+	KindRename  = "vm.rename"
 	KindForward = "vm.forward"
 )
 
@@ -58,6 +62,10 @@ func derive(r Record, live *machine.Status, opKind string) (State, string) {
 		if live == nil || live.Phase != machine.PhaseRunning {
 			return Starting, ""
 		}
+	case KindRestart:
+		if live == nil { // between its boots
+			return Starting, ""
+		}
 	}
 	if live != nil {
 		return liveState(*live)
@@ -68,7 +76,7 @@ func derive(r Record, live *machine.Status, opKind string) (State, string) {
 	if r.Boot == nil {
 		return Stopped, ""
 	}
-	if r.Boot.Exit == nil && (opKind == "" || opKind == KindForward) {
+	if r.Boot.Exit == nil {
 		return Running, "its monitor does not answer" // yet: it is being joined
 	}
 	return exitState(r.Boot.Exit)

@@ -100,6 +100,33 @@ func TestBadInputIsRefused(t *testing.T) {
 	}
 }
 
+// What makes a host unfit is said before anything is begun; a VM that runs is not
+// asked.
+func TestPreflight(t *testing.T) {
+	r := newRig(t)
+	r.ok(r.create(spec.VM{Name: "runs"}, true))
+	r.ok(r.create(spec.VM{Name: "stopped"}, false))
+	r.unfit = fault.New(fault.Precondition, "", "there is no room")
+	if _, err := r.create(spec.VM{Name: "new"}, false); !errors.Is(err, r.unfit) {
+		t.Errorf("a VM is made: %v", err)
+	}
+	if _, err := r.vms.Boot(t.Context(), "stopped", "", ""); !errors.Is(err, r.unfit) {
+		t.Errorf("a VM is started: %v", err)
+	}
+	for _, name := range []string{"runs", "stopped"} {
+		if _, err := r.vms.Restart(t.Context(), name, 0, ""); !errors.Is(err, r.unfit) {
+			t.Errorf("a VM is restarted: %v", err)
+		}
+	}
+	r.ok(r.vms.Boot(t.Context(), "runs", "", ""))
+	if s, why := r.state("runs"); s != vm.Running {
+		t.Errorf("%s %q", s, why)
+	}
+	if ops, err := r.ops.List(t.Context(), false); err != nil || len(ops) > 0 {
+		t.Errorf("%v goes on, %v", ops, err)
+	}
+}
+
 func TestTakenName(t *testing.T) {
 	r := newRig(t)
 	r.ok(r.create(spec.VM{Name: "dev"}, false))

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,7 +18,7 @@ func cramped(t *testing.T, megabytes string) *env {
 	if err := os.Mkdir(e.state(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mount("tmpfs", e.state(), "tmpfs", 0, "mode=700,size="+megabytes+"m"); err != nil {
+	if err := syscall.Mount("tmpfs", e.state(), "tmpfs", 0, "mode=700,nr_inodes=5000,size="+megabytes+"m"); err != nil {
 		t.Skipf("a small file system cannot be mounted here: %v", err)
 	}
 	t.Cleanup(func() {
@@ -58,20 +59,55 @@ func (e *env) fill(t *testing.T, leave int64) string {
 	return path
 }
 
+// fillFiles makes empty files until no more can be made but some, and returns them.
+func (e *env) fillFiles(t *testing.T, leave int) (made []string) {
+	t.Helper()
+	for i := 0; ; i++ {
+		path := filepath.Join(e.state(), fmt.Sprintf("filler-%d", i))
+		f, err := os.Create(path)
+		if err != nil {
+			break
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		made = append(made, path)
+	}
+	for ; leave > 0 && len(made) > 0; leave-- {
+		if err := os.Remove(made[len(made)-1]); err != nil {
+			t.Fatal(err)
+		}
+		made = made[:len(made)-1]
+	}
+	return made
+}
+
+// A disk with no room is refused before anything is made; one that is full half-way (of files, which nobody asks for before)
+// leaves nothing.
 func TestNoSpaceWhileCreating(t *testing.T) {
 	e := cramped(t, "900")
 	e.ok(t, "vm", "create", "-n", "first")
 	e.ok(t, "rm", "first")
-	filler := e.fill(t, 0)
-	r := e.banger(t, "vm", "create", "-n", "second")
-	if r.code == 0 || !strings.Contains(r.stderr, "space") && !strings.Contains(r.stderr, "full") {
-		t.Errorf("creating on a full disk: %s", r)
-	}
-	if err := os.Remove(filler); err != nil {
-		t.Fatal(err)
-	}
-	if left := e.residue(t); len(left) > 0 {
-		t.Errorf("left: %q", left)
+	for _, of := range []struct {
+		what, says string
+		fill       func() []string
+	}{
+		{"bytes", "free", func() []string { return []string{e.fill(t, 0)} }},
+		{"files", "no space left", func() []string { return e.fillFiles(t, 3) }},
+	} {
+		fillers := of.fill()
+		r := e.banger(t, "vm", "create", "-n", "second")
+		if r.code == 0 || !strings.Contains(r.stderr, of.says) {
+			t.Errorf("creating on a disk full of %s: %s", of.what, r)
+		}
+		for _, filler := range fillers {
+			if err := os.Remove(filler); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if left := e.residue(t); len(left) > 0 {
+			t.Errorf("left: %q", left)
+		}
 	}
 	e.ok(t, "vm", "create", "-n", "second")
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/banger-vm/banger/internal/vmm"
@@ -21,12 +23,14 @@ func (m *machine) pause() error {
 		m.mu.Unlock()
 		return nil
 	}
-	m.state, m.reason = fakeproc.StatePaused, vmm.PauseAsked
 	guest := m.guest.PID
 	m.mu.Unlock()
 	if err := signalAll(guest, syscall.SIGSTOP); err != nil {
 		return err
 	}
+	m.mu.Lock()
+	m.state, m.reason = fakeproc.StatePaused, vmm.PauseAsked
+	m.mu.Unlock()
 	m.control.tell(fakeproc.Message{Event: vmm.EventPaused, Reason: vmm.PauseAsked})
 	return nil
 }
@@ -51,26 +55,23 @@ func (m *machine) resume() error {
 	return nil
 }
 
-// signalAll signals all processes in the PID namespace of first, those too that
-// they make meanwhile.
+// signalAll signals a guest's first process and all that come from it, those too
+// that they make meanwhile. Whose PID namespace they are in is not for a confined
+// process to see; who their parents are is.
 func signalAll(first int, sig syscall.Signal) error {
-	space, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", first))
-	if err != nil {
-		return fmt.Errorf("looking for the guest's processes: %w", err)
+	if err := syscall.Kill(first, sig); err != nil {
+		return fmt.Errorf("signalling the guest: %w", err)
 	}
-	signalled := map[int]bool{}
+	signalled := map[int]bool{first: true}
 	for found := true; found; {
 		found = false
-		all, err := filepath.Glob("/proc/[0-9]*/ns/pid")
+		all, err := filepath.Glob("/proc/[0-9]*/stat")
 		if err != nil {
 			return err
 		}
 		for _, path := range all {
-			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
-			if err != nil || signalled[pid] {
-				continue
-			}
-			if of, err := os.Readlink(path); err != nil || of != space { // it has ended, or is another's
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			if err != nil || signalled[pid] || !signalled[parent(path)] {
 				continue
 			}
 			_ = syscall.Kill(pid, sig) // it may just have ended
@@ -78,4 +79,22 @@ func signalAll(first int, sig syscall.Signal) error {
 		}
 	}
 	return nil
+}
+
+// parent reads the parent of a process; 0 where it has ended.
+func parent(stat string) int {
+	text, err := os.ReadFile(stat)
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text[bytes.LastIndexByte(text, ')')+1:]), " ")
+	fields := strings.Fields(rest) // state, parent, …
+	if len(fields) < 2 {
+		return 0
+	}
+	pid, err := strconv.Atoi(fields[1])
+	if err != nil {
+		return 0
+	}
+	return pid
 }

@@ -39,14 +39,14 @@ func LinkKernels(ctx context.Context, copied, state string) error {
 func Link(ctx context.Context, copied, state string) error {
 	return errors.Join(
 		LinkKernels(ctx, copied, state),
-		addImage(ctx, "-al", filepath.Join(copied, "image"), state, "5eed5eed5eed", image.Default),
+		addImage(ctx, "-al", filepath.Join(copied, "image"), state, "5eed5eed5eed5eed", image.Default),
 	)
 }
 
 // AddImage gives a new state a copy of an image, in dir as the cache has it,
 // besides the one of the seed.
 func AddImage(ctx context.Context, dir, state, name string) error {
-	return addImage(ctx, "-r", dir, state, "5eed5eed0add", name)
+	return addImage(ctx, "-r", dir, state, "5eed5eed5eed0add", name)
 }
 
 func addImage(ctx context.Context, how, dir, state, id, name string) error {

@@ -40,13 +40,11 @@ func CompleteVMs(a *App) cobra.CompletionFunc {
 			switch cmd.Name() {
 			case "exec":
 				return nil, cobra.ShellCompDirectiveDefault
-			case "shell", "logs", "console", "dial", "ssh":
+			case "shell", "logs", "console", "dial", "ssh", "rename":
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
 		}
-		return Names(a, cmd, func(ctx context.Context, c *client.Client) ([]api.VM, error) {
-			return c.VMList(ctx, api.VMListRequest{All: true})
-		}, func(vm api.VM) string { return vm.Name }), cobra.ShellCompDirectiveNoFileComp
+		return Names(a, cmd, listAll, func(vm api.VM) string { return vm.Name }), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 

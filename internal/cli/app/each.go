@@ -14,9 +14,18 @@ import (
 // that succeeded. It goes on after a failure; the first one decides the exit
 // code. act has all but Begin.
 func (a *App) Each(cmd *cobra.Command, names []string, act Action, begin func(context.Context, *client.Client, string) (api.Operation, error)) error {
-	return a.All(cmd, names, func(name string) error {
-		act.Begin = func(ctx context.Context, c *client.Client) (api.Operation, error) { return begin(ctx, c, name) }
-		return a.Do(cmd.Context(), act, func(api.Operation) error { return a.Line(name) })
+	return a.EachChosen(cmd, names, Labels{}, act, begin)
+}
+
+// EachChosen is Each for VMs that may be chosen by their labels.
+func (a *App) EachChosen(cmd *cobra.Command, names []string, l Labels, act Action, begin func(context.Context, *client.Client, string) (api.Operation, error)) error {
+	vms, err := a.Choose(cmd.Context(), names, l)
+	if err != nil {
+		return err
+	}
+	return a.All(cmd, vms.Refs, func(ref string) error {
+		act.Begin = func(ctx context.Context, c *client.Client) (api.Operation, error) { return begin(ctx, c, ref) }
+		return a.Do(cmd.Context(), act, func(api.Operation) error { return a.Line(vms.Name(ref)) })
 	})
 }
 

@@ -46,7 +46,7 @@ func Daemon(ctx context.Context, p places.Places) error {
 	if done, err := managerOf(env).startUnit(ctx, p, env); done || err != nil {
 		return err
 	}
-	bin, err := find()
+	bin, err := Program()
 	if err != nil {
 		return err
 	}
@@ -102,8 +102,8 @@ func acquire(ctx context.Context, path string) (*os.File, error) {
 	}
 }
 
-// find finds bangerd next to this program, then in PATH.
-func find() (string, error) {
+// Program finds bangerd next to this program, then in PATH.
+func Program() (string, error) {
 	if self, err := os.Executable(); err == nil {
 		bin := filepath.Join(filepath.Dir(self), "bangerd")
 		if info, err := os.Stat(bin); err == nil && info.Mode().IsRegular() {
@@ -112,7 +112,7 @@ func find() (string, error) {
 	}
 	bin, err := exec.LookPath("bangerd")
 	if err != nil {
-		return "", api.NewError(api.KindUnavailable, "no daemon answers, and the program bangerd was not found",
+		return "", api.NewError(api.KindUnavailable, "the program bangerd was not found",
 			"Put it next to banger, or into a directory of PATH.")
 	}
 	return bin, nil

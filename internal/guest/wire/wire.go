@@ -114,6 +114,13 @@ type Health struct {
 	Execs    int        `json:"execs"` // running commands
 	RootFree int64      `json:"root_free"`
 	WorkFree int64      `json:"work_free"`
+	// What follows older agents do not tell: 0.
+	RootSize int64 `json:"root_size,omitempty"`
+	WorkSize int64 `json:"work_size,omitempty"`
+	CPUs     int   `json:"cpus,omitempty"` // that work
+	// Milliseconds of all processors together since the boot.
+	BusyMS   float64 `json:"busy_ms,omitempty"`
+	StolenMS float64 `json:"stolen_ms,omitempty"` // ready to run, while the host ran others
 }
 
 // Power asks for a shutdown.

@@ -292,7 +292,7 @@ func TestAShutdownIsAskedForOfTheInit(t *testing.T) {
 func TestHealth(t *testing.T) {
 	r := newRig(t, power.Systemd)
 	h, status := call[wire.Health](t, r.client(t), "GET", wire.PathHealth, nil)
-	if status != 200 || h.UptimeMS <= 0 || h.MemTotal < h.MemAvail || h.MemAvail <= 0 || h.Execs != 7 || h.RootFree <= 0 {
+	if status != 200 || h.UptimeMS <= 0 || h.MemTotal < h.MemAvail || h.MemAvail <= 0 || h.Execs != 7 || h.RootFree <= 0 || h.RootSize < h.RootFree || h.CPUs < 1 || h.BusyMS <= 0 {
 		t.Errorf("%d %+v", status, h)
 	}
 }
@@ -318,5 +318,17 @@ func TestFindPort(t *testing.T) {
 	}
 	if name, err := findPort(fstest.MapFS{}, wire.PortName); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without ports: %q, %v", name, err)
+	}
+}
+
+func TestProcessors(t *testing.T) {
+	n, busy, stolen := processors([]byte("cpu  10 20 30 1000 2000 40 50 60 5 6\ncpu0 1 2 3\ncpu1 4 5 6\nintr 77 cpu\nctxt 5\n"))
+	if n != 2 || busy != 1500 || stolen != 600 {
+		t.Errorf("%d, %g, %g", n, busy, stolen)
+	}
+	for _, text := range []string{"", "\n", "cpu", "cpu x y", "intr 5\n", "cpu -1 2\n"} {
+		if n, busy, stolen := processors([]byte(text)); n != 0 || busy != 0 || stolen != 0 {
+			t.Errorf("%q: %d, %g, %g", text, n, busy, stolen)
+		}
 	}
 }

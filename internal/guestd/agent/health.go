@@ -27,10 +27,15 @@ func (a *Agent) serveHealth(w http.ResponseWriter, _ *http.Request) {
 		h.MemTotal, h.MemAvail = memory(mem, "MemTotal:"), memory(mem, "MemAvailable:")
 	}
 	if err == nil {
-		h.RootFree, err = free("/")
+		var stat []byte
+		stat, err = os.ReadFile("/proc/stat")
+		h.CPUs, h.BusyMS, h.StolenMS = processors(stat)
+	}
+	if err == nil {
+		h.RootSize, h.RootFree, err = room("/")
 	}
 	if err == nil && a.cfg.Boot.Home != "" {
-		h.WorkFree, err = free(a.cfg.Boot.Home)
+		h.WorkSize, h.WorkFree, err = room(a.cfg.Boot.Home)
 	}
 	if err != nil {
 		a.fail(w, http.StatusInternalServerError, api.KindInternal, err)
@@ -67,10 +72,41 @@ func memory(meminfo []byte, field string) int64 {
 	return kb << 10
 }
 
-func free(dir string) (int64, error) {
+// processors reads /proc/stat: how many there are, and what they did since the
+// boot; 0 for what is not understood.
+func processors(stat []byte) (n int, busyMS, stolenMS float64) {
+	const tick = 10 // ms; USER_HZ, fixed on Linux
+	for line := range bytes.Lines(stat) {
+		fields := bytes.Fields(line)
+		if len(fields) == 0 || !bytes.HasPrefix(fields[0], []byte("cpu")) {
+			break // they come first
+		}
+		if len(fields[0]) > len("cpu") {
+			n++
+			continue
+		}
+		// user, nice, system, idle, iowait, irq, softirq, steal
+		for i, field := range fields[1:] {
+			ticks, err := strconv.ParseUint(string(field), 10, 52)
+			if err != nil {
+				break
+			}
+			switch i {
+			case 0, 1, 2, 5, 6:
+				busyMS += float64(ticks) * tick
+			case 7:
+				stolenMS = float64(ticks) * tick
+			}
+		}
+	}
+	return n, busyMS, stolenMS
+}
+
+// room is what a file system can hold, and what users may still put there.
+func room(dir string) (size, free int64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, fmt.Errorf("asking for the free space of %s: %w", dir, err)
+		return 0, 0, fmt.Errorf("asking for the free space of %s: %w", dir, err)
 	}
-	return int64(st.Bavail) * st.Bsize, nil
+	return int64(st.Blocks) * st.Bsize, int64(st.Bavail) * st.Bsize, nil
 }

@@ -74,7 +74,8 @@ func (b *Builder) Make(ctx context.Context, dir string, report operation.Report)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return image.Image{}, err
 	}
-	if err := b.check(); err != nil {
+	// Before what would make a build fail after minutes.
+	if err := b.Subordinates(); err != nil {
 		return image.Image{}, err
 	}
 	if img, err = b.build(ctx, r, dir, report); err != nil {
@@ -87,14 +88,6 @@ func (b *Builder) Make(ctx context.Context, dir string, report operation.Report)
 		b.log.Warn("the image is made, but could not be put into the cache", "err", err)
 	}
 	return img, nil
-}
-
-// check finds out what would make a build fail after minutes.
-func (b *Builder) check() error {
-	if b.cfg.UID == 0 {
-		return nil
-	}
-	return subordinates(b.cfg)
 }
 
 // build makes the image from packages.

@@ -73,6 +73,14 @@ const needed = 65534
 // firstSubordinate is where useradd(8) begins to give them.
 const firstSubordinate = 100_000
 
+// Subordinates wants subordinate IDs for who is not root, or says which to give.
+func (b *Builder) Subordinates() error {
+	if b.cfg.UID == 0 {
+		return nil
+	}
+	return subordinates(b.cfg)
+}
+
 // subordinates wants subordinate IDs for the user, or says which to give.
 func subordinates(cfg Config) error {
 	name := strconv.Itoa(cfg.UID)

@@ -12,6 +12,7 @@ import (
 	"github.com/banger-vm/banger/internal/forward"
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/vmm"
 )
 
 // Runtime is a host with machines, by directory.
@@ -24,6 +25,10 @@ type Runtime struct {
 	StopHook func(ctx context.Context) error
 	// ForwardHook runs before forwards are changed; an error fails that.
 	ForwardHook func() error
+	// PauseHook runs before a machine is paused or resumed; an error fails that.
+	PauseHook func(ctx context.Context) error
+	// AskHook runs before a guest is asked how it is; an error is told instead.
+	AskHook func(ctx context.Context, dir string) error
 	// Deaf machines ignore Stop.
 	Deaf bool
 	// Mute machines never become ready.
@@ -43,6 +48,8 @@ type running struct {
 var (
 	_ machine.Runtime = (*Runtime)(nil)
 	_ machine.Ports   = (*Runtime)(nil)
+	_ machine.Pauser  = (*Runtime)(nil)
+	_ machine.Vitals  = (*Runtime)(nil)
 )
 
 // New makes a host without machines.
@@ -184,6 +191,33 @@ func (r *Runtime) Launches() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.launches
+}
+
+// Pause implements machine.Pauser.
+func (r *Runtime) Pause(ctx context.Context, dir string) error {
+	return r.pause(ctx, dir, func(s *machine.Status) {
+		s.Phase, s.Pause, s.Held, s.Reason = machine.PhasePaused, vmm.PauseAsked, true, "a user paused it"
+	})
+}
+
+// Resume implements machine.Pauser.
+func (r *Runtime) Resume(ctx context.Context, dir string) error {
+	return r.pause(ctx, dir, func(s *machine.Status) {
+		s.Phase, s.Pause, s.Held, s.Reason = machine.PhaseRunning, "", false, ""
+	})
+}
+
+func (r *Runtime) pause(ctx context.Context, dir string, change func(*machine.Status)) error {
+	if r.PauseHook != nil {
+		if err := r.PauseHook(ctx); err != nil {
+			return err
+		}
+	}
+	if _, err := r.Status(ctx, dir); err != nil {
+		return err
+	}
+	r.Change(dir, change)
+	return nil
 }
 
 // anyPort is where forwards begin that ask for any port; the next one is beside it.

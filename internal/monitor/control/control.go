@@ -27,8 +27,15 @@ const (
 	MethodStop   = "monitor.stop"   // api.Empty → api.Empty, at once
 	MethodKill   = "monitor.kill"   // api.Empty → api.Empty, at once
 
+	MethodPause  = "monitor.pause"  // api.Empty → api.Empty, once the VMM has done so
+	MethodResume = "monitor.resume" // api.Empty → api.Empty, once the VMM has done so
+
 	MethodForward   = "monitor.forward"   // ForwardRequest → api.Empty
 	MethodListening = "monitor.listening" // api.Empty → machine.Listening, once the guest is up
+
+	MethodPing   = "monitor.ping"   // WaitRequest → Pong
+	MethodHealth = "monitor.health" // WaitRequest → wire.Health
+	MethodCounts = "monitor.counts" // WaitRequest → machine.Counts
 )
 
 // StatusRequest asks for a status newer than After, or for any after the wait.
@@ -77,6 +84,7 @@ type Runtime struct {
 var (
 	_ machine.Runtime = (*Runtime)(nil)
 	_ machine.Ports   = (*Runtime)(nil)
+	_ machine.Pauser  = (*Runtime)(nil)
 )
 
 // New makes a Runtime.

@@ -28,6 +28,9 @@ type Units interface {
 
 var _ Units = (*unit.Manager)(nil)
 
+// MonitorUnits are the names of the monitors' services, as a shell's pattern.
+const MonitorUnits = "banger-monitor-*.service"
+
 func monitorUnit(vmID string) string { return "banger-monitor-" + vmID + ".service" }
 func vmmUnit(vmID string) string     { return "banger-vmm-" + vmID + ".scope" }
 

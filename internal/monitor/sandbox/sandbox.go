@@ -81,6 +81,12 @@ func Confine(rules []Rule) error {
 	return nil
 }
 
+// Available tells ErrUnavailable where this kernel has no Landlock.
+func Available() error {
+	_, err := supported()
+	return err
+}
+
 // supported returns the rights that this kernel knows, of those we handle.
 func supported() (uint64, error) {
 	version, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)

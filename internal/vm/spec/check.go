@@ -41,10 +41,13 @@ func size(bytes int64) string {
 	return fmt.Sprintf("%d%s", bytes, units[i])
 }
 
+// CheckName refuses what can be no VM's name, with a fault.Invalid.
+func CheckName(name string) error { return names.Check(name) }
+
 // Check refuses what no host could run, with a fault.Invalid; drivers check
 // what this one cannot.
 func (s VM) Check() error {
-	if err := names.Check(s.Name); err != nil {
+	if err := CheckName(s.Name); err != nil {
 		return err
 	}
 	switch {

@@ -58,12 +58,15 @@ func (g *Guest) Crash(detail string) {
 // Pause stops the machine for reason; what it returns is closed at Resume.
 func (g *Guest) Pause(reason string) <-chan struct{} {
 	g.mu.Lock()
-	if g.reason == "" {
+	runs := g.reason == ""
+	if runs {
 		g.reason, g.resumed = reason, make(chan struct{})
 	}
 	resumed := g.resumed
 	g.mu.Unlock()
-	g.emit(vmm.Event{Type: vmm.EventPaused, Reason: reason})
+	if runs {
+		g.emit(vmm.Event{Type: vmm.EventPaused, Reason: reason})
+	}
 	return resumed
 }
 

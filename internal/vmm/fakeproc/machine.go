@@ -183,7 +183,7 @@ func (m *machine) Stats(ctx context.Context) (vmm.Stats, error) {
 		return vmm.Stats{}, err
 	}
 	s := vmm.Stats{Drives: answer.Drives}
-	s.CPU, s.Resident, err = rundir.Usage(m.proc.ID().PID)
+	s.CPU, s.Resident, err = hostexec.Usage(m.proc.ID().PID)
 	return s, err
 }
 

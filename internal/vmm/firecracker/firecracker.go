@@ -73,7 +73,7 @@ func New(runner hostexec.Runner, log *slog.Logger, cfg Config) *Driver {
 		cfg.Binary = "firecracker"
 	}
 	d := &Driver{
-		cfg: cfg, runner: runner, log: log, device: kvmprobe.OpenDevice, tun: wire.Missing, free: vmm.Room,
+		cfg: cfg, runner: runner, log: log, device: kvmprobe.OpenDevice, tun: NoTUN, free: vmm.Room,
 		version: map[string]fcapi.Version{}, warden: map[string]*enclose.Warden{},
 	}
 	d.kvm = kvmprobe.New(DriverName, cfg.CacheDir, log, d.bootProbe)
@@ -82,3 +82,7 @@ func New(runner hostexec.Runner, log *slog.Logger, cfg Config) *Driver {
 
 // Name is "firecracker".
 func (d *Driver) Name() string { return DriverName }
+
+// NoTUN says why no TAP can be made here, and so no VMM can have a network card;
+// "" if one can.
+func NoTUN() string { return wire.Missing() }

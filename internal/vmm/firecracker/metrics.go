@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/banger-vm/banger/internal/disk"
+	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
@@ -241,6 +242,6 @@ func (m *machine) Stats(ctx context.Context) (vmm.Stats, error) {
 	if err := m.meter.read(); err != nil {
 		return vmm.Stats{}, err
 	}
-	cpu, resident, err := rundir.Usage(m.proc.ID().PID)
+	cpu, resident, err := hostexec.Usage(m.proc.ID().PID)
 	return vmm.Stats{CPU: cpu, Resident: resident, Drives: m.meter.drives()}, err
 }

@@ -90,6 +90,9 @@ func TestVerdictIsKeptUntilSomethingChanges(t *testing.T) {
 	if v, ok := driver().knownVerdict(key); !ok || v.Reason != "no" {
 		t.Errorf("another process sees %+v, %v", v, ok)
 	}
+	if v, ok, err := Known(filepath.Join(dir, "cache"), binary, kernel); err != nil || !ok || v.Reason != "no" || v.File != driver().verdictFile(key) {
+		t.Errorf("Known = %+v, %v, %v", v, ok, err)
+	}
 	if err := os.WriteFile(driver().verdictFile(key), []byte(`{"key":`), 0o600); err != nil {
 		t.Fatal(err)
 	}

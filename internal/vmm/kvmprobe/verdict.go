@@ -114,3 +114,22 @@ func (p *Prober) keepVerdict(v verdict) error {
 	}
 	return nil
 }
+
+// Verdict is what was found out about KVM, as the cache has it.
+type Verdict struct {
+	Reason string // "" works
+	At     time.Time
+	File   string // that holds it
+}
+
+// Known is the verdict in a cache on guests with this kernel and the VMM at
+// binary; ok is false where there is none that still counts. Nothing is tried.
+func Known(cacheDir, binary, kernel string) (v Verdict, ok bool, err error) {
+	key, err := verdictKey(binary, kernel)
+	if err != nil {
+		return Verdict{}, false, err
+	}
+	p := New("", cacheDir, nil, nil)
+	known, ok := p.knownVerdict(key)
+	return Verdict{Reason: known.Reason, At: known.At, File: p.verdictFile(key)}, ok, nil
+}

@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	"github.com/banger-vm/banger/internal/disk"
+	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm"
-	"github.com/banger-vm/banger/internal/vmm/rundir"
 )
 
 // Stats counts what the machine did.
@@ -34,6 +34,6 @@ func (m *machine) Stats(ctx context.Context) (vmm.Stats, error) {
 		}
 	}
 	var err error
-	s.CPU, s.Resident, err = rundir.Usage(m.proc.ID().PID)
+	s.CPU, s.Resident, err = hostexec.Usage(m.proc.ID().PID)
 	return s, err
 }

@@ -1,4 +1,4 @@
-package rundir
+package hostexec
 
 import (
 	"bytes"
@@ -28,4 +28,27 @@ func Usage(pid int) (cpu time.Duration, resident int64, err error) {
 	}
 	const tick = time.Second / 100 // USER_HZ, fixed on Linux
 	return time.Duration(n[0]+n[1]) * tick, n[2] * int64(os.Getpagesize()), nil
+}
+
+// Proportional is the memory of a process in bytes, of what it shares with
+// others its part (the kernel's PSS). It is more work than Usage's, as the kernel
+// goes through all of the process's pages; fs.ErrPermission where that is
+// another's to know.
+func Proportional(pid int) (int64, error) {
+	rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0, fmt.Errorf("looking at the memory of process %d: %w", pid, err)
+	}
+	for line := range bytes.Lines(rollup) {
+		fields := bytes.Fields(line)
+		if len(fields) < 2 || string(fields[0]) != "Pss:" {
+			continue
+		}
+		kb, err := strconv.ParseInt(string(fields[1]), 10, 53)
+		if err != nil {
+			return 0, fmt.Errorf("the memory of process %d is not understood: %w", pid, err)
+		}
+		return kb << 10, nil
+	}
+	return 0, fmt.Errorf("the memory of process %d is not told", pid)
 }

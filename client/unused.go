@@ -1,0 +1,94 @@
+package client
+
+import (
+	"context"
+	"slices"
+
+	"github.com/banger-vm/banger/api"
+)
+
+// UnusedRequest says what may be unused.
+type UnusedRequest struct {
+	Labels          []string // KEY=VALUE or KEY: of the VMs only those that have all of them
+	Images, Kernels bool     // also those that no VM stands on, or none but unused ones
+}
+
+// Unused is something that could be removed.
+type Unused struct {
+	Kind string `json:"kind"` // vm, image or kernel
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	Why  string `json:"why"`
+	// UsedBytes is about what its removal frees.
+	UsedBytes int64 `json:"used"`
+}
+
+// Unused returns the VMs that do not run and that no operation holds, then images
+// and kernels. It is what was true a moment ago: whoever removes them does it by
+// their IDs and without force, and is refused what is in use by then.
+func (c *Client) Unused(ctx context.Context, req UnusedRequest) ([]Unused, error) {
+	vms, all, err := c.unusedVMs(ctx, req.Labels)
+	for api.KindOf(err) == api.KindNotFound { // one was removed in between
+		vms, all, err = c.unusedVMs(ctx, req.Labels)
+	}
+	if err != nil {
+		return nil, err
+	}
+	kept := func(users []string) bool {
+		return slices.ContainsFunc(users, func(name string) bool {
+			return !slices.ContainsFunc(vms, func(vm api.VM) bool { return vm.Name == name })
+		})
+	}
+	if req.Images {
+		images, err := c.ImageList(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range images {
+			if !kept(i.VMs) {
+				all = append(all, Unused{"image", i.ID, i.Name, "no VM stands on it", i.UsedBytes})
+			}
+		}
+	}
+	if req.Kernels {
+		kernels, err := c.KernelList(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range kernels {
+			if !kept(k.VMs) {
+				all = append(all, Unused{"kernel", k.ID, k.Name, "no VM runs on it", k.SizeBytes})
+			}
+		}
+	}
+	return all, nil
+}
+
+// unusedVMs are VMs that do not run, and what they take: what is theirs alone.
+func (c *Client) unusedVMs(ctx context.Context, labels []string) ([]api.VM, []Unused, error) {
+	vms, err := c.VMList(ctx, api.VMListRequest{All: true, Labels: labels})
+	vms = slices.DeleteFunc(vms, func(vm api.VM) bool {
+		return vm.Operation != "" || vm.State != api.StateStopped && vm.State != api.StateFailed
+	})
+	if err != nil || len(vms) == 0 { // asked for none, the daemon tells of those that run
+		return nil, []Unused{}, err
+	}
+	ids := make([]string, len(vms))
+	for i, vm := range vms {
+		ids[i] = vm.ID
+	}
+	stats, err := c.VMStats(ctx, api.VMStatsRequest{VMs: ids})
+	if err != nil {
+		return nil, nil, err
+	}
+	all := make([]Unused, len(stats))
+	for i, s := range stats {
+		all[i] = Unused{Kind: "vm", ID: s.ID, Name: s.Name, Why: string(s.State)}
+		for _, d := range s.Disks {
+			if !d.Shared {
+				all[i].UsedBytes += d.UsedBytes
+			}
+		}
+	}
+	return vms, all, nil
+}

@@ -1,0 +1,46 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/client"
+	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/reach"
+)
+
+func newRestart(a *app.App) *cobra.Command {
+	var how app.Waiting
+	var labels app.Labels
+	var timeout app.Seconds
+	cmd := &cobra.Command{
+		Use:   "restart [flags] VM…",
+		Short: "Stop VMs gracefully and start them again; stopped ones are started",
+		Args:  labels.Args,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			vms, err := a.Choose(cmd.Context(), args, labels)
+			if err != nil {
+				return err
+			}
+			return a.All(cmd, vms.Refs, func(ref string) error {
+				act := app.Action{How: how, Begin: func(ctx context.Context, c *client.Client) (api.Operation, error) {
+					return c.VMRestart(ctx, api.VMStopRequest{VM: ref, TimeoutMS: time.Duration(timeout).Milliseconds()})
+				}}
+				return a.Do(cmd.Context(), act, func(api.Operation) error {
+					if !how.Quiet {
+						reach.TellChosen(cmd.Context(), a, ref)
+					}
+					return a.Line(vms.Name(ref))
+				})
+			})
+		},
+		ValidArgsFunction: app.CompleteVMs(a),
+	}
+	cmd.Flags().VarP(&timeout, "timeout", "t", "how long the guest may take to stop before it is killed: 30s, 2m (default 1m)")
+	labels.Register(a, cmd)
+	how.Register(cmd, "no progress")
+	return cmd
+}

@@ -1,0 +1,53 @@
+package vm
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/banger-vm/banger/internal/operation"
+)
+
+// restartParams are all that a restart needs.
+type restartParams struct {
+	ID      string        `json:"id"`
+	BootID  string        `json:"boot_id"`
+	Timeout time.Duration `json:"timeout"`
+}
+
+// Restart begins to stop a VM as Stop does and to start it as Boot does, under
+// one claim: nobody comes in between, not even what removes VMs that are made to
+// be thrown away. One that does not run is started.
+func (m *Manager) Restart(ctx context.Context, ref string, timeout time.Duration, key string) (operation.Record, error) {
+	if timeout <= 0 {
+		timeout = m.cfg.StopTimeout
+	}
+	return m.begin(ctx, ref, KindRestart, key, func(r Record) (operation.Request, error) {
+		if err := whole(r); err != nil {
+			return operation.Request{}, err
+		}
+		if err := m.preflight(ctx); err != nil {
+			return operation.Request{}, err
+		}
+		ended := r
+		ended.Boot = nil // its VMM must be there for the start
+		p := restartParams{ID: r.ID, BootID: newID(8), Timeout: timeout}
+		return request(KindRestart, r, p), m.checkVMM(ctx, ended, "")
+	})
+}
+
+// planRestart has what was interrupted go on in its step: a stop of a VM that
+// has stopped, and a start of one that was started, change nothing.
+func (m *Manager) planRestart(op operation.Record) (operation.Plan, error) {
+	var p restartParams
+	if err := json.Unmarshal(op.Params, &p); err != nil {
+		return operation.Plan{}, fmt.Errorf("reading the parameters of %s: %w", op.ID, err)
+	}
+	return operation.Plan{
+		Steps: append(m.stopSteps(endParams{ID: p.ID, Timeout: p.Timeout}),
+			m.startSteps(startParams{ID: p.ID, BootID: p.BootID})...),
+		Result: func() any { return map[string]string{"id": p.ID} },
+		Fail:   func(context.Context, error) { m.removeUnneeded(p.ID) },
+	}, nil
+}
