@@ -23,6 +23,10 @@ type Test struct {
 // Tests that boot guests take several times as long here as on a real host.
 // Those that take longest come first, so that no host is left with one alone.
 var suite = []Test{
+	{
+		Name: "programs-user", Package: "test/e2e", Run: "^TestLongPrograms$", User: debian.User, Timeout: 40 * time.Minute,
+		Env: []string{"BANGER_TEST_CONFIG=vmm = \"firecracker\"\n"}, Long: true, Apps: true,
+	},
 	{Name: "firecracker-root", Package: "internal/vmm/firecracker", Run: "^TestReal", Timeout: 20 * time.Minute},
 	{Name: "units", Package: "test/units", Run: "^TestReal", Timeout: 12 * time.Minute},
 	{
@@ -50,10 +54,6 @@ var suite = []Test{
 	{Name: "e2e-firecracker-root", Package: "test/e2e", Run: "^Test(Run|Life|CopyDisk)$", Timeout: 10 * time.Minute, Env: []string{firecrackerConfig}, Long: true},
 	{Name: "e2e-root", Package: "test/e2e", Run: "^Test(Run|Life|Identity|NoNetwork|DaemonStopLeavesVMs|VMMKilledFromOutside)$", Timeout: 15 * time.Minute, Long: true},
 	{Name: "qemu-root", Package: "internal/vmm/qemu", Run: "^TestReal", Skip: "OfAHangingGuest$", Timeout: 12 * time.Minute, Long: true},
-	{
-		Name: "programs-user", Package: "test/e2e", Run: "^TestLongPrograms$", User: debian.User, Timeout: 40 * time.Minute,
-		Env: []string{"BANGER_TEST_CONFIG=vmm = \"firecracker\"\n"}, Long: true, Apps: true,
-	},
 }
 
 // The end-to-end suite on Firecracker, as it is for QEMU: what does not take
