@@ -35,6 +35,7 @@ func (x *examiner) hostFacts() host.Facts {
 	builder := bootstrap.New(bootstrap.Config{UID: os.Geteuid()}, hostexec.Host{}, x.log)
 	f := host.This()
 	f.KVM, f.TUN, f.Landlock = kvmprobe.OpenDevice, firecracker.NoTUN, sandbox.Available
+	f.KVMGrant = kvmprobe.Grant
 	f.Subordinates = builder.Subordinates
 	f.Sources = func(ctx context.Context) error {
 		_, err := builder.Recipe(ctx)

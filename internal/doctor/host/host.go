@@ -30,6 +30,8 @@ type Facts struct {
 
 	// KVM and TUN say why the devices cannot be opened, "" if they can.
 	KVM, TUN func() string
+	// KVMGrant is the command that lets a user open /dev/kvm.
+	KVMGrant func(user string) string
 	// Landlock is an error where the kernel has none.
 	Landlock func() error
 	// Subordinates is an error where the user has too few subordinate IDs.

@@ -53,7 +53,7 @@ func healthy() (Facts, fstest.MapFS) {
 		Release:   func() (string, error) { return "6.1.0-40-amd64", nil },
 		OpenFiles: func() (uint64, error) { return 1 << 20, nil }, ClockSynced: func() (bool, error) { return true, nil },
 		Now: func() time.Time { return time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC) },
-		KVM: fine, TUN: fine, Landlock: none, Subordinates: none,
+		KVM: fine, KVMGrant: func(user string) string { return "sudo usermod -aG kvm " + user }, TUN: fine, Landlock: none, Subordinates: none,
 		Sources: func(context.Context) error { return nil }, Units: manager{lingers: true},
 	}, root
 }

@@ -69,7 +69,7 @@ func (f Facts) kvm(context.Context) doctor.Finding {
 	fix := doctor.Fix{Hint: "Without KVM, VMs run on QEMU, slowly."}
 	switch module := modules[f.flag()]; {
 	case f.there(kvm) && f.UID != 0:
-		fix.Command = "sudo usermod -aG " + f.kvmGroupName() + " " + f.User
+		fix.Command = f.KVMGrant(f.User)
 		fix.Hint = "Log in again after it. " + fix.Hint
 	case !f.there(kvm) && module != "":
 		fix.Command = "sudo modprobe " + module
@@ -88,15 +88,6 @@ func (f Facts) group() (gid int, ok bool) {
 		return 0, false
 	}
 	return int(st.Gid), true
-}
-
-func (f Facts) kvmGroupName() string {
-	if gid, ok := f.group(); ok {
-		if name, _ := f.groupOf(gid); name != "" {
-			return name
-		}
-	}
-	return "kvm"
 }
 
 // groupOf is the name of a group, and its members by /etc/group.
@@ -133,8 +124,8 @@ func (f Facts) kvmGroup(context.Context) doctor.Finding {
 	case f.KVM() == "": // an ACL, as logind gives one
 		return doctor.Good("/dev/kvm opens without its group")
 	}
-	return doctor.Bad(doctor.Warn, doctor.Fix{Command: "sudo usermod -aG " + f.kvmGroupName() + " " + f.User, Hint: "Log in again after it."},
-		"%s is not in the group %s, to which /dev/kvm belongs", f.User, f.kvmGroupName())
+	return doctor.Bad(doctor.Warn, doctor.Fix{Command: f.KVMGrant(f.User), Hint: "Log in again after it."},
+		"%s is not in a group whose members may open /dev/kvm", f.User)
 }
 
 func (f Facts) tun(context.Context) doctor.Finding {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -25,9 +27,38 @@ func OpenDeviceAt(path string) string {
 	case errors.Is(err, os.ErrNotExist):
 		return "this host has no " + Device + ": its processor or its own hypervisor offers no virtualisation, or the kvm module is not loaded"
 	case errors.Is(err, os.ErrPermission):
-		return "this user may not open " + Device + "; sudo usermod -aG kvm $USER, then log in again, changes that"
+		return "this user may not open " + Device + "; " + GrantAt(path, "$USER") + ", then log in again, changes that"
 	}
 	return fmt.Sprintf("%s cannot be opened: %v", Device, err)
+}
+
+// Grant is the command that lets a user open the device after the next login.
+func Grant(user string) string { return GrantAt(Device, user) }
+
+// GrantAt is that for the device at path.
+func GrantAt(path, user string) string {
+	if group := groupOf(path); group != "" {
+		return "sudo usermod -aG " + group + " " + user
+	}
+	return "sudo chgrp kvm " + Device + " && sudo chmod 0660 " + Device + " && sudo usermod -aG kvm " + user
+}
+
+// groupOf is the group whose members may open the device; "" if there is none
+// but root's, which is to give nobody anything.
+func groupOf(path string) string {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm()&0o060 != 0o060 {
+		return ""
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || st.Gid == 0 {
+		return ""
+	}
+	group, err := user.LookupGroupId(strconv.Itoa(int(st.Gid)))
+	if err != nil {
+		return ""
+	}
+	return group.Name
 }
 
 const cpuinfo = "/proc/cpuinfo"

@@ -5,7 +5,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -123,5 +125,40 @@ func TestAnEmulatedHostIsGivenTime(t *testing.T) {
 	}
 	if got := slownessOf("/nonexistent"); got != 1 {
 		t.Errorf("an unknown processor: %d", got)
+	}
+}
+
+// Nobody is told to join a group that does not open the device, or root's.
+func TestGrant(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kvm")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const whole = "sudo chgrp kvm /dev/kvm && sudo chmod 0660 /dev/kvm && sudo usermod -aG kvm ann"
+	if got := GrantAt(path, "ann"); got != whole {
+		t.Errorf("of a device without a group: %q", got)
+	}
+	if err := os.Chmod(path, 0o660); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getuid() != 0 {
+		t.Skip("only root gives files away")
+	}
+	if got := GrantAt(path, "ann"); got != whole {
+		t.Errorf("of root's group: %q", got)
+	}
+	group, err := user.LookupGroup("daemon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gid, err := strconv.Atoi(group.Gid)
+	if err == nil {
+		err = os.Chown(path, 0, gid)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := GrantAt(path, "ann"); got != "sudo usermod -aG daemon ann" {
+		t.Errorf("of a group's device: %q", got)
 	}
 }
