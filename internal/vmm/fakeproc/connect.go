@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -24,7 +23,7 @@ func (d *Driver) Connect(ctx context.Context, spec vmm.Spec) (vmm.Machine, error
 	if !held {
 		return nil, fmt.Errorf("%s: %w", spec.Dir, vmm.ErrNotRunning)
 	}
-	rec, proc, err := d.find(spec.Dir)
+	rec, proc, err := rundir.Find(spec.Dir, func(r record) hostexec.ID { return r.Process }, d.reconstruct)
 	if err != nil {
 		return nil, err
 	}
@@ -42,44 +41,19 @@ func (d *Driver) Connect(ctx context.Context, spec vmm.Spec) (vmm.Machine, error
 	return m, nil
 }
 
-// find opens the process that lives in dir: the one on record, or, if the
-// starter was killed before it could write that, the one that holds the lock.
-func (d *Driver) find(dir string) (record, *hostexec.Process, error) {
-	var rec record
-	err := rundir.ReadRecord(dir, &rec)
-	if err == nil {
-		proc, err := hostexec.Open(rec.Process)
-		if err == nil || !errors.Is(err, os.ErrProcessDone) {
-			return rec, proc, err
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return rec, nil, err
-	}
-	if rec.Process, err = rundir.FindHolder(dir); err != nil {
-		return record{}, nil, err
-	}
-	proc, err := hostexec.Open(rec.Process)
-	if errors.Is(err, os.ErrProcessDone) {
-		err = fmt.Errorf("%s: %w", dir, vmm.ErrNotRunning)
-	}
-	if err != nil {
-		return record{}, nil, err
-	}
-	if err = d.isOurs(rec.Process); err == nil {
-		rec.Started, err = rundir.StartedAt(rec.Process)
-	}
-	if err == nil {
-		err = rundir.WriteRecord(dir, rec)
-	}
-	if err != nil {
-		return record{}, nil, errors.Join(err, proc.Close())
-	}
-	return rec, proc, nil
-}
-
 // execLimit bounds the time from a fork to when the new program's arguments can
 // be read.
 const execLimit = time.Second
+
+// reconstruct makes the record that was never written, from the process.
+func (d *Driver) reconstruct(id hostexec.ID) (rec record, err error) {
+	if err := d.isOurs(id); err != nil {
+		return rec, err
+	}
+	rec.Process = id
+	rec.Started, err = rundir.StartedAt(id)
+	return rec, err
+}
 
 // isOurs wants a process to be a fake VMM, and no starter of one.
 func (d *Driver) isOurs(id hostexec.ID) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"time"
 
@@ -23,7 +22,7 @@ func (d *Driver) Connect(ctx context.Context, spec vmm.Spec) (vmm.Machine, error
 	if !held {
 		return nil, fmt.Errorf("%s: %w", spec.Dir, vmm.ErrNotRunning)
 	}
-	rec, proc, err := find(spec.Dir)
+	rec, proc, err := rundir.Find(spec.Dir, func(r record) hostexec.ID { return r.Process }, reconstruct)
 	if err != nil {
 		return nil, err
 	}
@@ -42,40 +41,6 @@ func (d *Driver) Connect(ctx context.Context, spec vmm.Spec) (vmm.Machine, error
 		m.suspectHalt()
 	}
 	return m, nil
-}
-
-// find opens the process that lives in dir: the one on record, or, if the
-// starter was killed before it could write that, the one that holds the lock.
-func find(dir string) (record, *hostexec.Process, error) {
-	var rec record
-	err := rundir.ReadRecord(dir, &rec)
-	if err == nil {
-		proc, err := hostexec.Open(rec.Process)
-		if err == nil || !errors.Is(err, os.ErrProcessDone) {
-			return rec, proc, err
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return rec, nil, err
-	}
-	id, err := rundir.FindHolder(dir)
-	if err != nil {
-		return record{}, nil, err
-	}
-	proc, err := hostexec.Open(id)
-	if errors.Is(err, os.ErrProcessDone) {
-		err = fmt.Errorf("%s: %w", dir, vmm.ErrNotRunning)
-	}
-	if err != nil {
-		return record{}, nil, err
-	}
-	rec, err = reconstruct(id)
-	if err == nil {
-		err = rundir.WriteRecord(dir, rec)
-	}
-	if err != nil {
-		return record{}, nil, errors.Join(err, proc.Close())
-	}
-	return rec, proc, nil
 }
 
 // reconstruct makes the record that was never written, from the process.

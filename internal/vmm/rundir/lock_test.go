@@ -57,3 +57,43 @@ func TestLockBelongsToWhoeverHasTheFile(t *testing.T) {
 		t.Errorf("findHolder = %v", err)
 	}
 }
+
+// Who ends while it is looked at did not fail to be looked at.
+func TestFindEnding(t *testing.T) {
+	dir := t.TempDir()
+	lock, err := TakeLock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := hostexec.Spawn(hostexec.Daemon{Name: "sleep", Args: []string{"100"}, ExtraFiles: []*os.File{lock}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Kill()
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	type record struct{ Process hostexec.ID }
+	idOf := func(r record) hostexec.ID { return r.Process }
+	strange := errors.New("it is strange")
+	_, _, err = Find(dir, idOf, func(hostexec.ID) (record, error) { return record{}, strange })
+	if !errors.Is(err, strange) || errors.Is(err, vmm.ErrNotRunning) {
+		t.Errorf("of one that lives: %v", err)
+	}
+	_, _, err = Find(dir, idOf, func(id hostexec.ID) (record, error) {
+		err := p.Kill()
+		if err == nil {
+			_, err = p.Wait(t.Context())
+		}
+		if err == nil {
+			_, err = hostexec.Identify(id.PID)
+		}
+		if err == nil {
+			t.Error("it is still there")
+		}
+		return record{}, err
+	})
+	if !errors.Is(err, vmm.ErrNotRunning) {
+		t.Errorf("of one that has just ended: %v", err)
+	}
+}
