@@ -35,11 +35,11 @@ var suite = []Test{
 	},
 	{Name: "choose-user", Package: "test/e2e", Run: "^TestReal(Install|Choosing)$", User: debian.User, Timeout: 15 * time.Minute},
 	{Name: "network-user", Package: "test/e2e", Run: "^TestNetwork$", User: debian.User, Timeout: 15 * time.Minute, Env: []string{"BANGER_TEST_CONFIG=vmm = \"firecracker\"\n"}},
-	{Name: "doctor", Package: "test/doctor", Run: "^TestReal$", Timeout: 12 * time.Minute},
 	{Name: "self-root", Package: "test/host/selftest", Run: "^TestReal(Root|Any)", Timeout: 10 * time.Minute},
 	{Name: "self-user", Package: "test/host/selftest", Run: "^TestReal(User|Any)", User: debian.User, Timeout: 10 * time.Minute},
 	{Name: "unit-root", Package: "internal/unit", Run: "^TestReal", Timeout: 3 * time.Minute},
 	{Name: "unit-user", Package: "internal/unit", Run: "^TestReal", User: debian.User, Timeout: 10 * time.Minute},
+	{Name: "doctor", Package: "test/doctor", Run: "^TestReal$", Timeout: 20 * time.Minute, Long: true},
 	{Name: "sessions-user", Package: "test/e2e", Run: "^Test(Console|Shell)$", User: debian.User, Timeout: 20 * time.Minute, Env: []string{firecrackerConfig}, Long: true},
 	{Name: "reach-user", Package: "test/e2e", Run: "^Test(Forward|SSH|LongSSHConfig|Doctor)$", User: debian.User, Timeout: 20 * time.Minute, Env: []string{firecrackerConfig}, Long: true},
 	{
