@@ -24,7 +24,11 @@ type Test struct {
 // Those that take longest come first, so that no host is left with one alone.
 var suite = []Test{
 	{
-		Name: "programs-user", Package: "test/e2e", Run: "^TestLongPrograms$", User: debian.User, Timeout: 40 * time.Minute,
+		Name: "programs-user", Package: "test/e2e", Run: "^TestLongPrograms$", Skip: "/Ansible", User: debian.User, Timeout: 40 * time.Minute,
+		Env: []string{"BANGER_TEST_CONFIG=vmm = \"firecracker\"\n"}, Long: true, Apps: true,
+	},
+	{
+		Name: "play-user", Package: "test/e2e", Run: "^TestLongPrograms$/Ansible", User: debian.User, Timeout: 40 * time.Minute,
 		Env: []string{"BANGER_TEST_CONFIG=vmm = \"firecracker\"\n"}, Long: true, Apps: true,
 	},
 	{Name: "firecracker-root", Package: "internal/vmm/firecracker", Run: "^TestReal", Timeout: 20 * time.Minute},
