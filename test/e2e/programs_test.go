@@ -263,7 +263,7 @@ func (p *programs) onHost(t *testing.T, program string, args ...string) string {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.WaitDelay = 10 * time.Second // a master of ssh's may hold the output
 	cmd.Env = append(p.environ(), "PATH="+dir+":"+os.Getenv("PATH"), "HOME="+dir,
-		"ANSIBLE_HOST_KEY_CHECKING=True", "ANSIBLE_NOCOLOR=1", "ANSIBLE_LOCALHOST_WARNING=False", "ANSIBLE_SSH_COMMON_ARGS=-F "+config, "ANSIBLE_SSH_ARGS=-o ControlMaster=auto -o ControlPersist=15s")
+		"ANSIBLE_HOST_KEY_CHECKING=True", "ANSIBLE_TIMEOUT=60", "ANSIBLE_NOCOLOR=1", "ANSIBLE_LOCALHOST_WARNING=False", "ANSIBLE_SSH_COMMON_ARGS=-F "+config, "ANSIBLE_SSH_ARGS=-o ControlMaster=auto -o ControlPersist=15s")
 	r := collect(t, cmd, "")
 	if r.code != 0 {
 		t.Fatalf("%s %q: %s", program, args, r)
@@ -288,6 +288,7 @@ func (p *programs) testDockerSSH(t *testing.T) {
 func (p *programs) testPlay(t *testing.T) {
 	ansible := tool(t, "ansible-playbook", "ansible-core")
 	args := []string{"-i", "apps.vm,", filepath.Join("testdata", "play.yml")}
+	p.in(t, "until systemctl -q is-active ssh; do sleep 1; done") // for when this runs alone
 	for _, changed := range []string{"2", "0"} {
 		if out := p.onHost(t, ansible, args...); !regexp.MustCompile(`apps\.vm +: ok=3 +changed=` + changed + ` +unreachable=0 +failed=0 `).MatchString(out) {
 			t.Errorf("want changed=%s: %s", changed, clip(out))
