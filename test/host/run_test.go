@@ -32,7 +32,8 @@ func TestTable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		run := regexp.MustCompile(line.Run)
+		top, _, _ := strings.Cut(line.Run, "/") // as go test takes it
+		run := regexp.MustCompile(top)
 		found := false
 		for _, file := range files {
 			body, err := os.ReadFile(file)
