@@ -9,10 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
+	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm/firecracker"
 )
 
@@ -186,32 +185,28 @@ func (b *bench) forget(ctx context.Context, name string) error {
 }
 
 // goes measures how a running VM goes, and when its VMM ends meanwhile.
-func (c *coming) goes(vmm int, remove func() error) error {
-	fd, err := unix.PidfdOpen(vmm, 0)
+func (c *coming) goes(pid int, remove func() error) error {
+	id, err := hostexec.Identify(pid)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
-	start := time.Now()
-	var ended time.Duration
-	seen := make(chan error, 1)
-	go func() {
-		var err error = unix.EINTR
-		for errors.Is(err, unix.EINTR) {
-			_, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1)
-		}
-		ended = time.Since(start)
-		seen <- err
-	}()
-	err = remove()
-	gone := time.Since(start)
+	vmm, err := hostexec.Open(id)
 	if err != nil {
+		return err
+	}
+	defer vmm.Close()
+	start := time.Now()
+	ended := make(chan time.Duration, 1)
+	go func() {
+		<-vmm.Done()
+		ended <- time.Since(start)
+	}()
+	if err := remove(); err != nil {
 		return err // and the VMM perhaps lives
 	}
-	err = <-seen
-	c.gone.add(gone)
-	c.ended.add(ended)
-	return err
+	c.gone.add(time.Since(start))
+	c.ended.add(<-ended)
+	return nil
 }
 
 // life measures what a user waits for besides.

@@ -4,7 +4,8 @@
 //	go run ./bench [-write docs/benchmarks.md] [-vmm NAME] [-quick] [-only NAME[,NAME…]]
 //	go run ./test/host bench                         the same in the test host, on Firecracker
 //
-// It exits with 1 when a limit is missed.
+// It exits with 1 when a limit is missed, 2 for wrong flags, and 3 when the
+// measurements came to no end.
 package main
 
 import (
@@ -26,39 +27,48 @@ func main() {
 	if o.pipe != "" {
 		if err := barePipe(o.pipe); err != nil {
 			fmt.Fprintln(os.Stderr, "bench: pipe:", err)
-			os.Exit(1)
+			os.Exit(exitFailed)
 		}
 		return
+	}
+	chosen, err := choose(o.only)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(exitUsage)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, o.bound)
 	defer cancel()
-	missed, err := run(ctx, o)
+	missed, err := run(ctx, o, chosen)
+	code := 0
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
+		code = exitFailed
 	}
 	if missed > 0 {
 		fmt.Fprintf(os.Stderr, "bench: %d limits are missed\n", missed)
+		code = max(code, exitMissed)
 	}
-	if err != nil || missed > 0 {
-		cancel()
-		stop()
-		os.Exit(1)
-	}
+	cancel()
+	stop()
+	os.Exit(code)
 }
 
-func run(ctx context.Context, o options) (missed int, err error) {
+// The exit codes; that of wrong flags is package flag's, too.
+const (
+	exitMissed = 1
+	exitUsage  = 2
+	exitFailed = 3
+)
+
+func run(ctx context.Context, o options, chosen []group) (missed int, err error) {
 	if o.join != "" {
 		m, err := join(strings.Split(o.join, ","))
 		if err != nil {
 			return 0, err
 		}
 		return m.missed(), m.publish(o.write)
-	}
-	chosen, err := choose(o.only)
-	if err != nil {
-		return 0, err
 	}
 	b, err := newBench(ctx, o)
 	if err != nil {

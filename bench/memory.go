@@ -33,8 +33,8 @@ func memory(ctx context.Context, b *bench) error {
 		return err
 	}
 	b.add(
-		row{"resident memory: bangerd, idle after all of the above", "", "MB", nil, samples{daemon}, 40},
-		row{"memory of a monitor, its VM idle after all of the above, its share of the program (PSS)", "", "MB", nil, samples{ours.share}, 15},
+		row{"resident memory: bangerd, idle after other measurements", "", "MB", nil, samples{daemon}, 40},
+		row{"memory of a monitor, its VM idle after other measurements, its share of the program (PSS)", "", "MB", nil, samples{ours.share}, 15},
 		row{"the same with the whole program, which all monitors share (resident)", "", "MB", nil, samples{ours.monitor}, 0},
 		row{"resident memory: " + b.facts.driver + " with that idle guest (512 MB)", "", "MB", samples{theirs.vmm}, samples{ours.vmm}, 0},
 		row{"what that guest itself uses: MemTotal − MemAvailable", "cat /proc/meminfo", "MB", samples{theirs.guest}, samples{ours.guest}, 0},
@@ -70,8 +70,7 @@ func (b *bench) memoryOnQEMU(ctx context.Context) error {
 		row{"resident memory: QEMU with that idle guest (512 MB)" + on, "", "MB", nil, samples{m.vmm}, 0},
 		row{"what that guest itself uses" + on, "cat /proc/meminfo", "MB", nil, samples{m.guest}, 0},
 	)
-	err = b.forget(ctx, name)
-	return err
+	return b.forget(ctx, name)
 }
 
 // usage is resident memory in MB, the monitor's share of it where others have

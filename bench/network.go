@@ -74,8 +74,7 @@ func guestNetwork(ctx context.Context, b *bench) (err error) {
 		row{"100 MiB of TCP out of a guest, to this host; the floor is QEMU's own NAT", "curl -T", "ms", rows[0][0], rows[0][1], 1},
 		row{"100 MiB of TCP into a guest, from this host; the floor is QEMU's own NAT", "curl", "ms", rows[1][0], rows[1][1], 1},
 	)
-	err = b.forget(ctx, name)
-	return err
+	return b.forget(ctx, name)
 }
 
 // file is what guests send.

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,7 +21,7 @@ import (
 // measure runs the benchmarks on Firecracker, every group in a host of its
 // own, and reports what they brought back. All is emulated there, so it
 // measures a few rounds only; its exit code is 1 when a limit is missed.
-func measure(ctx context.Context, args []string) error {
+func measure(ctx context.Context, args []string) (err error) {
 	var o options
 	f := o.flags("bench")
 	// On one processor daemon, monitor, VMM and guest would wait for one another,
@@ -47,11 +47,16 @@ func measure(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	disk, discard, err := r.makePayload(ctx, entries)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, discard()) }()
 	scratch, err := os.MkdirTemp(r.dir, "report-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(scratch)
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
 	at := func(name string) string { return filepath.Join(call.Payload, name) }
 	argv := []string{
 		at(programPath("bench")), "-bin", at("bin"), "-floor", at(programPath("bench/floor")), "-seed", at("seed"),
@@ -60,10 +65,10 @@ func measure(ctx context.Context, args []string) error {
 	}
 	run := call.Run{User: o.user, Timeout: o.timeout, Env: environment()}
 	var kept []string
-	for _, part := range parts(*only) {
-		file := filepath.Join(scratch, fmt.Sprintf("%d.json", len(kept)))
+	for i, part := range parts(*only) {
 		run.Argv = append(slices.Clone(argv), "-only", part)
-		if err := r.measurePart(ctx, entries, run, file); err != nil {
+		file, err := r.measurePart(ctx, disk, run, filepath.Join(scratch, strconv.Itoa(i)))
+		if err != nil {
 			return fmt.Errorf("measuring %q: %w", part, err)
 		}
 		kept = append(kept, file)
@@ -114,17 +119,24 @@ func parts(only string) (parts []string) {
 // tries is how often a part is measured until host and guests live through it.
 const tries = 5
 
-// errNothing is of measurements that came to no end.
-var errNothing = errors.New("nothing was measured")
+// The exit codes of the benchmarks' program: a limit that is missed is a result
+// like others, and measurements that came to no end may come to one in another host.
+const (
+	benchMissed = 1
+	benchFailed = 3
+)
+
+// errFailed is of measurements that came to no end.
+var errFailed = errors.New("the measurements came to no end")
 
 // measurePart measures in a new host, and in another one if that or a guest is
-// lost: with two emulated processors, some are (docs/adr/0009). It leaves in the
-// file what was measured.
-func (r *rig) measurePart(ctx context.Context, entries []payload.Entry, run call.Run, file string) error {
+// lost: with two emulated processors, some are (docs/adr/0009). It returns the
+// file, in dir, of what was measured.
+func (r *rig) measurePart(ctx context.Context, disk string, run call.Run, dir string) (file string, err error) {
 	const kept = resultsDir + "/measured.json"
 	run.Argv = append(run.Argv, "-keep", kept)
 	for try := 1; ; try++ {
-		err := r.withMachine(ctx, entries, func(m *machine.Machine) error {
+		err := r.withDisk(ctx, disk, func(m *machine.Machine) error {
 			if err := m.SetUp(ctx, coverDir, resultsDir); err != nil {
 				return err
 			}
@@ -134,21 +146,16 @@ func (r *rig) measurePart(ctx context.Context, entries []payload.Entry, run call
 				return err
 			case exit.Error != "":
 				return errors.New(exit.Error)
-			case exit.Code > 1: // 1 may be a limit that is missed: then there is a file
+			case exit.Code == benchFailed:
+				return errFailed
+			case exit.Code > benchMissed:
 				return exitError(exit.Code)
 			}
-			if err := m.Fetch(ctx, kept, filepath.Dir(file)); err != nil {
-				return err
-			}
-			err = os.Rename(filepath.Join(filepath.Dir(file), filepath.Base(kept)), file)
-			if errors.Is(err, fs.ErrNotExist) {
-				return errNothing
-			}
-			return err
+			return m.Fetch(ctx, kept, dir)
 		})
-		again := errors.Is(err, machine.ErrLost) || errors.Is(err, errNothing)
+		again := errors.Is(err, machine.ErrLost) || errors.Is(err, errFailed)
 		if !again || try == tries {
-			return err
+			return filepath.Join(dir, filepath.Base(kept)), err
 		}
 		r.log.Warn("the measurements are begun again", "try", try, "reason", err)
 	}

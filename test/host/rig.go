@@ -107,6 +107,11 @@ func (r *rig) withMachine(ctx context.Context, entries []payload.Entry, do func(
 		return err
 	}
 	defer func() { err = errors.Join(err, discard()) }()
+	return r.withDisk(ctx, disk, do)
+}
+
+// withDisk starts a host with a payload that is made, and ends it after do.
+func (r *rig) withDisk(ctx context.Context, disk string, do func(m *machine.Machine) error) (err error) {
 	m, err := r.lab.Start(ctx, disk)
 	if err != nil {
 		return err

@@ -25,11 +25,11 @@ type Test struct {
 var suite = []Test{
 	{
 		Name: "programs-user", Package: "test/e2e", Run: "^TestLongPrograms$", Skip: "/Ansible", User: debian.User, Timeout: 40 * time.Minute,
-		Env: []string{"BANGER_TEST_CONFIG=vmm = \"firecracker\"\n"}, Long: true, Apps: true,
+		Env: []string{networkConfig}, Long: true, Apps: true,
 	},
 	{
 		Name: "play-user", Package: "test/e2e", Run: "^TestLongPrograms$/Ansible", User: debian.User, Timeout: 40 * time.Minute,
-		Env: []string{"BANGER_TEST_CONFIG=vmm = \"firecracker\"\n"}, Long: true, Apps: true,
+		Env: []string{networkConfig}, Long: true, Apps: true,
 	},
 	{Name: "firecracker-root", Package: "internal/vmm/firecracker", Run: "^TestReal", Timeout: 20 * time.Minute},
 	{Name: "units", Package: "test/units", Run: "^TestReal", Timeout: 12 * time.Minute},
@@ -38,7 +38,7 @@ var suite = []Test{
 		Env: []string{"BANGER_TEST_STREAM_MB=20"},
 	},
 	{Name: "choose-user", Package: "test/e2e", Run: "^TestReal(Install|Choosing)$", User: debian.User, Timeout: 15 * time.Minute},
-	{Name: "network-user", Package: "test/e2e", Run: "^TestNetwork$", User: debian.User, Timeout: 15 * time.Minute, Env: []string{"BANGER_TEST_CONFIG=vmm = \"firecracker\"\n"}},
+	{Name: "network-user", Package: "test/e2e", Run: "^TestNetwork$", User: debian.User, Timeout: 15 * time.Minute, Env: []string{networkConfig}},
 	{Name: "self-root", Package: "test/host/selftest", Run: "^TestReal(Root|Any)", Timeout: 10 * time.Minute},
 	{Name: "self-user", Package: "test/host/selftest", Run: "^TestReal(User|Any)", User: debian.User, Timeout: 10 * time.Minute},
 	{Name: "unit-root", Package: "internal/unit", Run: "^TestReal", Timeout: 3 * time.Minute},
@@ -56,13 +56,15 @@ var suite = []Test{
 	{Name: "e2e-firecracker-identity", Package: "test/e2e", Run: "^TestIdentity$", User: debian.User, Timeout: 12 * time.Minute, Env: []string{firecrackerConfig}, Long: true},
 	{Name: "firecracker-user", Package: "internal/vmm/firecracker", Run: "^TestReal", User: debian.User, Timeout: 20 * time.Minute, Long: true},
 	{Name: "e2e-firecracker-root", Package: "test/e2e", Run: "^Test(Run|Life|CopyDisk)$", Timeout: 10 * time.Minute, Env: []string{firecrackerConfig}, Long: true},
-	{Name: "e2e-root", Package: "test/e2e", Run: "^Test(Run|Life|Identity|NoNetwork|DaemonStopLeavesVMs|VMMKilledFromOutside)$", Timeout: 15 * time.Minute, Long: true, Env: []string{"BANGER_TEST_CONFIG=vmm = \"qemu\"\n"}},
+	{Name: "e2e-root", Package: "test/e2e", Run: "^Test(Run|Life|Identity|NoNetwork|DaemonStopLeavesVMs|VMMKilledFromOutside)$", Timeout: 15 * time.Minute, Long: true, Env: []string{qemuConfig}},
 	{Name: "qemu-root", Package: "internal/vmm/qemu", Run: "^TestReal", Skip: "OfAHangingGuest$", Timeout: 12 * time.Minute, Long: true},
 }
 
 // The end-to-end suite on Firecracker, as it is for QEMU: what does not take
 // long where everything is emulated twice.
 const (
+	networkConfig     = "BANGER_TEST_CONFIG=vmm = \"firecracker\"\n" // with a network, the usual one
+	qemuConfig        = "BANGER_TEST_CONFIG=vmm = \"qemu\"\n"
 	firecrackerConfig = "BANGER_TEST_CONFIG=vmm = \"firecracker\"\nnetwork = \"none\"\n"
 	onFirecracker     = "^Test(Run|Life|NoNetwork|Detached|Events|BadInput|GuestPanics|GuestReboots|GuestPowersOff|VMMKilledFromOutside|MonitorKilledDuringStart|DaemonStopLeavesVMs)$"
 )

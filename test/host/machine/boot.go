@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -136,7 +137,7 @@ func (m *Machine) abandonOn(err error) error {
 
 // abandon ends a machine that did not come up.
 func (m *Machine) abandon(err error) error {
-	err = m.explain("the host did not come up", err)
+	err = m.explain(errors.New("the host did not come up"), err)
 	if closeErr := m.Close(); closeErr != nil {
 		return fmt.Errorf("%w (and: %w)", err, closeErr)
 	}

@@ -110,17 +110,17 @@ func (m *Machine) dial(ctx context.Context, socket string) (net.Conn, error) {
 		}
 		select {
 		case <-m.ended:
-			return nil, m.explain("QEMU ended as it started", m.err)
+			return nil, m.explain(errors.New("QEMU ended as it started"), m.err)
 		case <-ctx.Done():
-			return nil, m.explain("QEMU does not listen", context.Cause(ctx))
+			return nil, m.explain(errors.New("QEMU does not listen"), context.Cause(ctx))
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
 
 // explain adds the end of the console to an error.
-func (m *Machine) explain(what string, err error) error {
-	return fmt.Errorf("%s: %w\n--- the end of the host's console:\n%s", what, err, m.console.tail())
+func (m *Machine) explain(what, err error) error {
+	return fmt.Errorf("%w: %w\n--- the end of the host's console:\n%s", what, err, m.console.tail())
 }
 
 // ErrLost is of a host that died or hangs.
@@ -146,7 +146,7 @@ func (m *Machine) lost(err error) error {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	return fmt.Errorf("%w%w\n--- the host's processors:\n%s", ErrLost, m.explain("", err), all.String())
+	return fmt.Errorf("%w\n--- the host's processors:\n%s", m.explain(ErrLost, err), all.String())
 }
 
 // Console is the end of what the host printed on its console.

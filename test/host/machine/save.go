@@ -191,7 +191,7 @@ func (m *Machine) awaitMigration(ctx context.Context) error {
 		select {
 		case <-time.After(5 * time.Millisecond):
 		case <-m.ended:
-			return m.explain("QEMU ended", m.err)
+			return m.explain(errors.New("QEMU ended"), m.err)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
