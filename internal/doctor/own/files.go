@@ -35,7 +35,7 @@ func (f Facts) private(dir string) doctor.Finding {
 }
 
 // unreached is for a directory that lies in one which this user may not enter.
-var unreached = doctor.Fix{Hint: "Whose the directory above it is must let you in; or choose another place: BANGER_STATE_DIR, BANGER_RUNTIME_DIR, BANGER_CACHE_DIR."}
+var unreached = doctor.Fix{Hint: "Have the owner of the directory above it let you in, or choose another place with BANGER_STATE_DIR, BANGER_RUNTIME_DIR or BANGER_CACHE_DIR."}
 
 // own gives a directory to the user, with all that is in it: only for banger's
 // own ones, never for one above them, which is somebody's.

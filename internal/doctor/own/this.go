@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/banger-vm/banger/internal/doctor/host"
+	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/places"
 )
 
@@ -40,32 +41,12 @@ func LockedBy(dir string) int {
 		return 0
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil || !holds(pid, f) {
+	if err != nil {
+		return 0
+	}
+	file, err := f.Stat()
+	if err != nil || !hostexec.HoldsLock(pid, file, hostexec.LockFlock) {
 		return 0
 	}
 	return pid
-}
-
-// holds reports whether a process of this user's has a file locked.
-func holds(pid int, f *os.File) bool {
-	file, err := f.Stat()
-	if err != nil {
-		return false
-	}
-	proc := filepath.Join("/proc", strconv.Itoa(pid))
-	fds, err := os.ReadDir(filepath.Join(proc, "fd"))
-	if err != nil {
-		return false // it has ended
-	}
-	for _, fd := range fds {
-		open, err := os.Stat(filepath.Join(proc, "fd", fd.Name()))
-		if err != nil || !os.SameFile(open, file) {
-			continue
-		}
-		info, err := os.ReadFile(filepath.Join(proc, "fdinfo", fd.Name()))
-		if err == nil && strings.Contains(string(info), "FLOCK") {
-			return true
-		}
-	}
-	return false
 }

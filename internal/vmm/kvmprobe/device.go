@@ -40,7 +40,7 @@ func GrantAt(path, user string) string {
 	if group := groupOf(path); group != "" {
 		return "sudo usermod -aG " + group + " " + user
 	}
-	return "sudo chgrp kvm " + Device + " && sudo chmod 0660 " + Device + " && sudo usermod -aG kvm " + user
+	return "sudo groupadd -rf kvm && sudo chgrp kvm " + Device + " && sudo chmod 0660 " + Device + " && sudo usermod -aG kvm " + user
 }
 
 // groupOf is the group whose members may open the device; "" if there is none

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -56,8 +55,8 @@ func Locked(dir string) (bool, error) {
 // killed before it wrote the record. A starter that still lives holds the lock
 // too: the VMM is its child, so the youngest holder is meant.
 func FindHolder(dir string) (hostexec.ID, error) {
-	var lock unix.Stat_t
-	if err := unix.Stat(filepath.Join(dir, LockFile), &lock); err != nil {
+	lock, err := os.Stat(filepath.Join(dir, LockFile))
+	if err != nil {
 		return hostexec.ID{}, fmt.Errorf("looking at the VM's lock: %w", err)
 	}
 	procs, err := os.ReadDir("/proc")
@@ -67,7 +66,7 @@ func FindHolder(dir string) (hostexec.ID, error) {
 	var found hostexec.ID
 	for _, proc := range procs {
 		pid, err := strconv.Atoi(proc.Name())
-		if err != nil || pid == os.Getpid() || !holdsLock(pid, &lock) {
+		if err != nil || pid == os.Getpid() || !hostexec.HoldsLock(pid, lock, hostexec.LockOFD) {
 			continue
 		}
 		// One that ends while we look is no holder.
@@ -79,25 +78,4 @@ func FindHolder(dir string) (hostexec.ID, error) {
 		return found, fmt.Errorf("the process that holds %s cannot be found: %w", filepath.Join(dir, LockFile), vmm.ErrNotRunning)
 	}
 	return found, nil
-}
-
-// holdsLock reports whether pid has the lock on the lock file, not just the
-// file open. Processes of others, which cannot be looked into, hold none of ours.
-func holdsLock(pid int, lock *unix.Stat_t) bool {
-	base := filepath.Join("/proc", strconv.Itoa(pid))
-	fds, err := os.ReadDir(filepath.Join(base, "fd"))
-	if err != nil {
-		return false
-	}
-	for _, fd := range fds {
-		var st unix.Stat_t
-		if unix.Stat(filepath.Join(base, "fd", fd.Name()), &st) != nil || st.Dev != lock.Dev || st.Ino != lock.Ino {
-			continue
-		}
-		info, err := os.ReadFile(filepath.Join(base, "fdinfo", fd.Name()))
-		if err == nil && strings.Contains(string(info), "OFDLCK") {
-			return true
-		}
-	}
-	return false
 }

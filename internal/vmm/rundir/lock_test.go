@@ -15,18 +15,7 @@ func TestLockBelongsToWhoeverHasTheFile(t *testing.T) {
 	if held, err := Locked(dir); held || err != nil {
 		t.Fatalf("a new directory is locked: %v, %v", held, err)
 	}
-	lock, err := TakeLock(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := hostexec.Spawn(hostexec.Daemon{Name: "sleep", Args: []string{"100"}, ExtraFiles: []*os.File{lock}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Kill()
-	if err := lock.Close(); err != nil {
-		t.Fatal(err)
-	}
+	p := holder(t, dir)
 	if _, err := TakeLock(dir); !errors.Is(err, vmm.ErrRunning) {
 		t.Errorf("takeLock = %v", err)
 	}
@@ -61,22 +50,11 @@ func TestLockBelongsToWhoeverHasTheFile(t *testing.T) {
 // Who ends while it is looked at did not fail to be looked at.
 func TestFindEnding(t *testing.T) {
 	dir := t.TempDir()
-	lock, err := TakeLock(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := hostexec.Spawn(hostexec.Daemon{Name: "sleep", Args: []string{"100"}, ExtraFiles: []*os.File{lock}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Kill()
-	if err := lock.Close(); err != nil {
-		t.Fatal(err)
-	}
+	p := holder(t, dir)
 	type record struct{ Process hostexec.ID }
 	idOf := func(r record) hostexec.ID { return r.Process }
 	strange := errors.New("it is strange")
-	_, _, err = Find(dir, idOf, func(hostexec.ID) (record, error) { return record{}, strange })
+	_, _, err := Find(dir, idOf, func(hostexec.ID) (record, error) { return record{}, strange })
 	if !errors.Is(err, strange) || errors.Is(err, vmm.ErrNotRunning) {
 		t.Errorf("of one that lives: %v", err)
 	}
@@ -96,4 +74,26 @@ func TestFindEnding(t *testing.T) {
 	if !errors.Is(err, vmm.ErrNotRunning) {
 		t.Errorf("of one that has just ended: %v", err)
 	}
+}
+
+// holder is a process that has the lock of a directory.
+func holder(t *testing.T, dir string) *hostexec.Process {
+	t.Helper()
+	lock, err := TakeLock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := hostexec.Spawn(hostexec.Daemon{Name: "sleep", Args: []string{"100"}, ExtraFiles: []*os.File{lock}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Kill(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
