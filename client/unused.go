@@ -27,12 +27,18 @@ type Unused struct {
 // and kernels. It is what was true a moment ago: whoever removes them does it by
 // their IDs and without force, and is refused what is in use by then.
 func (c *Client) Unused(ctx context.Context, req UnusedRequest) ([]Unused, error) {
-	vms, all, err := c.unusedVMs(ctx, req.Labels)
-	for api.KindOf(err) == api.KindNotFound { // one was removed in between
-		vms, all, err = c.unusedVMs(ctx, req.Labels)
-	}
+	vms, stats, err := c.StatsOf(ctx, StatsOfRequest{List: api.VMListRequest{All: true, Labels: req.Labels}, Keep: unused})
 	if err != nil {
 		return nil, err
+	}
+	all := make([]Unused, len(stats))
+	for i, s := range stats {
+		all[i] = Unused{Kind: "vm", ID: s.ID, Name: s.Name, Why: string(s.State)}
+		for _, d := range s.Disks {
+			if !d.Shared { // what is the VM's alone
+				all[i].UsedBytes += d.UsedBytes
+			}
+		}
 	}
 	kept := func(users []string) bool {
 		return slices.ContainsFunc(users, func(name string) bool {
@@ -64,31 +70,6 @@ func (c *Client) Unused(ctx context.Context, req UnusedRequest) ([]Unused, error
 	return all, nil
 }
 
-// unusedVMs are VMs that do not run, and what they take: what is theirs alone.
-func (c *Client) unusedVMs(ctx context.Context, labels []string) ([]api.VM, []Unused, error) {
-	vms, err := c.VMList(ctx, api.VMListRequest{All: true, Labels: labels})
-	vms = slices.DeleteFunc(vms, func(vm api.VM) bool {
-		return vm.Operation != "" || vm.State != api.StateStopped && vm.State != api.StateFailed
-	})
-	if err != nil || len(vms) == 0 { // asked for none, the daemon tells of those that run
-		return nil, []Unused{}, err
-	}
-	ids := make([]string, len(vms))
-	for i, vm := range vms {
-		ids[i] = vm.ID
-	}
-	stats, err := c.VMStats(ctx, api.VMStatsRequest{VMs: ids})
-	if err != nil {
-		return nil, nil, err
-	}
-	all := make([]Unused, len(stats))
-	for i, s := range stats {
-		all[i] = Unused{Kind: "vm", ID: s.ID, Name: s.Name, Why: string(s.State)}
-		for _, d := range s.Disks {
-			if !d.Shared {
-				all[i].UsedBytes += d.UsedBytes
-			}
-		}
-	}
-	return vms, all, nil
+func unused(vm api.VM) bool {
+	return vm.Operation == "" && (vm.State == api.StateStopped || vm.State == api.StateFailed)
 }

@@ -21,20 +21,9 @@ func newRestart(a *app.App) *cobra.Command {
 		Short: "Stop VMs gracefully and start them again; stopped ones are started",
 		Args:  labels.Args,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			vms, err := a.Choose(cmd.Context(), args, labels)
-			if err != nil {
-				return err
-			}
-			return a.All(cmd, vms.Refs, func(ref string) error {
-				act := app.Action{How: how, Begin: func(ctx context.Context, c *client.Client) (api.Operation, error) {
-					return c.VMRestart(ctx, api.VMStopRequest{VM: ref, TimeoutMS: time.Duration(timeout).Milliseconds()})
-				}}
-				return a.Do(cmd.Context(), act, func(api.Operation) error {
-					if !how.Quiet {
-						reach.TellChosen(cmd.Context(), a, ref)
-					}
-					return a.Line(vms.Name(ref))
-				})
+			act := app.Action{How: how, Tell: reach.TellChosen}
+			return a.EachChosen(cmd, args, labels, act, func(ctx context.Context, c *client.Client, vm string) (api.Operation, error) {
+				return c.VMRestart(ctx, api.VMStopRequest{VM: vm, TimeoutMS: time.Duration(timeout).Milliseconds()})
 			})
 		},
 		ValidArgsFunction: app.CompleteVMs(a),

@@ -23,20 +23,9 @@ func newStart(a *app.App) *cobra.Command {
 			if cmd.Flags().Changed("vmm") && vmm == "" {
 				return app.Usagef("the VMM is empty")
 			}
-			vms, err := a.Choose(cmd.Context(), args, labels)
-			if err != nil {
-				return err
-			}
-			return a.All(cmd, vms.Refs, func(ref string) error {
-				act := app.Action{Cancel: true, How: how, Begin: func(ctx context.Context, c *client.Client) (api.Operation, error) {
-					return c.VMStart(ctx, api.VMStartRequest{VM: ref, VMM: vmm})
-				}}
-				return a.Do(cmd.Context(), act, func(api.Operation) error {
-					if !how.Quiet {
-						reach.TellChosen(cmd.Context(), a, ref)
-					}
-					return a.Line(vms.Name(ref))
-				})
+			act := app.Action{Cancel: true, How: how, Tell: reach.TellChosen}
+			return a.EachChosen(cmd, args, labels, act, func(ctx context.Context, c *client.Client, vm string) (api.Operation, error) {
+				return c.VMStart(ctx, api.VMStartRequest{VM: vm, VMM: vmm})
 			})
 		},
 		ValidArgsFunction: app.CompleteVMs(a),

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -65,25 +66,28 @@ func (e *env) fillFiles(t *testing.T, leave int) (made []string) {
 	for i := 0; ; i++ {
 		path := filepath.Join(e.state(), fmt.Sprintf("filler-%d", i))
 		f, err := os.Create(path)
-		if err != nil {
+		if errors.Is(err, syscall.ENOSPC) {
 			break
 		}
-		if err := f.Close(); err != nil {
+		if err == nil {
+			err = f.Close()
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		made = append(made, path)
 	}
-	for ; leave > 0 && len(made) > 0; leave-- {
-		if err := os.Remove(made[len(made)-1]); err != nil {
+	made, spare := made[:len(made)-leave], made[len(made)-leave:]
+	for _, path := range spare {
+		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
-		made = made[:len(made)-1]
 	}
 	return made
 }
 
-// A disk with no room is refused before anything is made; one that is full half-way (of files, which nobody asks for before)
-// leaves nothing.
+// A disk with no room is refused before anything is made; one that is full
+// half-way (of files, which nobody asks for before) is left as it was.
 func TestNoSpaceWhileCreating(t *testing.T) {
 	e := cramped(t, "900")
 	e.ok(t, "vm", "create", "-n", "first")

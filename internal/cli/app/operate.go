@@ -21,6 +21,9 @@ type Action struct {
 	// with it alone.
 	Cancel bool
 	How    Waiting
+	// Tell tells of each thing that was acted on, before its name is printed,
+	// unless all is to be quiet; nil for nothing.
+	Tell func(ctx context.Context, a *App, ref string)
 }
 
 // outcome is how an action ended.

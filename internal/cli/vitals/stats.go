@@ -128,27 +128,14 @@ func (s *sampler) take(ctx context.Context) ([]show.Row, error) {
 	return rows, nil
 }
 
-// ask asks for the VMs that are chosen. Those with labels may be removed between
-// their list and their numbers: who is left is asked for then.
-func (s *sampler) ask(ctx context.Context, c *client.Client) ([]api.VMStats, error) {
-	req := api.VMStatsRequest{VMs: s.names, TimeoutMS: time.Duration(s.timeout).Milliseconds()}
+// ask asks for the VMs that are chosen.
+func (s *sampler) ask(ctx context.Context, c *client.Client) (all []api.VMStats, err error) {
+	timeout := time.Duration(s.timeout)
 	if len(s.labels.Want) == 0 {
-		return c.VMStats(ctx, req)
+		return c.VMStats(ctx, api.VMStatsRequest{VMs: s.names, TimeoutMS: timeout.Milliseconds()})
 	}
-	for {
-		vms, err := c.VMList(ctx, api.VMListRequest{Labels: s.labels.Want})
-		if err != nil || len(vms) == 0 {
-			return nil, err
-		}
-		req.VMs = make([]string, len(vms))
-		for i, vm := range vms {
-			req.VMs[i] = vm.ID
-		}
-		all, err := c.VMStats(ctx, req)
-		if api.KindOf(err) != api.KindNotFound {
-			return all, err
-		}
-	}
+	_, all, err = c.StatsOf(ctx, client.StatsOfRequest{List: api.VMListRequest{Labels: s.labels.Want}, Timeout: timeout})
+	return all, err
 }
 
 // show prints the nth sample.
