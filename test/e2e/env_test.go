@@ -49,7 +49,12 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer shared.shutdown()
-		return m.Run()
+		code := m.Run()
+		if err := faultRows.write(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return code
 	}()
 	os.Exit(code)
 }
