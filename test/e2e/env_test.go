@@ -49,12 +49,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer shared.shutdown()
-		code := m.Run()
-		if err := faultRows.write(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		return code
+		return m.Run()
 	}()
 	os.Exit(code)
 }

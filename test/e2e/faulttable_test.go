@@ -2,10 +2,7 @@ package e2e
 
 import (
 	"os"
-	"slices"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/test/faults/table"
@@ -68,7 +65,7 @@ func TestLongFaultTable(t *testing.T) {
 // proven checks that no step is newer than the tables of the real VMMs.
 func proven(t *testing.T, kept map[string]table.Table, verb string, steps []api.OpStep) {
 	if os.Getenv("BANGER_FAULTS") != "" {
-		t.Log("a table is being made")
+		t.Log("that is being found out")
 		return
 	}
 	var names []string
@@ -80,41 +77,4 @@ func proven(t *testing.T, kept map[string]table.Table, verb string, steps []api.
 			t.Errorf("the fault table of %s, of %q, lacks %q: run make faults", vmm, kept[vmm].Date, lacks)
 		}
 	}
-}
-
-// faultTable is what becomes of the faults of this run.
-type faultTable struct {
-	mu   sync.Mutex
-	vmm  string
-	rows []table.Row
-}
-
-var faultRows faultTable
-
-func (f *faultTable) add(r table.Row) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.rows = append(f.rows, r)
-}
-
-func (f *faultTable) ranOn(v api.VM) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if v.Boot != nil && v.Boot.VMM != "" {
-		f.vmm = v.Boot.VMM + "/" + v.Boot.Accel
-	}
-}
-
-// write keeps the table in the file that BANGER_FAULT_TABLE names.
-func (f *faultTable) write() error {
-	path := os.Getenv("BANGER_FAULT_TABLE")
-	if path == "" || len(f.rows) == 0 {
-		return nil
-	}
-	order := map[string]int{}
-	for i, d := range deeds {
-		order[d.name] = i
-	}
-	slices.SortStableFunc(f.rows, func(a, b table.Row) int { return order[a.Verb] - order[b.Verb] })
-	return table.Table{Date: time.Now().UTC().Format(time.DateOnly), VMM: f.vmm, Rows: f.rows}.Write(path)
 }

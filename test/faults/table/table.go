@@ -5,12 +5,15 @@
 package table
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"testing"
 )
 
 // Table is one whole run.
@@ -29,6 +32,39 @@ type Row struct {
 	Ended   string `json:"ended"`
 	Resumed int    `json:"resumed,omitempty"` // so often a new daemon took it up
 	Failed  bool   `json:"failed,omitempty"`  // it was not as it must be
+}
+
+// Attr is the key of the attribute by which a test tells a row.
+const Attr = "fault"
+
+// Tell tells the row in the output of the test that it is of.
+func (r Row) Tell(t testing.TB) {
+	value, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Attr(Attr, string(value))
+}
+
+// Read makes a table of what go test -json printed; verbs and steps keep the
+// order in which they ended.
+func Read(events io.Reader, date, vmm string) (Table, error) {
+	t := Table{Date: date, VMM: vmm}
+	lines := bufio.NewScanner(events)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		var e struct{ Action, Key, Value string }
+		if json.Unmarshal(lines.Bytes(), &e) != nil || e.Action != "attr" || e.Key != Attr {
+			continue // a compiler's words, and other events
+		}
+		var r Row
+		if err := json.Unmarshal([]byte(e.Value), &r); err != nil {
+			return t, fmt.Errorf("a row is not one: %w", err)
+		}
+		t.Rows = append(t.Rows, r)
+	}
+	slices.SortStableFunc(t.Rows, func(a, b Row) int { return strings.Compare(a.Verb, b.Verb) }) // verbs ran beside each other
+	return t, lines.Err()
 }
 
 // Load reads the tables that are kept in dir, by their names.
@@ -52,7 +88,7 @@ func Load(dir string) (map[string]Table, error) {
 	return all, nil
 }
 
-// Write keeps the table, its rows in the order of their verbs.
+// Write keeps the table.
 func (t Table) Write(path string) error {
 	data, err := json.MarshalIndent(t, "", " ")
 	if err != nil {
