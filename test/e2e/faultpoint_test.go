@@ -416,4 +416,3 @@ func (b *faultBench) noStrays(t *testing.T) {
 		t.Fatalf("left over: %s", r)
 	}
 }
-
