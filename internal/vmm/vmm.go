@@ -131,6 +131,14 @@ type Pauser interface {
 	Pause(ctx context.Context) error
 }
 
+// Resizer is a machine whose guest can be told that a drive became larger.
+type Resizer interface {
+	// Resize tells it that the drive's file, which has sizeBytes already, grew to
+	// that. The guest learns of it a moment later. Again with the same size it
+	// changes nothing.
+	Resize(ctx context.Context, slot disk.Slot, sizeBytes int64) error
+}
+
 // Plugged is a machine whose card hands its frames over
 // (network.BackendFrames). Until somebody takes them they are lost.
 type Plugged interface {

@@ -74,7 +74,7 @@ var mayImport = []struct {
 
 	{"internal/forward", leaves, "a contract"},
 	{"internal/forward/*", leaves.with("internal/forward"), "children import their parent and leaves"},
-	{"internal/monitor/...", leaves.with("api", "internal/console", "internal/forward/...", "internal/monitor/*", "internal/unit", "internal/machine", "internal/vmm", "internal/network", "internal/guest", "internal/guest/wire", "internal/stream", "internal/rpc/..."), "a monitor is given its drivers"},
+	{"internal/monitor/...", leaves.with("api", "internal/console", "internal/forward/...", "internal/monitor/*", "internal/unit", "internal/machine", "internal/disk", "internal/vmm", "internal/network", "internal/guest", "internal/guest/wire", "internal/stream", "internal/rpc/..."), "a monitor is given its drivers"},
 	{"internal/monitor/line", leaves.with("api", "internal/console", "internal/stream"), "a serial line needs no guest"},
 	{"internal/monitor/control", leaves.with("api", "internal/forward", "internal/guest/wire", "internal/machine", "internal/rpc", "internal/monitor/sandbox", "internal/unit"), "control is the daemon's end: no guest, no VMM"},
 	{"internal/machine", patterns{"internal/forward", "internal/vmm", "internal/network", "internal/guest/wire"}, "a contract"},

@@ -22,6 +22,9 @@ import (
 const features = "none,has_journal,ext_attr,dir_index,filetype,extent,64bit,flex_bg,sparse_super," +
 	"large_file,huge_file,dir_nlink,extra_isize,metadata_csum"
 
+// blockSize is that of the file system, in bytes.
+const blockSize = 4096
+
 // Make makes the work disk at path, sparse, its files owned by uid and gid; one
 // that is there is left as it is. mke2fs writes only what is not zero, so the
 // time does not depend on the size.
