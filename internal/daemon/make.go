@@ -11,6 +11,7 @@ import (
 	"github.com/banger-vm/banger/internal/disk"
 	diskcopy "github.com/banger-vm/banger/internal/disk/copy"
 	"github.com/banger-vm/banger/internal/disk/guestcow"
+	"github.com/banger-vm/banger/internal/disk/workdisk"
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/image"
 	"github.com/banger-vm/banger/internal/image/bootstrap"
@@ -78,7 +79,7 @@ func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, network
 		// The operations are made after the VMs.
 		Images:   imageSource{p.images, func() *operation.Registry { return p.ops }},
 		Kernels:  p.kernels,
-		Work:     workDisks{hostexec.Host{}},
+		Work:     workDisks{workdisk.NewSeeds(hostexec.Host{})},
 		VMMs:     p.vmms.chooser,
 		Disks:    byName[disk.Driver](guestcow.New(), diskcopy.New()),
 		Networks: networks,

@@ -91,7 +91,7 @@ var mayImport = []struct {
 	{"internal/vmm/kvmprobe", leaves.with("internal/vmm", "internal/guest/wire"), "what drivers share knows no driver"},
 	{"internal/vmm/vmmtest/...", leaves.with("test/matrix/result", "internal/vmm", "internal/vmm/vmmtest/*", "internal/disk", "internal/network", "internal/guest/wire"), "a conformance suite imports its contract"},
 	{"internal/disk", leaves, "a contract"},
-	{"internal/disk/*", leaves.with("internal/disk", "test/matrix/result"), "children import their parent and leaves"},
+	{"internal/disk/*", leaves.with("internal/disk", "internal/disk/sparse", "test/matrix/result"), "children import their parent, leaves and what copies files"},
 	{"internal/network", leaves, "a contract"},
 	{"internal/network/none", leaves.with("internal/network"), "children import their parent and leaves"},
 	{"internal/network/user/...", leaves.with("internal/network", "internal/network/user/*"), "a driver is made of its parts"},

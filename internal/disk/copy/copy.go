@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/banger-vm/banger/internal/disk"
+	"github.com/banger-vm/banger/internal/disk/sparse"
 )
 
 const rootFile = "root.img"
@@ -63,7 +64,7 @@ func (Driver) Reset(ctx context.Context, dir string, base disk.Base) error {
 		return fmt.Errorf("the image %s has %d bytes instead of %d: it was changed", base.Path, info.Size(), base.SizeBytes)
 	}
 	err = disk.WriteFile(filepath.Join(dir, rootFile), func(to *os.File) error {
-		return clone(ctx, to, from, base.SizeBytes)
+		return sparse.Clone(ctx, to, from, base.SizeBytes)
 	})
 	if err != nil {
 		return fmt.Errorf("the image could not be copied: %w", err)

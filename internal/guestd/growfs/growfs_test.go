@@ -26,7 +26,7 @@ func made(t *testing.T, size int64) string {
 	if err := os.WriteFile(filepath.Join(skel, ".profile"), []byte("umask 022\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := workdisk.Make(t.Context(), hostexec.Host{}, path, size, skel, os.Getuid(), os.Getgid()); err != nil {
+	if err := workdisk.Make(t.Context(), hostexec.Host{}, path, size, workdisk.Home{Skel: skel, UID: os.Getuid(), GID: os.Getgid()}); err != nil {
 		t.Fatal(err)
 	}
 	return path
