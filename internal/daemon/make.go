@@ -11,6 +11,8 @@ import (
 	"github.com/banger-vm/banger/internal/disk"
 	diskcopy "github.com/banger-vm/banger/internal/disk/copy"
 	"github.com/banger-vm/banger/internal/disk/guestcow"
+	"github.com/banger-vm/banger/internal/disk/qcow2"
+	"github.com/banger-vm/banger/internal/disk/reflink"
 	"github.com/banger-vm/banger/internal/disk/workdisk"
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/image"
@@ -81,7 +83,7 @@ func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, network
 		Kernels:  p.kernels,
 		Work:     workDisks{workdisk.NewSeeds(hostexec.Host{})},
 		VMMs:     p.vmms.chooser,
-		Disks:    byName[disk.Driver](guestcow.New(), diskcopy.New()),
+		Disks:    byName[disk.Driver](guestcow.New(), diskcopy.New(), qcow2.New(), reflink.New()),
 		Networks: networks,
 		Access:   access.New(filepath.Join(d.places.StateDir, "ssh"), d.settings.Zone, sshDial(self, d.places)),
 		Claims:   p.claims, Events: p.events, Log: d.log, Preflight: d.preflight(),

@@ -61,6 +61,8 @@ type Info struct {
 	Isolation map[Accel]Isolation `json:"isolation"`
 	// Networks are the backends that a machine can be attached to.
 	Networks []network.Backend `json:"networks"`
+	// Formats are those that it reads drives in, besides disk.FormatRaw.
+	Formats []disk.Format `json:"formats,omitempty"`
 	// GuestDrivers are what a guest's kernel must have to be reached, as
 	// /proc/modules shows them, and PVH.
 	GuestDrivers []string `json:"guest_drivers"`

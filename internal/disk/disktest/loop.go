@@ -48,25 +48,25 @@ func Loop(t testing.TB, path string) *os.File {
 	return nil
 }
 
-// MountLoop mounts the file system in a file; only after Private, and only for
-// root.
-func MountLoop(t testing.TB, path, kind string) (device *os.File, dir string) {
-	t.Helper()
-	device, dir = Loop(t, path), t.TempDir()
-	mount(t, device.Name(), dir, kind, 0, "")
-	return device, dir
-}
-
-// FormattedFS mounts a new file system of that kind and size; only after
-// Private. It skips where root, the kernel or the package that makes it is missing.
-func FormattedFS(t testing.TB, kind, mkfs string, sizeBytes int64, args ...string) string {
+// NeedLoop skips the test, before Private, where no file can be mounted that the
+// program mkfs made a file system in.
+func NeedLoop(t testing.TB, mkfs string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("only root makes block devices of files")
 	}
+	if _, err := os.Stat("/dev/loop-control"); err != nil {
+		t.Skipf("no block device can be made of a file here: %v", err)
+	}
 	if _, err := exec.LookPath(mkfs); err != nil {
 		t.Skipf("%s is not installed", mkfs)
 	}
+}
+
+// FormattedFS mounts a new file system of that kind and size; only after
+// NeedLoop and Private.
+func FormattedFS(t testing.TB, kind, mkfs string, sizeBytes int64, args ...string) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "fs.img")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -77,6 +77,7 @@ func FormattedFS(t testing.TB, kind, mkfs string, sizeBytes int64, args ...strin
 	if out, err := exec.CommandContext(t.Context(), mkfs, append(args, path)...).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v: %s", mkfs, err, out)
 	}
-	_, dir := MountLoop(t, path, kind)
+	dir := t.TempDir()
+	mount(t, Loop(t, path).Name(), dir, kind, 0, "")
 	return dir
 }

@@ -35,9 +35,7 @@ func made(t *testing.T, size int64) string {
 // A work disk that is mounted grows with its device, keeps what is in it, takes
 // next to nothing more on the host, and is in order.
 func TestGrow(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root makes block devices of files")
-	}
+	disktest.NeedLoop(t, "mke2fs")
 	if !disktest.Private(t) {
 		return
 	}
