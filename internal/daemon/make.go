@@ -70,6 +70,10 @@ func newNetworks() map[string]network.Driver {
 	return byName[network.Driver](none.New(), usernet.New())
 }
 
+func newDisks() map[string]disk.Driver {
+	return byName[disk.Driver](guestcow.New(), diskcopy.New(), qcow2.New(), reflink.New())
+}
+
 func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, networks map[string]network.Driver) *vm.Manager {
 	return vm.New(vm.Parts{
 		Store:   p.store,
@@ -83,7 +87,7 @@ func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, network
 		Kernels:  p.kernels,
 		Work:     workDisks{workdisk.NewSeeds(hostexec.Host{})},
 		VMMs:     p.vmms.chooser,
-		Disks:    byName[disk.Driver](guestcow.New(), diskcopy.New(), qcow2.New(), reflink.New()),
+		Disks:    newDisks(),
 		Networks: networks,
 		Access:   access.New(filepath.Join(d.places.StateDir, "ssh"), d.settings.Zone, sshDial(self, d.places)),
 		Claims:   p.claims, Events: p.events, Log: d.log, Preflight: d.preflight(),

@@ -42,7 +42,7 @@ func TestGrow(t *testing.T) {
 			t.Error(r.URL.Path, mach.told, err)
 		}
 		asked = append(asked, g.SizeBytes)
-		if err := json.NewEncoder(w).Encode(wire.Grown{SizeBytes: g.SizeBytes}); err != nil {
+		if err := json.NewEncoder(w).Encode(wire.Grown(g)); err != nil {
 			t.Error(err)
 		}
 	}))
