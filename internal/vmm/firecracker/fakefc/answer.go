@@ -171,9 +171,9 @@ func (vm *instance) updateDrive(path string, body []byte) error {
 	case vm.state == fcapi.StateNotStarted:
 		return refusal(preStart)
 	case vm.config[path] == nil:
-		return refusal("Unable to update the block device backing file: the device is not found")
+		return refusal("Drive config error: Unable to patch the block device: Device manager error: Failed to find the device on the bus. Please verify the request arguments.")
 	case err != nil:
-		return refusal("Unable to update the block device backing file: " + err.Error())
+		return refusal("Drive config error: Unable to patch the block device: " + err.Error())
 	}
 	vm.sizes[u.ID] = info.Size()
 	return nil
