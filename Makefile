@@ -16,7 +16,7 @@ UNITDIR    ?= $(PREFIX)/lib/systemd/user
 
 # The Debian packages that banger needs at run time and its tests need besides.
 RUN_PACKAGES  := qemu-system-x86 mmdebstrap e2fsprogs kmod ca-certificates uidmap
-TEST_PACKAGES := bash-completion busybox-static fish gcc libc6-dev git mandoc openssh-client python3-pip zsh
+TEST_PACKAGES := bash-completion btrfs-progs busybox-static fish gcc libc6-dev git mandoc openssh-client python3-pip qemu-utils xfsprogs zsh
 # What the long tests reach guests with.
 LONG_PACKAGES := rsync neovim ansible-core
 # The test host's layered disk, and what fetches the Firecracker for it.

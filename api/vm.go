@@ -25,7 +25,7 @@ type VMSpec struct {
 	CPUs        int    `json:"cpus,omitempty"`        // 1 to 64, default 1
 	MemoryBytes int64  `json:"memory,omitempty"`      // default 512 MiB
 	DiskBytes   int64  `json:"disk,omitempty"`        // work disk, default 16 GiB
-	DiskDriver  string `json:"disk_driver,omitempty"` // guestcow (default, where the kernel can) or copy
+	DiskDriver  string `json:"disk_driver,omitempty"` // guestcow (default, where the kernel can), copy, reflink or qcow2
 	Network     string `json:"network,omitempty"`     // user (default) or none
 	// AllowHosts are destinations that the guest may reach although its network
 	// refuses them: ADDRESS[/BITS][:PORT], an IPv6 address with a port in brackets.

@@ -22,6 +22,9 @@ type specFlags struct {
 	auto         bool
 }
 
+// diskDrivers are the values of --disk-driver.
+var diskDrivers = []string{"guestcow", "copy", "reflink", "qcow2"}
+
 func (f *specFlags) register(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.SortFlags = false
@@ -31,13 +34,16 @@ func (f *specFlags) register(cmd *cobra.Command) {
 	fs.StringVar(&f.disk, "disk", "16G", "`size` of the work disk")
 	fs.StringVar(&f.spec.Network, "network", "", "network: user or none (default user)")
 	fs.StringArrayVar(&f.spec.AllowHosts, "allow-host", nil, "let the guest reach `ADDRESS[/BITS][:PORT]` of this host or a private network; may be repeated")
-	fs.StringVar(&f.spec.DiskDriver, "disk-driver", "", "disk driver: guestcow or copy (default guestcow, where the kernel can)")
+	fs.StringVar(&f.spec.DiskDriver, "disk-driver", "", "what makes the root: "+strings.Join(diskDrivers, ", ")+" (default guestcow, where the kernel can)")
 	fs.StringVar(&f.spec.Kernel, "kernel", "", "kernel: see banger kernel ls (default debian)")
 	fs.StringVar(&f.spec.VMM, "vmm", "", "virtual machine monitor: auto, firecracker or qemu (default auto, or what config.toml says)")
 	fs.StringVar(&f.spec.Accel, "accel", "", "acceleration: auto, kvm or tcg (default auto)")
 	fs.StringArrayVarP(&f.forwards, "publish", "p", nil, "lead a port of this host to one of the VM, `[ADDR:]HOST:GUEST`; HOST 0 is any free one; may be repeated")
 	fs.BoolVar(&f.auto, "auto-forward", false, "the same for each port from 1024 on that the guest listens on (default what config.toml says, else false)")
 	fs.StringArrayVar(&f.labels, "label", nil, "a label, `KEY=VALUE`; may be repeated")
+	if err := cmd.RegisterFlagCompletionFunc("disk-driver", cobra.FixedCompletions(diskDrivers, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // there is no such flag: a mistake in the program
+	}
 }
 
 // resolve returns the spec. What was given, even if empty or 0, is never

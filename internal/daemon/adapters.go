@@ -6,7 +6,6 @@ import (
 	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/disk/workdisk"
 	"github.com/banger-vm/banger/internal/fault"
-	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/image"
 	"github.com/banger-vm/banger/internal/kernel"
 	"github.com/banger-vm/banger/internal/kernel/registry"
@@ -37,7 +36,7 @@ func (s imageSource) Get(ctx context.Context, id string) (vm.Image, error) {
 
 func vmImage(i image.Image) vm.Image {
 	return vm.Image{
-		ID: i.ID, Root: disk.Base{Path: i.Path, SizeBytes: i.SizeBytes}, SkelDir: i.SkelDir,
+		ID: i.ID, Root: disk.Base{Path: i.Path, SizeBytes: i.SizeBytes}, SkelDir: i.SkelDir, SeedsDir: i.SeedsDir,
 		User: i.User, UID: i.UID, GID: i.GID,
 	}
 }
@@ -97,9 +96,9 @@ func (s kernelSource) Guest(ctx context.Context) (choose.Guest, error) {
 	return choose.Guest{Kernel: k.Vmlinux, Initramfs: initramfs}, err
 }
 
-// workDisks makes work disks with the host's e2fsprogs.
-type workDisks struct{ run hostexec.Runner }
+// workDisks makes work disks, which are prepared beside the image.
+type workDisks struct{ seeds *workdisk.Seeds }
 
 func (w workDisks) Make(ctx context.Context, path string, size int64, img vm.Image) error {
-	return workdisk.Make(ctx, w.run, path, size, img.SkelDir, img.UID, img.GID)
+	return w.seeds.Make(ctx, img.SeedsDir, path, size, workdisk.Home{Skel: img.SkelDir, UID: img.UID, GID: img.GID})
 }

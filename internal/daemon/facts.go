@@ -24,6 +24,7 @@ import (
 	"github.com/banger-vm/banger/internal/store"
 	"github.com/banger-vm/banger/internal/unit"
 	"github.com/banger-vm/banger/internal/version"
+	"github.com/banger-vm/banger/internal/vm/spec"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/choose"
 	"github.com/banger-vm/banger/internal/vmm/firecracker"
@@ -74,6 +75,7 @@ func (x *examiner) ownFacts() own.Facts {
 		strays, err := x.strays(ctx)
 		return len(strays), err
 	}
+	f.DiskDriver, f.DiskDrivers = or(x.Daemon.settings.DiskDriver, spec.DefaultDiskDriver), worksOn
 	f.Database = once(x.database)
 	daemon := once(func(ctx context.Context) (own.Daemon, error) { return x.find(ctx), nil })
 	f.Daemon = func(ctx context.Context) own.Daemon {
@@ -84,6 +86,15 @@ func (x *examiner) ownFacts() own.Facts {
 		return d
 	}
 	return f
+}
+
+// worksOn asks each disk driver whether it works on the file system of dir.
+func worksOn(ctx context.Context, dir string) map[string]error {
+	all := map[string]error{}
+	for name, d := range newDisks() {
+		all[name] = d.Check(ctx, dir)
+	}
+	return all
 }
 
 // once asks the first time only.

@@ -11,6 +11,9 @@ import (
 	"github.com/banger-vm/banger/internal/disk"
 	diskcopy "github.com/banger-vm/banger/internal/disk/copy"
 	"github.com/banger-vm/banger/internal/disk/guestcow"
+	"github.com/banger-vm/banger/internal/disk/qcow2"
+	"github.com/banger-vm/banger/internal/disk/reflink"
+	"github.com/banger-vm/banger/internal/disk/workdisk"
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/image"
 	"github.com/banger-vm/banger/internal/image/bootstrap"
@@ -67,6 +70,10 @@ func newNetworks() map[string]network.Driver {
 	return byName[network.Driver](none.New(), usernet.New())
 }
 
+func newDisks() map[string]disk.Driver {
+	return byName[disk.Driver](guestcow.New(), diskcopy.New(), qcow2.New(), reflink.New())
+}
+
 func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, networks map[string]network.Driver) *vm.Manager {
 	return vm.New(vm.Parts{
 		Store:   p.store,
@@ -78,9 +85,9 @@ func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, network
 		// The operations are made after the VMs.
 		Images:   imageSource{p.images, func() *operation.Registry { return p.ops }},
 		Kernels:  p.kernels,
-		Work:     workDisks{hostexec.Host{}},
+		Work:     workDisks{workdisk.NewSeeds(hostexec.Host{})},
 		VMMs:     p.vmms.chooser,
-		Disks:    byName[disk.Driver](guestcow.New(), diskcopy.New()),
+		Disks:    newDisks(),
 		Networks: networks,
 		Access:   access.New(filepath.Join(d.places.StateDir, "ssh"), d.settings.Zone, sshDial(self, d.places)),
 		Claims:   p.claims, Events: p.events, Log: d.log, Preflight: d.preflight(),

@@ -24,13 +24,26 @@ const (
 // Slots in their order.
 var Slots = [...]Slot{SlotBase, SlotWork, SlotLayer, SlotModules}
 
-// Drive is one block device. Every drive is a raw image opened with an
-// explicit format.
+// Format is how a drive's file holds its blocks. Whoever opens the file says
+// which: what the file says of itself is never asked.
+type Format string
+
+// The formats.
+const (
+	FormatRaw   Format = "" // as they are, at their place
+	FormatQCOW2 Format = "qcow2"
+)
+
+// Drive is one block device.
 type Drive struct {
 	Slot     Slot   `json:"slot"`
 	Path     string `json:"path"` // absolute, or relative to the VM's directory
 	ReadOnly bool   `json:"read_only,omitempty"`
-	Limit    Limit  `json:"limit,omitzero"`
+	Format   Format `json:"format,omitempty"`
+	// Backing is the raw file, never written, with those blocks that are not in
+	// Path: absolute, "" without one. FormatRaw has none.
+	Backing string `json:"backing,omitempty"`
+	Limit   Limit  `json:"limit,omitzero"`
 }
 
 // Limit bounds what a guest may do to a drive, reads and writes together; 0 is
@@ -107,6 +120,11 @@ type Driver interface {
 type GuestJoined interface {
 	// GuestDrivers names what that takes, as /proc/modules shows it.
 	GuestDrivers() []string
+}
+
+// Formatted is a driver with a drive of another format than FormatRaw.
+type Formatted interface {
+	Format() Format
 }
 
 // CreateOnce is the Create of a driver whose Reset makes a root where there is

@@ -1,12 +1,10 @@
 package disk
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 )
 
@@ -54,26 +52,4 @@ func FileUsage(path string) (Usage, error) {
 		u.UsedBytes = st.Blocks * 512
 	}
 	return u, nil
-}
-
-// CheckSparse says whether dir can hold a sparse file of that size.
-func CheckSparse(ctx context.Context, dir string, sizeBytes int64) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	probe := filepath.Join(dir, ".sparse-probe")
-	var used Usage
-	err := WriteFile(probe, func(f *os.File) (err error) {
-		if err = f.Truncate(sizeBytes); err == nil {
-			used, err = FileUsage(f.Name())
-		}
-		return err
-	})
-	if err = errors.Join(err, RemoveFile(probe)); err != nil {
-		return fmt.Errorf("%s cannot hold a sparse file of %d GiB: %w", dir, sizeBytes>>30, err)
-	}
-	if used.UsedBytes > 1<<20 {
-		return fmt.Errorf("the file system of %s has no sparse files: each VM would take its whole size", dir)
-	}
-	return nil
 }

@@ -135,7 +135,12 @@ func exchange(ctx context.Context, conn *http.ClientConn, method, path string, b
 	}
 	if resp.StatusCode != http.StatusOK {
 		var fail wire.ExecFail
-		if err := json.Unmarshal(answer, &fail); err != nil {
+		err := json.Unmarshal(answer, &fail)
+		if err != nil && resp.StatusCode == http.StatusNotFound {
+			return nil, fault.New(fault.Precondition, "Start the VM anew: its agent comes with each start.",
+				"the guest's agent is of an older banger and does not know %s", path)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("the answer is %d and no error", resp.StatusCode)
 		}
 		return nil, refusal(fail)

@@ -22,6 +22,7 @@ import (
 	"github.com/banger-vm/banger/internal/guestd/dials"
 	"github.com/banger-vm/banger/internal/guestd/execs"
 	"github.com/banger-vm/banger/internal/guestd/files"
+	"github.com/banger-vm/banger/internal/guestd/growfs"
 	"github.com/banger-vm/banger/internal/guestd/identity"
 	"github.com/banger-vm/banger/internal/guestd/listeners"
 	"github.com/banger-vm/banger/internal/guestd/login"
@@ -143,6 +144,12 @@ func runAgent() error {
 					log.Warn("there is no login session", "err", err)
 				}
 			}
+		},
+		Grow: func(ctx context.Context, home string, size int64) (int64, error) {
+			if err := growfs.Await(ctx, boot.WorkDrive, size); err != nil {
+				return 0, err
+			}
+			return growfs.Grow(boot.WorkDrive, home)
 		},
 		Session: sessions.Opened,
 		Identified: func() error {

@@ -5,6 +5,7 @@
 //
 // An image is <state>/images/<id>/{root.img,skel/,image.json}: a sparse raw
 // ext4 that nobody writes again, and the skeleton of its login user's home.
+// Beside them, in seeds/, others keep the work disks that they have prepared.
 package image
 
 import (
@@ -21,6 +22,7 @@ type Image struct {
 	Name      string    `json:"name"`
 	Path      string    `json:"-"`    // of root.img, absolute
 	SkelDir   string    `json:"-"`    // /etc/skel of the image, absolute
+	SeedsDir  string    `json:"-"`    // where work disks may be prepared, absolute; not there before
 	User      string    `json:"user"` // the login user
 	UID       int       `json:"uid"`
 	GID       int       `json:"gid"`
@@ -47,6 +49,8 @@ type Store interface {
 const (
 	RootFile = "root.img"
 	SkelName = "skel"
+
+	seedsName = "seeds"
 )
 
 // Maker makes the files of an image.

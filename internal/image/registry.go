@@ -90,7 +90,7 @@ func (r *Registry) Lease(ctx context.Context, imageID, holder string) (release f
 // placed fills in what follows from the ID.
 func (r *Registry) placed(img Image) Image {
 	dir := r.dir(img.ID)
-	img.Path, img.SkelDir = filepath.Join(dir, RootFile), filepath.Join(dir, SkelName)
+	img.Path, img.SkelDir, img.SeedsDir = filepath.Join(dir, RootFile), filepath.Join(dir, SkelName), filepath.Join(dir, seedsName)
 	return img
 }
 

@@ -132,6 +132,17 @@ type Pauser interface {
 	Resume(ctx context.Context, dir string) error
 }
 
+// Resizer is how the work disk of a running machine grows. A Runtime that
+// implements it does so for the same directories; ErrNotRunning as there.
+type Resizer interface {
+	// GrowWork has VMM and guest take the size that the work disk's file has by
+	// now (workdisk.Grow), and returns when the guest's file system has it.
+	// fault.Precondition where they cannot, or while the machine is paused: it has
+	// the size from its next start on. It may be called again, with any size that
+	// is not smaller.
+	GrowWork(ctx context.Context, dir string, sizeBytes int64) error
+}
+
 // Ports is how the ports of a running machine are reached. A Runtime that
 // implements it does so for the same directories; ErrNotRunning as there.
 type Ports interface {

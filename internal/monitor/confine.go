@@ -74,6 +74,9 @@ func confine(l machine.Launch, writable, programs []string) (reduced string, err
 			}
 			rules = append(rules, sandbox.Rule{Path: d.Path, Access: access})
 		}
+		if d.Backing != "" {
+			rules = append(rules, sandbox.Rule{Path: d.Backing, Access: sandbox.Read})
+		}
 	}
 	err = sandbox.Confine(rules)
 	if errors.Is(err, sandbox.ErrUnavailable) {

@@ -30,6 +30,8 @@ func (m *Monitor) server() *rpcserver.Server {
 			control.MethodPause:  rpcserver.Bind(m.handlePause),
 			control.MethodResume: rpcserver.Bind(m.handleResume),
 
+			control.MethodGrow: rpcserver.Bind(m.handleGrow),
+
 			control.MethodForward:   rpcserver.Bind(m.handleForward),
 			control.MethodListening: rpcserver.Bind(m.handleListening),
 

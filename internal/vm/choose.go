@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/operation"
@@ -20,8 +21,12 @@ type VMMs interface {
 }
 
 // want is what a VM asks of its VMM; name is as asked for.
-func want(s spec.VM, name string) choose.Want {
-	return choose.Want{VMM: name, Accel: s.Accel, Network: s.Network}
+func (m *Manager) want(s spec.VM, name string) choose.Want {
+	w := choose.Want{VMM: name, Accel: s.Accel, Network: s.Network, DiskDriver: s.DiskDriver}
+	if d, ok := m.Disks[s.DiskDriver].(disk.Formatted); ok {
+		w.Format = d.Format()
+	}
+	return w
 }
 
 // chooseVMM binds the VM to a VMM; name is as asked for.
@@ -35,7 +40,7 @@ func (m *Manager) chooseVMM(ctx context.Context, id, name string, report operati
 	if err != nil {
 		return err
 	}
-	w := want(r.Spec, name)
+	w := m.want(r.Spec, name)
 	w.Guest = choose.Guest{Kernel: kernel.Vmlinux, Initramfs: kernel.Initramfs}
 	w.Kernel, w.Lacks = kernel.Name, kernel.Lacks
 	choice, err := m.VMMs.Choose(ctx, w)
@@ -54,11 +59,11 @@ func (m *Manager) bindVMM(ctx context.Context, id string, c choose.Choice) error
 func (m *Manager) checkVMM(ctx context.Context, r Record, name string) error {
 	switch {
 	case name != "":
-		return m.VMMs.Check(ctx, want(r.Spec, name))
+		return m.VMMs.Check(ctx, m.want(r.Spec, name))
 	case r.mayRun():
 		return nil
 	}
-	err := m.VMMs.Check(ctx, want(r.Spec, r.Spec.VMM))
+	err := m.VMMs.Check(ctx, m.want(r.Spec, r.Spec.VMM))
 	if f := fault.From(err); f != nil && f.Kind == fault.Precondition {
 		move := "move it: banger start --vmm auto " + r.Spec.Name
 		if f.Hint != "" {
@@ -86,7 +91,7 @@ func (m *Manager) changeVMM(ctx context.Context, p startParams, report operation
 
 // UsualVMM is the choice for a VM that asks for nothing.
 func (m *Manager) UsualVMM(ctx context.Context, g choose.Guest) (choose.Choice, error) {
-	w := want(spec.VM{}.WithDefaults(m.cfg.Defaults), "")
+	w := m.want(spec.VM{}.WithDefaults(m.cfg.Defaults), "")
 	w.Guest = g
 	return m.VMMs.Choose(ctx, w)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/operation"
@@ -49,6 +50,41 @@ func TestChoiceIsKept(t *testing.T) {
 	r.open()
 	if v = r.view("dev"); v.Choice.Why != "chosen: it is a fake" {
 		t.Errorf("after a restart of the daemon: %+v", v.Choice)
+	}
+}
+
+// overlay is a disk driver whose root not every VMM reads, and which may not work.
+type overlay struct {
+	*fakeParts
+	broken error
+}
+
+func (overlay) Format() disk.Format { return disk.FormatQCOW2 }
+
+func (o overlay) Check(context.Context, string) error { return o.broken }
+
+// The VMM is chosen among those that read the root; a disk driver that was asked
+// for and does not work here is refused before anything is made.
+func TestChoiceByDisk(t *testing.T) {
+	r := newRig(t)
+	r.vms.Disks = map[string]disk.Driver{"guestcow": r.parts, "qcow2": overlay{r.parts, nil}, "reflink": overlay{r.parts, fault.New(fault.Precondition, "Use another.", "it shares nothing")}}
+	r.ok(r.create(spec.VM{Name: "a"}, false))
+	if r.vmms.last.Format != disk.FormatRaw || r.vmms.checked.Format != disk.FormatRaw {
+		t.Errorf("%+v, %+v", r.vmms.checked, r.vmms.last)
+	}
+	r.ok(r.create(spec.VM{Name: "b", DiskDriver: "qcow2"}, false))
+	if r.vmms.last.Format != disk.FormatQCOW2 || r.vmms.checked.Format != disk.FormatQCOW2 || r.vmms.last.DiskDriver != "qcow2" {
+		t.Errorf("%+v, %+v", r.vmms.checked, r.vmms.last)
+	}
+	r.ok(r.boot("b", "other"))
+	if r.vmms.last.VMM != "other" || r.vmms.last.Format != disk.FormatQCOW2 {
+		t.Errorf("%+v", r.vmms.last)
+	}
+	if _, err := r.create(spec.VM{Name: "c", DiskDriver: "reflink"}, false); fault.KindOf(err) != fault.Precondition {
+		t.Error(err)
+	}
+	if _, err := r.create(spec.VM{Name: "c", DiskDriver: "floppy"}, false); fault.KindOf(err) != fault.Invalid || fault.From(err).Hint != "Use one of: guestcow, qcow2, reflink." {
+		t.Error(err)
 	}
 }
 

@@ -7,8 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/banger-vm/banger/internal/disk"
@@ -37,7 +40,7 @@ func (m *Manager) Create(ctx context.Context, asked spec.VM, start bool, key str
 	if err := s.Check(); err != nil {
 		return operation.Record{}, err
 	}
-	if _, err := m.diskDriver(s.DiskDriver); err != nil {
+	if err := m.checkDisk(ctx, asked.DiskDriver, s.DiskDriver); err != nil {
 		return operation.Record{}, err
 	}
 	if err := m.checkNetwork(&s); err != nil {
@@ -64,7 +67,18 @@ func (m *Manager) diskDriver(name string) (disk.Driver, error) {
 	if d, ok := m.Disks[name]; ok {
 		return d, nil
 	}
-	return nil, fault.New(fault.Invalid, "Use guestcow or copy.", "there is no disk driver %q", name)
+	names := slices.Sorted(maps.Keys(m.Disks))
+	return nil, fault.New(fault.Invalid, "Use one of: "+strings.Join(names, ", ")+".", "there is no disk driver %q", name)
+}
+
+// checkDisk refuses a disk driver that does not exist, and one that was asked for
+// and cannot work here, before an image is made for it.
+func (m *Manager) checkDisk(ctx context.Context, asked, name string) error {
+	d, err := m.diskDriver(name)
+	if err != nil || asked == "" {
+		return err
+	}
+	return d.Check(ctx, m.cfg.Dir)
 }
 
 // Planners are the plans of this package's operations.

@@ -25,7 +25,7 @@ func (m *Manager) checkKernel(ctx context.Context, p createParams) error {
 	if _, _, err := m.fit(p, k); err != nil {
 		return err
 	}
-	w := want(p.Spec, p.Spec.VMM)
+	w := m.want(p.Spec, p.Spec.VMM)
 	w.Kernel, w.Lacks = k.Name, k.Lacks
 	return m.VMMs.Check(ctx, w)
 }

@@ -33,12 +33,13 @@ type Operations interface {
 
 // Image is the part of an image that a VM needs.
 type Image struct {
-	ID      string
-	Root    disk.Base
-	SkelDir string
-	User    string
-	UID     int
-	GID     int
+	ID       string
+	Root     disk.Base
+	SkelDir  string
+	SeedsDir string // for prepared work disks
+	User     string
+	UID      int
+	GID      int
 }
 
 // Images gives VMs their base.

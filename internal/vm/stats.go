@@ -109,6 +109,9 @@ func (m *Manager) diskUsage(ctx context.Context, v View) (all []DiskUsage, err e
 			path = filepath.Join(v.Dir, path)
 		}
 		u, err := disk.FileUsage(path)
+		if err == nil && !d.ReadOnly && d.Slot != disk.SlotWork {
+			u, err = driver.Usage(v.Dir) // which knows the size of the disk in the file
+		}
 		if err != nil {
 			return all, err
 		}

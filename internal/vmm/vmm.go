@@ -61,6 +61,8 @@ type Info struct {
 	Isolation map[Accel]Isolation `json:"isolation"`
 	// Networks are the backends that a machine can be attached to.
 	Networks []network.Backend `json:"networks"`
+	// Formats are those that it reads drives in, besides disk.FormatRaw.
+	Formats []disk.Format `json:"formats,omitempty"`
 	// GuestDrivers are what a guest's kernel must have to be reached, as
 	// /proc/modules shows them, and PVH.
 	GuestDrivers []string `json:"guest_drivers"`
@@ -129,6 +131,14 @@ type Stager interface {
 type Pauser interface {
 	// Pause stops the vCPUs, with the reason PauseAsked.
 	Pause(ctx context.Context) error
+}
+
+// Resizer is a machine whose guest can be told that a drive became larger.
+type Resizer interface {
+	// Resize tells it that the drive's file, which has sizeBytes already, grew to
+	// that. The guest learns of it a moment later. Again with the same size it
+	// changes nothing.
+	Resize(ctx context.Context, slot disk.Slot, sizeBytes int64) error
 }
 
 // Plugged is a machine whose card hands its frames over

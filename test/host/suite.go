@@ -43,6 +43,7 @@ var suite = []Test{
 	{Name: "self-user", Package: "test/host/selftest", Run: "^TestReal(User|Any)", User: debian.User, Timeout: 10 * time.Minute},
 	{Name: "unit-root", Package: "internal/unit", Run: "^TestReal", Timeout: 3 * time.Minute},
 	{Name: "unit-user", Package: "internal/unit", Run: "^TestReal", User: debian.User, Timeout: 10 * time.Minute},
+	{Name: "grow-root", Package: "internal/guestd/growfs", Run: "^TestGrow$", Timeout: 5 * time.Minute, Long: true},
 	{Name: "doctor", Package: "test/doctor", Run: "^TestReal$", Timeout: 20 * time.Minute, Long: true},
 	{Name: "sessions-user", Package: "test/e2e", Run: "^Test(Console|Shell)$", User: debian.User, Timeout: 20 * time.Minute, Env: []string{firecrackerConfig}, Long: true},
 	{Name: "reach-user", Package: "test/e2e", Run: "^Test(Forward|SSH|LongSSHConfig|Doctor)$", User: debian.User, Timeout: 20 * time.Minute, Env: []string{firecrackerConfig}, Long: true},
@@ -55,7 +56,7 @@ var suite = []Test{
 	{Name: "e2e-firecracker-user", Package: "test/e2e", Run: onFirecracker, User: debian.User, Timeout: 20 * time.Minute, Env: []string{firecrackerConfig}, Long: true},
 	{Name: "e2e-firecracker-identity", Package: "test/e2e", Run: "^TestIdentity$", User: debian.User, Timeout: 12 * time.Minute, Env: []string{firecrackerConfig}, Long: true},
 	{Name: "firecracker-user", Package: "internal/vmm/firecracker", Run: "^TestReal", User: debian.User, Timeout: 20 * time.Minute, Long: true},
-	{Name: "e2e-firecracker-root", Package: "test/e2e", Run: "^Test(Run|Life|CopyDisk)$", Timeout: 10 * time.Minute, Env: []string{firecrackerConfig}, Long: true},
+	{Name: "e2e-firecracker-root", Package: "test/e2e", Run: "^Test(Run|Life|CopyDisk|Disks)$", Timeout: 15 * time.Minute, Env: []string{firecrackerConfig}, Long: true},
 	{Name: "e2e-root", Package: "test/e2e", Run: "^Test(Run|Life|Identity|NoNetwork|DaemonStopLeavesVMs|VMMKilledFromOutside)$", Timeout: 15 * time.Minute, Long: true, Env: []string{qemuConfig}},
 	// make faults: of programs that are built for it.
 	{Name: "faults-boots", Package: "test/e2e", Run: faultTable + "/^(create|start|restart)$", User: debian.User, Timeout: 3 * time.Hour, Env: []string{networkConfig, "BANGER_FAULTS=1"}, Long: true},

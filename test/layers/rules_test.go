@@ -75,13 +75,13 @@ var mayImport = []struct {
 
 	{"internal/forward", leaves, "a contract"},
 	{"internal/forward/*", leaves.with("internal/forward"), "children import their parent and leaves"},
-	{"internal/monitor/...", leaves.with("api", "internal/console", "internal/forward/...", "internal/monitor/*", "internal/unit", "internal/machine", "internal/vmm", "internal/network", "internal/guest", "internal/guest/wire", "internal/stream", "internal/rpc/..."), "a monitor is given its drivers"},
+	{"internal/monitor/...", leaves.with("api", "internal/console", "internal/forward/...", "internal/monitor/*", "internal/unit", "internal/machine", "internal/disk", "internal/vmm", "internal/network", "internal/guest", "internal/guest/wire", "internal/stream", "internal/rpc/..."), "a monitor is given its drivers"},
 	{"internal/monitor/line", leaves.with("api", "internal/console", "internal/stream"), "a serial line needs no guest"},
 	{"internal/monitor/control", leaves.with("api", "internal/forward", "internal/guest/wire", "internal/machine", "internal/rpc", "internal/monitor/sandbox", "internal/unit"), "control is the daemon's end: no guest, no VMM"},
 	{"internal/machine", patterns{"internal/forward", "internal/vmm", "internal/network", "internal/guest/wire"}, "a contract"},
 	{"internal/machine/*", patterns{"internal/forward", "internal/machine", "internal/vmm", "internal/network", "internal/guest/wire"}, "children import their parent and what it may"},
 	{"internal/vmm", patterns{"internal/disk", "internal/hostexec", "internal/network"}, "a contract"},
-	{"internal/vmm/choose", leaves.with("internal/vmm", "internal/network"), "a choice is made from facts"},
+	{"internal/vmm/choose", leaves.with("internal/disk", "internal/vmm", "internal/network"), "a choice is made from facts"},
 	{"internal/vmm/install", leaves.with("internal/operation"), "what is installed is told by whom it is wired"},
 	{"internal/vmm/fake", leaves.with("internal/vmm", "internal/disk", "internal/network", "internal/guest/wire"), "a driver imports contracts"},
 	{"internal/vmm/fakeproc", driverMay, "a driver imports contracts and what drivers share"},
@@ -92,7 +92,7 @@ var mayImport = []struct {
 	{"internal/vmm/kvmprobe", leaves.with("internal/vmm", "internal/guest/wire"), "what drivers share knows no driver"},
 	{"internal/vmm/vmmtest/...", leaves.with("test/matrix/result", "internal/vmm", "internal/vmm/vmmtest/*", "internal/disk", "internal/network", "internal/guest/wire"), "a conformance suite imports its contract"},
 	{"internal/disk", leaves, "a contract"},
-	{"internal/disk/*", leaves.with("internal/disk", "test/matrix/result"), "children import their parent and leaves"},
+	{"internal/disk/*", leaves.with("internal/disk", "internal/disk/sparse", "internal/disk/whole", "test/matrix/result"), "children import their parent, leaves and what several have in common"},
 	{"internal/network", leaves, "a contract"},
 	{"internal/network/none", leaves.with("internal/network"), "children import their parent and leaves"},
 	{"internal/network/user/...", leaves.with("internal/network", "internal/network/user/*"), "a driver is made of its parts"},
@@ -131,7 +131,7 @@ var driverMay = leaves.with(
 )
 
 var drivers = patterns{
-	"internal/vmm/qemu", "internal/vmm/firecracker", "internal/vmm/fakeproc", "internal/disk/guestcow", "internal/disk/copy", "internal/network/user", "internal/network/none",
+	"internal/vmm/qemu", "internal/vmm/firecracker", "internal/vmm/fakeproc", "internal/disk/guestcow", "internal/disk/copy", "internal/disk/reflink", "internal/disk/qcow2", "internal/network/user", "internal/network/none",
 	"internal/image/bootstrap", "internal/kernel/debian", "internal/kernel/local",
 }
 

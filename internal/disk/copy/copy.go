@@ -5,78 +5,29 @@ package copy
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/banger-vm/banger/internal/disk"
+	"github.com/banger-vm/banger/internal/disk/sparse"
+	"github.com/banger-vm/banger/internal/disk/whole"
 )
 
-const rootFile = "root.img"
-
 // Driver makes copies.
-type Driver struct{}
+type Driver struct{ whole.Root }
 
 var _ disk.Driver = Driver{}
 
 // New returns the driver.
-func New() Driver { return Driver{} }
+func New() Driver { return Driver{whole.Root{Fill: sparse.Clone}} }
 
 // Name is the driver's name.
 func (Driver) Name() string { return "copy" }
 
 // Check says whether dir can hold copies.
 func (Driver) Check(ctx context.Context, dir string) error {
-	return disk.CheckSparse(ctx, dir, 64<<30)
+	return sparse.Check(ctx, dir, 64<<30)
 }
 
 // Create copies the base.
 func (d Driver) Create(ctx context.Context, dir string, base disk.Base) (disk.Root, error) {
 	return disk.CreateOnce(ctx, d, dir, base)
-}
-
-// Open describes the root.
-func (Driver) Open(dir string, base disk.Base) (disk.Root, error) {
-	info, err := os.Stat(filepath.Join(dir, rootFile))
-	if err != nil {
-		return disk.Root{}, err
-	}
-	if info.Size() != base.SizeBytes {
-		return disk.Root{}, fmt.Errorf("the copy %s has %d bytes and cannot be of this image: that has %d",
-			filepath.Join(dir, rootFile), info.Size(), base.SizeBytes)
-	}
-	return disk.Root{Mode: disk.RootRaw, Drives: []disk.Drive{{Slot: disk.SlotBase, Path: rootFile}}}, nil
-}
-
-// Reset puts a fresh copy in the place of the old one.
-func (Driver) Reset(ctx context.Context, dir string, base disk.Base) error {
-	from, err := os.Open(base.Path)
-	if err != nil {
-		return fmt.Errorf("the image cannot be read: %w", err)
-	}
-	defer from.Close()
-	info, err := from.Stat()
-	if err != nil {
-		return fmt.Errorf("the image cannot be read: %w", err)
-	}
-	if info.Size() != base.SizeBytes {
-		return fmt.Errorf("the image %s has %d bytes instead of %d: it was changed", base.Path, info.Size(), base.SizeBytes)
-	}
-	err = disk.WriteFile(filepath.Join(dir, rootFile), func(to *os.File) error {
-		return clone(ctx, to, from, base.SizeBytes)
-	})
-	if err != nil {
-		return fmt.Errorf("the image could not be copied: %w", err)
-	}
-	return nil
-}
-
-// Delete removes the copy.
-func (Driver) Delete(_ context.Context, dir string) error {
-	return disk.RemoveFile(filepath.Join(dir, rootFile))
-}
-
-// Usage is what the copy takes.
-func (Driver) Usage(dir string) (disk.Usage, error) {
-	return disk.FileUsage(filepath.Join(dir, rootFile))
 }

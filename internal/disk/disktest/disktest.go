@@ -74,8 +74,17 @@ func testCreate(t *testing.T, d disk.Driver) {
 	if n := map[disk.RootMode]int{disk.RootCOW: 2, disk.RootRaw: 1}[root.Mode]; n != len(root.Drives) {
 		t.Errorf("mode %q with %d drives", root.Mode, len(root.Drives))
 	}
-	if root.Mode == disk.RootRaw && !bytes.Equal(before, digest(t, resolve(dir, root.Drives[0]))) {
-		t.Error("the root is not what the base is")
+	if root.Mode == disk.RootRaw {
+		path := resolve(dir, root.Drives[0])
+		if root.Drives[0].Format != disk.FormatRaw {
+			path = flat(t, dir, root.Drives[0])
+		}
+		if !bytes.Equal(before, digest(t, path)) {
+			t.Error("the root is not what the base is")
+		}
+	}
+	if f, ok := d.(disk.Formatted); ok != (root.Drives[0].Format != disk.FormatRaw) || ok && f.Format() != root.Drives[0].Format {
+		t.Errorf("the driver does not tell its format %q", root.Drives[0].Format)
 	}
 	if !bytes.Equal(before, digest(t, base.Path)) {
 		t.Error("the base was changed")
@@ -96,6 +105,9 @@ func checkDrive(t *testing.T, dir string, base disk.Base, drive disk.Drive) {
 	}
 	if !filepath.IsLocal(drive.Path) {
 		t.Errorf("%s is not in the VM's directory", drive.Path)
+	}
+	if drive.Format == disk.FormatRaw && drive.Backing != "" || drive.Backing != "" && drive.Backing != base.Path {
+		t.Errorf("drive %s stands on %q", drive.Slot, drive.Backing)
 	}
 	info, err := os.Stat(resolve(dir, drive))
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/banger-vm/banger/internal/disk"
@@ -45,6 +46,12 @@ func writable(t *testing.T, dir string, root disk.Root) string {
 
 func write(t *testing.T, dir string, root disk.Root) {
 	t.Helper()
+	if d := root.Drives[0]; d.Format == disk.FormatQCOW2 {
+		if out := qemuIO(t, dir, d, "write -P "+markByte+" 1M 4k"); !strings.Contains(out, "wrote 4096/4096 bytes") {
+			t.Fatal(out)
+		}
+		return
+	}
 	f, err := os.OpenFile(writable(t, dir, root), os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -57,6 +64,13 @@ func write(t *testing.T, dir string, root disk.Root) {
 
 func written(t *testing.T, dir string, root disk.Root) bool {
 	t.Helper()
+	if d := root.Drives[0]; d.Format == disk.FormatQCOW2 {
+		out := qemuIO(t, dir, d, "read -P "+markByte+" 1M 4k")
+		if !strings.Contains(out, "read 4096/4096 bytes") {
+			t.Fatal(out)
+		}
+		return !strings.Contains(out, "Pattern verification failed")
+	}
 	f, err := os.Open(writable(t, dir, root))
 	if err != nil {
 		t.Fatal(err)

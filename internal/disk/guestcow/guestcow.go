@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/banger-vm/banger/internal/disk"
+	"github.com/banger-vm/banger/internal/disk/sparse"
 )
 
 const (
@@ -49,7 +50,7 @@ func (Driver) GuestDrivers() []string { return []string{"dm_snapshot"} }
 
 // Check says whether dir can hold layers.
 func (Driver) Check(ctx context.Context, dir string) error {
-	return disk.CheckSparse(ctx, dir, 64<<30)
+	return sparse.Check(ctx, dir, 64<<30)
 }
 
 // Create makes an empty layer.

@@ -1,6 +1,7 @@
 package workdisk
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"io/fs"
 	"os"
@@ -19,11 +20,14 @@ type skeleton struct {
 	bytes   int64    // of its blocks
 	entries int64    // an inode each
 	foreign []string // paths of those that belong to somebody else
+	print   [sha256.Size]byte
 }
 
 // readSkeleton looks through a skeleton. It may hold directories, files and
 // symbolic links only.
 func readSkeleton(dir string, uid, gid int) (s skeleton, err error) {
+	print := sha256.New()
+	defer func() { print.Sum(s.print[:0]) }()
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || path == dir {
 			return err
@@ -40,13 +44,18 @@ func readSkeleton(dir string, uid, gid int) (s skeleton, err error) {
 			return fault.New(fault.Invalid, "", "the image's /etc/skel has more than %d files", maxEntries)
 		}
 		s.bytes += (info.Size()+4095)/4096*4096 + 4096 // data, and a block of the map or the directory
-		st, ok := info.Sys().(*syscall.Stat_t)
-		if !ok || int(st.Uid) == uid && int(st.Gid) == gid {
-			return nil
-		}
 		name, err := filepath.Rel(dir, path)
 		if err != nil {
 			return err
+		}
+		st, ok := info.Sys().(*syscall.Stat_t)
+		if !ok {
+			return fmt.Errorf("the owner of %s is not known", path)
+		}
+		// The time of its last change stands for what it holds.
+		fmt.Fprintf(print, "%q %o %d %d %d %v %v\n", name, st.Mode, st.Uid, st.Gid, st.Size, st.Mtim, st.Ctim)
+		if int(st.Uid) == uid && int(st.Gid) == gid {
+			return nil
 		}
 		if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == '"' || r == 0x7f }) {
 			return fault.New(fault.Invalid, "Make the image again without it.",

@@ -61,7 +61,7 @@ func debugfs(t testing.TB, path, command string) string {
 func TestMake(t *testing.T) {
 	run, skel := runner(t), skeletonDir(t)
 	path := filepath.Join(t.TempDir(), "work.img")
-	if err := Make(t.Context(), run, path, 16<<30, skel, uid, gid); err != nil {
+	if err := Make(t.Context(), run, path, 16<<30, Home{skel, uid, gid}); err != nil {
 		t.Fatal(err)
 	}
 	u, err := disk.FileUsage(path)
@@ -88,7 +88,7 @@ func TestMake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Make(t.Context(), run, path, 32<<30, skel, uid, gid); err != nil {
+	if err := Make(t.Context(), run, path, 32<<30, Home{skel, uid, gid}); err != nil {
 		t.Fatal(err)
 	}
 	if after, err := os.Stat(path); err != nil || !os.SameFile(before, after) || after.Size() != 16<<30 {
@@ -118,11 +118,11 @@ func TestLeastSize(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = Make(t.Context(), run, path, s.least()-1, skel, os.Getuid(), os.Getgid())
+			err = Make(t.Context(), run, path, s.least()-1, Home{skel, os.Getuid(), os.Getgid()})
 			if fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), fmt.Sprintf("at least %d MiB", s.least()>>20)) {
 				t.Fatal(err)
 			}
-			if err := Make(t.Context(), run, path, s.least(), skel, os.Getuid(), os.Getgid()); err != nil {
+			if err := Make(t.Context(), run, path, s.least(), Home{skel, os.Getuid(), os.Getgid()}); err != nil {
 				t.Fatalf("%+v: %v", s, err)
 			}
 		})
@@ -141,7 +141,7 @@ func TestHostileSkeleton(t *testing.T) {
 			}
 			rec := &hostexec.Recorder{}
 			path := filepath.Join(t.TempDir(), "work.img")
-			if err := Make(t.Context(), rec, path, 1<<30, dir, uid, gid); fault.KindOf(err) != fault.Invalid {
+			if err := Make(t.Context(), rec, path, 1<<30, Home{dir, uid, gid}); fault.KindOf(err) != fault.Invalid {
 				t.Fatal(err)
 			}
 			if len(rec.Commands()) != 0 {
@@ -178,7 +178,7 @@ func TestFailures(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			err := Make(t.Context(), &hostexec.Recorder{Reply: c.reply}, filepath.Join(dir, "work.img"), 1<<30, skeletonDir(t), uid, gid)
+			err := Make(t.Context(), &hostexec.Recorder{Reply: c.reply}, filepath.Join(dir, "work.img"), 1<<30, Home{skeletonDir(t), uid, gid})
 			if fault.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.says) {
 				t.Fatal(fault.KindOf(err), err)
 			}
@@ -195,7 +195,7 @@ func TestNoSpace(t *testing.T) {
 		return
 	}
 	dir := disktest.TinyFS(t, 64<<10)
-	err := Make(t.Context(), run, filepath.Join(dir, "work.img"), 1<<30, skeletonDir(t), uid, gid)
+	err := Make(t.Context(), run, filepath.Join(dir, "work.img"), 1<<30, Home{skeletonDir(t), uid, gid})
 	if fault.KindOf(err) != fault.Unavailable {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func BenchmarkMake16G(b *testing.B) {
 	run, skel, dir := runner(b), skeletonDir(b), b.TempDir()
 	for i := 0; b.Loop(); i++ {
 		start := time.Now()
-		if err := Make(b.Context(), run, filepath.Join(dir, fmt.Sprint(i)), 16<<30, skel, uid, gid); err != nil {
+		if err := Make(b.Context(), run, filepath.Join(dir, fmt.Sprint(i)), 16<<30, Home{skel, uid, gid}); err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(float64(time.Since(start).Milliseconds()), "last-ms")

@@ -12,9 +12,14 @@ import (
 
 func (f Facts) config(context.Context) doctor.Finding {
 	if err := f.Settings(); err != nil {
-		return doctor.Bad(doctor.Fail, doctor.Fix{Command: "${EDITOR:-vi} " + doctor.Quote(f.Places.ConfigFile), Hint: "Then: banger daemon stop. The keys are in docs/files.md."}, "%v", err)
+		return doctor.Bad(doctor.Fail, f.edit(), "%v", err)
 	}
 	return doctor.Good("%s is understood, or not there", f.Places.ConfigFile)
+}
+
+// edit is to change the configuration.
+func (f Facts) edit() doctor.Fix {
+	return doctor.Fix{Command: "${EDITOR:-vi} " + doctor.Quote(f.Places.ConfigFile), Hint: "Then: banger daemon stop. The keys are in docs/files.md."}
 }
 
 func (f Facts) database(ctx context.Context) doctor.Finding {

@@ -34,6 +34,10 @@ type Facts struct {
 	Daemon  func(ctx context.Context) Daemon
 	// Agent is an error where the guest's program is missing.
 	Agent func() error
+	// DiskDrivers are all, each with why it does not work on the file system of
+	// dir; DiskDriver is that of a VM which asks for none.
+	DiskDrivers func(ctx context.Context, dir string) map[string]error
+	DiskDriver  string
 	// Strays counts what is left over on the host.
 	Strays func(ctx context.Context) (int, error)
 }
@@ -74,6 +78,7 @@ func Checks(f Facts) []doctor.Check {
 		{Name: "temp-dir", Theme: themeFiles, Look: f.tempDir},
 		{Name: "disk-space", Theme: themeFiles, Preflight: true, Look: f.space},
 		{Name: "file-system", Theme: themeFiles, Preflight: true, Look: f.fileSystem},
+		{Name: "disk-drivers", Theme: themeFiles, Look: f.disks},
 		{Name: "socket-path", Theme: themeFiles, Look: f.socketPath},
 
 		{Name: "config", Theme: themeDaemon, Look: f.config},

@@ -49,6 +49,11 @@ func healthy(t *testing.T) Facts {
 		Daemon:   func(context.Context) Daemon { return Daemon{Version: "1.2", PID: 7} },
 		Damaged:  func(error) bool { return false },
 		Strays:   func(context.Context) (int, error) { return 0, nil },
+
+		DiskDriver: "guestcow",
+		DiskDrivers: func(context.Context, string) map[string]error {
+			return map[string]error{"guestcow": nil, "copy": nil, "reflink": errBroken}
+		},
 	}
 }
 
@@ -120,8 +125,9 @@ var breaks = map[string]struct {
 	"file-system": {func(_ *testing.T, f *Facts) {
 		f.Volume = func(string) (Volume, error) { return Volume{Kind: "vfat", Free: 100 << 30}, nil }
 	}, doctor.Fail, "export BANGER_STATE_DIR=/var/tmp/banger-$(id -u)", false},
-	"socket-path": {func(_ *testing.T, f *Facts) { f.LongSocket = func(string) bool { return true } }, doctor.Warn, "export BANGER_SOCKET=/run/user/$(id -u)/banger/bangerd.sock", false},
-	"config":      {func(_ *testing.T, f *Facts) { f.Settings = func() error { return errBroken } }, doctor.Fail, "${EDITOR:-vi} DIR/config.toml", false},
+	"disk-drivers": {func(_ *testing.T, f *Facts) { f.DiskDriver = "reflink" }, doctor.Fail, "${EDITOR:-vi} DIR/config.toml", false},
+	"socket-path":  {func(_ *testing.T, f *Facts) { f.LongSocket = func(string) bool { return true } }, doctor.Warn, "export BANGER_SOCKET=/run/user/$(id -u)/banger/bangerd.sock", false},
+	"config":       {func(_ *testing.T, f *Facts) { f.Settings = func() error { return errBroken } }, doctor.Fail, "${EDITOR:-vi} DIR/config.toml", false},
 	"database": {func(_ *testing.T, f *Facts) {
 		f.Database = func(context.Context) (Database, error) {
 			return Database{}, fault.New(fault.Precondition, "Put back a copy of it.", "it is damaged")
@@ -224,6 +230,18 @@ func TestDatabase(t *testing.T) {
 		if r := f.image(t.Context()); r.State != doctor.Skip {
 			t.Errorf("version %d: %+v", version, r)
 		}
+	}
+}
+
+// Which disk drivers work is told; one that does not exist is named.
+func TestDisks(t *testing.T) {
+	f := healthy(t)
+	if r := f.disks(t.Context()); r.State != doctor.OK || r.Found != "copy, guestcow work here; reflink: it is broken" {
+		t.Errorf("%+v", r)
+	}
+	f.DiskDriver = "floppy"
+	if r := f.disks(t.Context()); r.State != doctor.Fail || !strings.Contains(r.Found, `"floppy"`) {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -33,6 +33,7 @@ const (
 	PathFilesPut = "/v1/files/put"   // POST: a line api.FilesPutRequest, frames → a line ExecReply, frames
 	PathFilesGet = "/v1/files/get"   // POST: a line api.FilesGetRequest, frames → a line ExecReply, frames
 	PathPower    = "/v1/power"       // POST Power → {}
+	PathGrow     = "/v1/grow"        // POST Grow → Grown
 
 	PathListeners      = "/v1/listeners"       // GET → Listeners
 	PathListenersWatch = "/v1/listeners/watch" // GET → a Listeners per line, of TCP, at once and whenever it changes
@@ -126,6 +127,17 @@ type Health struct {
 // Power asks for a shutdown.
 type Power struct {
 	Action Halt `json:"action"`
+}
+
+// Grow asks for the work disk's file system to become as large as its drive,
+// once that has at least SizeBytes. Repeating it is harmless.
+type Grow struct {
+	SizeBytes int64 `json:"size"`
+}
+
+// Grown says how large the file system is then.
+type Grown struct {
+	SizeBytes int64 `json:"size"`
 }
 
 // Listeners is what listens in the guest, by port.

@@ -56,6 +56,9 @@ type Config struct {
 	// Ready is called when the image's init has finished starting, with the
 	// login user's name. It may take its time.
 	Ready func(user string)
+	// Grow makes the file system that is mounted on home as large as the work
+	// disk, once that has at least so many bytes, and returns its size.
+	Grow func(ctx context.Context, home string, sizeBytes int64) (int64, error)
 	// Session takes over the login session of a process.
 	Session func(pid int) error
 }

@@ -57,6 +57,12 @@ func newRig(t *testing.T, init power.Init) *rig {
 		Files:      func(func() string) (put, get http.Handler) { return http.NotFoundHandler(), http.NotFoundHandler() },
 		Listeners:  http.NotFoundHandler(),
 		Ready:      func(user string) { r.ready <- user },
+		Grow: func(_ context.Context, home string, size int64) (int64, error) {
+			if home != "/home/dev" || size > 1<<30 {
+				return 0, errors.New("the kernel does not grow it")
+			}
+			return size, nil
+		},
 		Session: func(pid int) error {
 			if pid != 42 {
 				return errors.New("there is no such process")

@@ -51,6 +51,7 @@ func (a *Agent) handler() http.Handler {
 	mux.HandleFunc("PUT "+wire.PathIdentity, a.serveIdentity)
 	mux.HandleFunc("GET "+wire.PathWatch, a.serveWatch)
 	mux.HandleFunc("POST "+wire.PathPower, a.servePower)
+	mux.HandleFunc("POST "+wire.PathGrow, a.serveGrow)
 	mux.Handle("POST "+wire.PathExec, a.exec)
 	mux.Handle("POST "+wire.PathDial, a.cfg.Dial)
 	mux.Handle("POST "+wire.PathFilesPut, a.put)

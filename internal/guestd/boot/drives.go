@@ -13,9 +13,11 @@ import (
 	"github.com/banger-vm/banger/internal/disk"
 )
 
+// WorkDrive is the work disk's.
+const WorkDrive = "/dev/" + string(disk.SlotWork)
+
 const (
 	baseDrive    = "/dev/" + string(disk.SlotBase)
-	workDrive    = "/dev/" + string(disk.SlotWork)
 	layerDrive   = "/dev/" + string(disk.SlotLayer)
 	modulesDrive = "/dev/" + string(disk.SlotModules)
 )
@@ -29,7 +31,7 @@ const (
 // waitDrives waits for the drives; a missing one shows when it is used.
 func (b *boot) waitDrives() {
 	start := time.Now()
-	limit := map[string]time.Duration{baseDrive: waitRequired, workDrive: waitOptional, modulesDrive: waitOptional}
+	limit := map[string]time.Duration{baseDrive: waitRequired, WorkDrive: waitOptional, modulesDrive: waitOptional}
 	if b.args.root == disk.RootCOW {
 		limit[layerDrive] = waitRequired
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/banger-vm/banger/internal/guestd/growfs"
 )
 
 // account is a user of the image.
@@ -47,7 +49,7 @@ func lookUp(passwd io.Reader, name string) (account, error) {
 // in the root already, so no link in the image leads out of it.
 func (b *boot) mountHome() error {
 	b.report.User = b.args.user
-	if ok, err := holdsExt4(workDrive); err != nil || !ok {
+	if ok, err := holdsExt4(WorkDrive); err != nil || !ok {
 		return errors.Join(errors.New("there is no work disk"), err)
 	}
 	if b.args.user == "" {
@@ -65,10 +67,13 @@ func (b *boot) mountHome() error {
 	if err := os.MkdirAll(user.home, 0o755); err != nil {
 		return fmt.Errorf("making the login user's home: %w", err)
 	}
-	if err := unix.Mount(workDrive, user.home, "ext4", 0, ""); err != nil {
+	if err := unix.Mount(WorkDrive, user.home, "ext4", 0, growfs.MountOptions); err != nil {
 		return fmt.Errorf("mounting the work disk on %s: %w", user.home, err)
 	}
 	b.report.Home = user.home
+	if _, err := growfs.Grow(WorkDrive, user.home); err != nil {
+		b.note("the work disk is not as large as it could be: %v", err)
+	}
 	var st unix.Stat_t
 	if err := unix.Stat(user.home, &st); err != nil {
 		return fmt.Errorf("looking at the work disk: %w", err)

@@ -27,6 +27,8 @@ type Runtime struct {
 	ForwardHook func() error
 	// PauseHook runs before a machine is paused or resumed; an error fails that.
 	PauseHook func(ctx context.Context) error
+	// GrowHook runs before a work disk grows; an error fails that.
+	GrowHook func(ctx context.Context, dir string, sizeBytes int64) error
 	// AskHook runs before a guest is asked how it is; an error is told instead.
 	AskHook func(ctx context.Context, dir string) error
 	// Deaf machines ignore Stop.
@@ -50,6 +52,7 @@ var (
 	_ machine.Ports   = (*Runtime)(nil)
 	_ machine.Pauser  = (*Runtime)(nil)
 	_ machine.Vitals  = (*Runtime)(nil)
+	_ machine.Resizer = (*Runtime)(nil)
 )
 
 // New makes a host without machines.

@@ -30,6 +30,8 @@ const (
 	MethodPause  = "monitor.pause"  // api.Empty → api.Empty, once the VMM has done so
 	MethodResume = "monitor.resume" // api.Empty → api.Empty, once the VMM has done so
 
+	MethodGrow = "monitor.grow" // GrowRequest → api.Empty, once the guest has done so
+
 	MethodForward   = "monitor.forward"   // ForwardRequest → api.Empty
 	MethodListening = "monitor.listening" // api.Empty → machine.Listening, once the guest is up
 
@@ -85,6 +87,7 @@ var (
 	_ machine.Runtime = (*Runtime)(nil)
 	_ machine.Ports   = (*Runtime)(nil)
 	_ machine.Pauser  = (*Runtime)(nil)
+	_ machine.Resizer = (*Runtime)(nil)
 )
 
 // New makes a Runtime.

@@ -33,6 +33,9 @@ type VM struct {
 	AutoForward *bool `json:"auto_forward,omitempty"`
 }
 
+// DefaultDiskDriver is that of a VM for which nobody says another.
+const DefaultDiskDriver = "guestcow"
+
 // Defaults are a host's own, of which an empty one is banger's.
 type Defaults struct {
 	DiskDriver, Network string
@@ -42,7 +45,7 @@ type Defaults struct {
 // WithDefaults fills in what was not asked for, but no name.
 func (s VM) WithDefaults(d Defaults) VM {
 	s.Image = cmp.Or(s.Image, "debian")
-	s.DiskDriver = cmp.Or(s.DiskDriver, d.DiskDriver, "guestcow")
+	s.DiskDriver = cmp.Or(s.DiskDriver, d.DiskDriver, DefaultDiskDriver)
 	s.Network = cmp.Or(s.Network, d.Network, "user")
 	s.Accel = cmp.Or(s.Accel, vmm.AccelAuto)
 	s.CPUs = cmp.Or(s.CPUs, 1)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/vmm"
@@ -24,7 +25,10 @@ type Want struct {
 	VMM     string // a name, Auto, or "" for the configuration's
 	Accel   vmm.Accel
 	Network string
-	Guest   Guest
+	// DiskDriver is the name of what makes its root, and Format that of the root.
+	DiskDriver string
+	Format     disk.Format
+	Guest      Guest
 	// Kernel is the name of the guest's, and Lacks names the drivers that it has
 	// not.
 	Kernel string

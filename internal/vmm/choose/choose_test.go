@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/network"
@@ -52,6 +53,8 @@ func (h *host) look(_ context.Context, name string, g choose.Guest) (vmm.Info, e
 		info.Accels[vmm.AccelTCG] = "small has no TCG"
 		info.Isolation = map[vmm.Accel]vmm.Isolation{vmm.AccelKVM: vmm.IsolationNamespaces}
 		info.Networks = info.Networks[:1]
+	} else {
+		info.Formats = []disk.Format{disk.FormatQCOW2}
 	}
 	return info, nil
 }
@@ -121,6 +124,8 @@ func TestChoose(t *testing.T) {
 			name: "its kernel lacks what each needs", want: choose.Want{Network: "none", Kernel: "k", Lacks: []string{"small_port", "big_port"}},
 			why: "no VMM here can run this VM: the kernel k lacks small_port, which small needs; the kernel k lacks big_port, which big needs", hint: "another kernel",
 		},
+		{name: "it does not read the root", want: choose.Want{Network: "none", DiskDriver: "d", Format: disk.FormatQCOW2}, vmm: "big", accel: vmm.AccelKVM, why: "chosen: small cannot read the root that the disk driver d makes", boots: "big"},
+		{name: "the asked for does not read the root", want: choose.Want{VMM: "small", Network: "none", DiskDriver: "d", Format: disk.FormatQCOW2}, why: "small cannot read the root that the disk driver d makes", hint: "--vmm auto"},
 		{name: "unknown", want: choose.Want{VMM: "xen", Network: "none"}, why: `there is no VMM "xen"`, hint: "Use auto or one of: small, big."},
 		{name: "set", def: "big", want: choose.Want{Network: "none"}, vmm: "big", accel: vmm.AccelKVM, why: "set in config.toml", boots: "big"},
 		{name: "set, and auto asked for", def: "big", want: choose.Want{VMM: choose.Auto, Network: "none"}, vmm: "small", accel: vmm.AccelKVM, why: "chosen: small works with KVM", boots: "small"},

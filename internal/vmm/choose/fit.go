@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vmm"
@@ -20,6 +21,9 @@ func (c *Chooser) fit(ctx context.Context, name, why string, w Want, accels ...v
 		return Choice{}, err
 	}
 	if err := c.network(info, w); err != nil {
+		return Choice{}, err
+	}
+	if err := format(info, w); err != nil {
 		return Choice{}, err
 	}
 	if err := kernel(info, w); err != nil {
@@ -104,6 +108,15 @@ func accelerator(info vmm.Info, w Want, accels []vmm.Accel) (vmm.Accel, error) {
 // wanted says whether accel will do.
 func wanted(asked, accel vmm.Accel) bool {
 	return asked == accel || asked == vmm.AccelAuto || asked == ""
+}
+
+// format refuses a root that the VMM cannot read.
+func format(info vmm.Info, w Want) error {
+	if w.Format == disk.FormatRaw || slices.Contains(info.Formats, w.Format) {
+		return nil
+	}
+	return fault.New(fault.Precondition, "Use another --disk-driver, or --vmm auto.",
+		"%s cannot read the root that the disk driver %s makes", info.Name, w.DiskDriver)
 }
 
 // kernel refuses a guest's kernel that lacks what the VMM gives it.

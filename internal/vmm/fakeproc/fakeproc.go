@@ -89,7 +89,7 @@ func (d *Driver) Prepare(_ context.Context, spec vmm.Spec) error {
 	if spec.Accel == vmm.AccelKVM {
 		return fmt.Errorf("KVM was asked for, and the fake VMM has none: %w", vmm.ErrUnsupported)
 	}
-	return precheck.Spec(spec)
+	return errors.Join(precheck.Spec(spec), precheck.Raw(spec))
 }
 
 func (d *Driver) binary() (string, error) {

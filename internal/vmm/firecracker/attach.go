@@ -101,11 +101,7 @@ func (m *machine) begin(ctx context.Context) error {
 	if err := removeVsock(m.spec.Dir); err != nil {
 		return err
 	}
-	n := hostNames(m.spec)
-	if m.rec.Isolation == vmm.IsolationNamespaces {
-		n = innerNames()
-	}
-	for _, s := range m.driver.settings(m.spec, n) {
+	for _, s := range m.driver.settings(m.spec, m.names()) {
 		if err := m.api.Configure(ctx, s); err != nil {
 			return err
 		}

@@ -60,6 +60,16 @@ func innerNames() names {
 	return names{kernel: "/kernel", initramfs: "/initramfs", drive: func(d disk.Drive) string { return "/" + string(d.Slot) }}
 }
 
+// names are those by which this machine's VMM knows its files.
+func (m *machine) names() names {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.rec.Isolation == vmm.IsolationNamespaces {
+		return innerNames()
+	}
+	return hostNames(m.spec)
+}
+
 // plan is the enclosure of spec's VMM.
 func plan(spec vmm.Spec) enclose.Plan {
 	in := innerNames()

@@ -30,7 +30,7 @@ func (d *Driver) Prepare(_ context.Context, spec vmm.Spec) error {
 	if _, err := d.binary(); err != nil {
 		return err
 	}
-	return errors.Join(checkMachine(spec), d.checkNetwork(spec.Network), precheck.Spec(spec), d.checkKVM())
+	return errors.Join(checkMachine(spec), d.checkNetwork(spec.Network), precheck.Spec(spec), precheck.Raw(spec), d.checkKVM())
 }
 
 func checkMachine(spec vmm.Spec) error {

@@ -92,8 +92,29 @@ func Drives(spec vmm.Spec) error {
 		if !drive.ReadOnly {
 			mode |= unix.W_OK
 		}
-		if err := File("drive "+string(drive.Slot), path, mode); err != nil {
+		if err := errors.Join(File("drive "+string(drive.Slot), path, mode), format(drive)); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// format wants what the drive's format needs.
+func format(d disk.Drive) error {
+	switch {
+	case d.Format == disk.FormatRaw && d.Backing == "":
+		return nil
+	case d.Format == disk.FormatQCOW2:
+		return File("the file below drive "+string(d.Slot), d.Backing, unix.R_OK)
+	}
+	return fault.New(fault.Invalid, "", "drive %s cannot have the format %q and the file %q below it", d.Slot, d.Format, d.Backing)
+}
+
+// Raw refuses drives of another format, for a VMM that knows none.
+func Raw(spec vmm.Spec) error {
+	for _, d := range spec.Drives {
+		if d.Format != disk.FormatRaw {
+			return fault.New(fault.Precondition, "Use another VMM: banger vmm ls.", "drive %s is in the format %s: %w", d.Slot, d.Format, vmm.ErrUnsupported)
 		}
 	}
 	return nil

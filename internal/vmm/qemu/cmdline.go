@@ -80,17 +80,16 @@ func commandLine(spec vmm.Spec, rec record, kernelArgs string) ([]string, error)
 	), nil
 }
 
-// driveArgs are the arguments of one drive: raw, whatever the file says, and
-// with a write cache that the guest's flush empties onto the host's disk.
+type object = map[string]any
+
+// driveArgs are the arguments of one drive: of the format and on the file that we
+// say, whatever the file says itself, and with a write cache that the guest's
+// flush empties onto the host's disk.
 func driveArgs(drive disk.Drive, bus int) ([]string, error) {
-	type object = map[string]any
-	file := object{
-		"driver": "file", "filename": drive.Path, "aio": "threads", "locking": "on",
-		"cache": object{"direct": false, "no-flush": false}, "read-only": drive.ReadOnly,
-	}
-	node := object{
-		"driver": "raw", "file": file,
-		"cache": object{"direct": false, "no-flush": false}, "read-only": drive.ReadOnly,
+	file, node := fileNode(drive.Path, drive.ReadOnly)
+	if drive.Format == disk.FormatQCOW2 {
+		node["driver"] = "qcow2"
+		_, node["backing"] = fileNode(drive.Backing, true)
 	}
 	device := mmio("virtio-blk-device", bus) + ",drive=" + string(drive.Slot) + ",serial=" + string(drive.Slot)
 	if !drive.ReadOnly {
@@ -120,6 +119,13 @@ func driveArgs(drive disk.Drive, bus int) ([]string, error) {
 		return nil, fmt.Errorf("describing drive %s: %w", drive.Slot, err)
 	}
 	return append(args, "-blockdev", string(out), "-device", device), nil
+}
+
+// fileNode describes a file, and what reads it as it is.
+func fileNode(path string, readOnly bool) (file, node object) {
+	cache := object{"direct": false, "no-flush": false}
+	file = object{"driver": "file", "filename": path, "aio": "threads", "locking": "on", "cache": cache, "read-only": readOnly}
+	return file, object{"driver": "raw", "file": file, "cache": cache, "read-only": readOnly}
 }
 
 // cardMTU is the MTU of a card whose frames the monitor carries.

@@ -31,9 +31,12 @@ func goldenSpec() vmm.Spec {
 }
 
 func TestCommandLine(t *testing.T) {
-	for name, accel := range map[string]vmm.Accel{"tcg": vmm.AccelTCG, "kvm": vmm.AccelKVM} {
+	for name, accel := range map[string]vmm.Accel{"tcg": vmm.AccelTCG, "kvm": vmm.AccelKVM, "qcow2": vmm.AccelTCG} {
 		t.Run(name, func(t *testing.T) {
 			spec := goldenSpec()
+			if name == "qcow2" {
+				spec.Drives[0] = disk.Drive{Slot: disk.SlotBase, Path: "root.qcow2", Format: disk.FormatQCOW2, Backing: "/state/images/a,b \"c\".img"}
+			}
 			if accel == vmm.AccelKVM {
 				spec.Network = network.Attachment{Backend: network.BackendNone}
 				spec.Drives[1].Limit = disk.Limit{BytesPerSecond: 100 << 20, OpsPerSecond: 5000}

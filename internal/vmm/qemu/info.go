@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 
+	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/vmm"
@@ -42,6 +43,7 @@ func (d *Driver) Info(ctx context.Context) (vmm.Info, error) {
 		Isolation: map[vmm.Accel]vmm.Isolation{vmm.AccelTCG: isolation(vmm.AccelTCG), vmm.AccelKVM: isolation(vmm.AccelKVM)},
 		Networks:  []network.Backend{network.BackendNone, network.BackendFrames},
 
+		Formats:      []disk.Format{disk.FormatQCOW2},
 		GuestDrivers: GuestDrivers(),
 	}
 	if !atLeast(version, 7, 2) {

@@ -45,6 +45,7 @@ var (
 	_ vmm.Pauser  = (*machine)(nil)
 	_ vmm.Meter   = (*machine)(nil)
 	_ vmm.Plugged = (*machine)(nil)
+	_ vmm.Resizer = (*machine)(nil)
 )
 
 func newMachine(log *slog.Logger, spec vmm.Spec, rec record, proc *hostexec.Process) *machine {

@@ -75,6 +75,7 @@ func Run(t *testing.T, h Harness) {
 		"Stats":             testStats,
 		"DriveLimit":        testDriveLimit,
 		"Link":              testLink,
+		"Resize":            testResize,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, h) })
 	}

@@ -34,6 +34,8 @@ func (vm *instance) Answer(method, path string, body []byte) (int, string) {
 		err = vm.act(body)
 	case method == http.MethodPatch && path == "/vm":
 		err = vm.setState(body)
+	case method == http.MethodPatch && strings.HasPrefix(path, "/drives/"):
+		err = vm.updateDrive(path, body)
 	case method == http.MethodPut && path == "/snapshot/create":
 		err = vm.save(body)
 	case method == http.MethodPut:
@@ -142,12 +144,38 @@ func (vm *instance) addDrive(path string, d *fcapi.Drive) error {
 	if "/drives/"+d.ID != path {
 		return refusal("The id from the path does not match the id from the body!")
 	}
-	if _, err := os.Stat(d.Path); err != nil {
+	info, err := os.Stat(d.Path)
+	if err != nil {
 		return refusal("Drive config error: Unable to create the virtio block device: Virtio backend error: Error manipulating the backing file: No such file or directory (os error 2) " + d.Path)
 	}
 	if vm.config[path] == nil {
 		vm.order = append(vm.order, d)
 	}
+	vm.sizes[d.ID] = info.Size()
+	return nil
+}
+
+// updateDrive opens a drive's file again.
+func (vm *instance) updateDrive(path string, body []byte) error {
+	var u fcapi.DriveUpdate
+	if err := strict(body, &u); err != nil {
+		return err
+	}
+	if "/drives/"+u.ID != path {
+		return refusal("The id from the path does not match the id from the body!")
+	}
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	info, err := os.Stat(u.Path)
+	switch {
+	case vm.state == fcapi.StateNotStarted:
+		return refusal(preStart)
+	case vm.config[path] == nil:
+		return refusal("Drive config error: Unable to patch the block device: Device manager error: Failed to find the device on the bus. Please verify the request arguments.")
+	case err != nil:
+		return refusal("Drive config error: Unable to patch the block device: " + err.Error())
+	}
+	vm.sizes[u.ID] = info.Size()
 	return nil
 }
 

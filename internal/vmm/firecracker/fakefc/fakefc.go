@@ -90,13 +90,14 @@ type instance struct {
 	state  string
 	config map[string]any // by path
 	order  []*fcapi.Drive
+	sizes  map[string]int64 // of drives, as the guest was told
 	vsock  net.Listener
 	guest  *guest
 	counts map[string]int64
 }
 
 func newInstance(o Options, id, logPath, metrics string) (*instance, error) {
-	vm := &instance{o: o, id: id, state: "Not started", config: map[string]any{}, counts: map[string]int64{}}
+	vm := &instance{o: o, id: id, state: "Not started", config: map[string]any{}, sizes: map[string]int64{}, counts: map[string]int64{}}
 	var err error
 	if vm.log, err = openNonblock(logPath); err != nil {
 		return nil, err

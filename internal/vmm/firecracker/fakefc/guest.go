@@ -90,13 +90,11 @@ func (g *guest) write() {
 }
 
 func (g *guest) drives() string {
+	g.vm.mu.Lock()
+	defer g.vm.mu.Unlock()
 	var sizes []string
 	for _, drive := range g.vm.order {
-		info, err := os.Stat(drive.Path)
-		if err != nil {
-			return err.Error()
-		}
-		sizes = append(sizes, fmt.Sprint(info.Size()/512))
+		sizes = append(sizes, fmt.Sprint(g.vm.sizes[drive.ID]/512))
 	}
 	return strings.Join(sizes, " ")
 }

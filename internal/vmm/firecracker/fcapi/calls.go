@@ -78,6 +78,12 @@ func (c *Client) setState(ctx context.Context, state string) error {
 	return c.send(ctx, http.MethodPatch, "/vm", map[string]string{"state": state}, quick)
 }
 
+// UpdateDrive has the file of a running instance's drive opened again, and its
+// guest told of the size.
+func (c *Client) UpdateDrive(ctx context.Context, id, path string) error {
+	return c.send(ctx, http.MethodPatch, "/drives/"+id, DriveUpdate{ID: id, Path: path}, quick)
+}
+
 // CreateSnapshot saves a paused instance; ctx alone bounds it, as it writes
 // the guest's memory.
 func (c *Client) CreateSnapshot(ctx context.Context, s Snapshot) error {

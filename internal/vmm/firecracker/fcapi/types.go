@@ -29,6 +29,12 @@ type Drive struct {
 	Limit    *RateLimiter `json:"rate_limiter,omitempty"`
 }
 
+// DriveUpdate is the body of a PATCH of /drives/ID.
+type DriveUpdate struct {
+	ID   string `json:"drive_id"`
+	Path string `json:"path_on_host"`
+}
+
 // RateLimiter bounds a device.
 type RateLimiter struct {
 	Bytes *TokenBucket `json:"bandwidth,omitempty"`

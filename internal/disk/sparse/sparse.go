@@ -1,4 +1,6 @@
-package copy
+// Package sparse copies files with holes, and shares their blocks where the file
+// system can do that.
+package sparse
 
 import (
 	"context"
@@ -13,19 +15,24 @@ import (
 // piece is how much is copied between two looks at the context.
 const piece = 32 << 20
 
-// clone makes to a copy of from: shared blocks where the file system can, else
-// only what holds data.
-func clone(ctx context.Context, to, from *os.File, size int64) error {
+// Clone makes to, which is empty, a copy of the size bytes of from: shared blocks
+// where the file system can, else only what holds data.
+func Clone(ctx context.Context, to, from *os.File, size int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if unix.IoctlFileClone(int(to.Fd()), int(from.Fd())) == nil {
+	if Share(to, from) == nil {
 		return nil
 	}
-	return copySparse(ctx, to, from, size)
+	return Copy(ctx, to, from, size)
 }
 
-func copySparse(ctx context.Context, to, from *os.File, size int64) error {
+// Share makes to a copy of from that shares all of its blocks, or says why the
+// file system cannot (unix.EOPNOTSUPP, unix.EXDEV).
+func Share(to, from *os.File) error { return unix.IoctlFileClone(int(to.Fd()), int(from.Fd())) }
+
+// Copy copies what holds data of the size bytes of from, and looks at ctx on the way.
+func Copy(ctx context.Context, to, from *os.File, size int64) error {
 	if err := to.Truncate(size); err != nil {
 		return err
 	}

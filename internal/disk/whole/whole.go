@@ -1,0 +1,67 @@
+// Package whole is what those disk drivers have in common whose root is one
+// file, as large as the image and at first the same.
+package whole
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/banger-vm/banger/internal/disk"
+)
+
+// rootFile is the root in a VM's directory.
+const rootFile = "root.img"
+
+// Root is all of a driver but its name and its Check.
+type Root struct {
+	// Fill makes to, which is empty, the same as the size bytes of from.
+	Fill func(ctx context.Context, to, from *os.File, size int64) error
+}
+
+// Open describes the root.
+func (Root) Open(dir string, base disk.Base) (disk.Root, error) {
+	info, err := os.Stat(filepath.Join(dir, rootFile))
+	if err != nil {
+		return disk.Root{}, err
+	}
+	if info.Size() != base.SizeBytes {
+		return disk.Root{}, fmt.Errorf("the copy %s has %d bytes and cannot be of this image: that has %d",
+			filepath.Join(dir, rootFile), info.Size(), base.SizeBytes)
+	}
+	return disk.Root{Mode: disk.RootRaw, Drives: []disk.Drive{{Slot: disk.SlotBase, Path: rootFile}}}, nil
+}
+
+// Reset puts a fresh copy in the place of the old one.
+func (r Root) Reset(ctx context.Context, dir string, base disk.Base) error {
+	from, err := os.Open(base.Path)
+	if err != nil {
+		return fmt.Errorf("the image cannot be read: %w", err)
+	}
+	defer from.Close()
+	info, err := from.Stat()
+	if err != nil {
+		return fmt.Errorf("the image cannot be read: %w", err)
+	}
+	if info.Size() != base.SizeBytes {
+		return fmt.Errorf("the image %s has %d bytes instead of %d: it was changed", base.Path, info.Size(), base.SizeBytes)
+	}
+	err = disk.WriteFile(filepath.Join(dir, rootFile), func(to *os.File) error {
+		return r.Fill(ctx, to, from, base.SizeBytes)
+	})
+	if err != nil {
+		return fmt.Errorf("the image could not be copied: %w", err)
+	}
+	return nil
+}
+
+// Delete removes the root.
+func (Root) Delete(_ context.Context, dir string) error {
+	return disk.RemoveFile(filepath.Join(dir, rootFile))
+}
+
+// Usage is what the root takes; what it shares with the image counts in full.
+func (Root) Usage(dir string) (disk.Usage, error) {
+	return disk.FileUsage(filepath.Join(dir, rootFile))
+}
