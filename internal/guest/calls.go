@@ -47,6 +47,16 @@ func (c *Client) SetIdentity(ctx context.Context, id wire.Identity) (wire.Hello,
 	return h, checkHello(h)
 }
 
+// SetAuth gives a guest that has its identity what is its user's own; doing it
+// again is harmless. The answer's Auth is what became of it.
+func (c *Client) SetAuth(ctx context.Context, a wire.Auth) (wire.Hello, error) {
+	var h wire.Hello
+	if err := c.call(ctx, http.MethodPut, wire.PathAuth, a, &h); err != nil {
+		return wire.Hello{}, err
+	}
+	return h, checkHello(h)
+}
+
 // Power asks for a shutdown; that it was asked for is all that is answered.
 func (c *Client) Power(ctx context.Context, action wire.Halt) error {
 	return c.call(ctx, http.MethodPost, wire.PathPower, wire.Power{Action: action}, &struct{}{})
@@ -136,6 +146,9 @@ func exchange(ctx context.Context, conn *http.ClientConn, method, path string, b
 	if resp.StatusCode != http.StatusOK {
 		var fail wire.ExecFail
 		if err := json.Unmarshal(answer, &fail); err != nil {
+			if resp.StatusCode == http.StatusNotFound {
+				return nil, fault.New(fault.Precondition, "Stop and start the VM: its agent comes with each start.", "the guest's agent is of an older banger that cannot do this")
+			}
 			return nil, fmt.Errorf("the answer is %d and no error", resp.StatusCode)
 		}
 		return nil, refusal(fail)

@@ -56,6 +56,11 @@ func cloneVM(r vm.Record) vm.Record {
 		status := *boot.Status
 		boot.Status = &status
 		status.Guest.Notes = slices.Clone(status.Guest.Notes)
+		if status.Guest.Auth != nil {
+			auth := *status.Guest.Auth
+			status.Guest.Auth = &auth
+			auth.Problems, auth.Files = slices.Clone(auth.Problems), slices.Clone(auth.Files)
+		}
 		status.VMM.Reduced = slices.Clone(status.VMM.Reduced)
 		status.Forwards = slices.Clone(status.Forwards)
 		status.Units, status.Reduced = slices.Clone(status.Units), slices.Clone(status.Reduced)
