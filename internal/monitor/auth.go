@@ -24,6 +24,9 @@ func (m *Monitor) auth() (*wire.Auth, error) {
 
 // handleAuth gives it to a guest that is up, or as soon as it is.
 func (m *Monitor) handleAuth(ctx context.Context, _ api.Empty) (wire.AuthReport, error) {
+	if s, _ := m.board.get(); s.Phase == machine.PhasePaused {
+		return wire.AuthReport{}, m.guestUp()
+	}
 	if err := m.awaitGuest(ctx); err != nil {
 		return wire.AuthReport{}, err
 	}
