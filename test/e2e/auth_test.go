@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,7 +16,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const publicKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB0EzFVqUsMqLfnGhO7hyjwDuJH0g8yT5o2HIcWHSZlu me@host"
+// sshKey makes the key id in dir and returns its public line.
+func sshKey(t *testing.T, dir string) string {
+	t.Helper()
+	path := filepath.Join(dir, "id")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "me", "-f", path).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	line, err := os.ReadFile(path + ".pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(line))
+}
 
 // A VM has its user's name, keys and credentials before its first command, and
 // from its daemon alone after a restart; what is taken away is gone. No file of
@@ -30,7 +46,7 @@ func TestAuth(t *testing.T) {
 		}
 	}
 	put(".gitconfig", "[user]\n\tname = Ada L\n\temail = ada@example.org\n[commit]\n\tgpgsign = true\n")
-	put(".ssh/id.pub", publicKey+"\n")
+	key := sshKey(t, filepath.Join(home, ".ssh"))
 	put(".config/gh/hosts.yml", token)
 	put(".netrc", password)
 	put(".npmrc", "ours")
@@ -58,12 +74,21 @@ func TestAuth(t *testing.T) {
 	t.Run("where it is", func(t *testing.T) {
 		out := in("readlink .netrc; stat -c '%U' .config/gh; stat -f -c %T /run/banger/auth/gitconfig; cat /etc/ssh/banger_user_keys")
 		lines := strings.Split(out, "\n")
-		if len(lines) != 5 || !strings.HasPrefix(lines[0], "/run/banger/auth/") || lines[1] != "dev" || lines[2] != "tmpfs" || lines[3] != publicKey {
+		if len(lines) != 5 || !strings.HasPrefix(lines[0], "/run/banger/auth/") || lines[1] != "dev" || lines[2] != "tmpfs" || lines[3] != key {
 			t.Errorf("%q", out)
 		}
 		v := e.inspect(t, "auth")
 		if v.Auth == nil || v.Auth.Git == nil || len(v.Auth.SSHKeys) != 1 || len(v.Auth.Files) != 2 || v.Auth.Files[1].Path != "~/.netrc" || v.Auth.Files[1].State != "given" {
 			t.Errorf("%+v", v.Auth)
+		}
+	})
+	t.Run("the user's key", func(t *testing.T) {
+		notOnFake(t, noSystemd)
+		dial := "ProxyCommand=" + program("banger") + " dial --wait=60s auth 22"
+		out := e.openSSH(t, "", "/usr/bin/ssh", "-F", "/dev/null", "-i", filepath.Join(home, ".ssh/id"), "-o", "IdentitiesOnly=yes",
+			"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", "-o", dial, "dev@auth", "id -un")
+		if out.code != 0 || out.stdout != "dev\n" {
+			t.Errorf("%s", out)
 		}
 	})
 	t.Run("the guest's own", func(t *testing.T) {
