@@ -135,5 +135,5 @@ func (has kept) problems(r wire.AuthReport) error {
 	if len(all) == 0 {
 		return nil
 	}
-	return fault.New(fault.Precondition, "See what the VM has with: banger auth ls", "the guest did not take all: %s", strings.Join(all, "; "))
+	return fault.New(fault.Precondition, "Remove that in the VM and push it again, or take it off its list with: banger auth rm", "the guest did not take all: %s", strings.Join(all, "; "))
 }
