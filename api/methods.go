@@ -31,6 +31,10 @@ const (
 	MethodVMForwardRemove = "vm.forward.remove"
 	MethodVMPorts         = "vm.ports"
 
+	MethodVMAuthPush   = "vm.auth.push"
+	MethodVMAuthRemove = "vm.auth.remove"
+	MethodVMAuthShow   = "vm.auth.show"
+
 	MethodImageBootstrapBegin  = "image.bootstrap.begin"
 	MethodImageBootstrapStatus = "image.bootstrap.status"
 	MethodImageBootstrapCancel = "image.bootstrap.cancel"
@@ -124,6 +128,10 @@ func Methods() []Method {
 		{MethodVMForwardAdd, ServerDaemon, false, VMForwardAddRequest{}, op, "Begin to lead ports of the host to ports of a VM."},
 		{MethodVMForwardRemove, ServerDaemon, false, VMForwardRemoveRequest{}, op, "Begin to take forwards of a VM away."},
 		{MethodVMPorts, ServerDaemon, false, VMRef{}, VMPorts{}, "List what listens in a running VM, and what leads there."},
+
+		{MethodVMAuthPush, ServerDaemon, false, VMAuthPushRequest{}, op, "Begin to give a VM what is its user's own."},
+		{MethodVMAuthRemove, ServerDaemon, false, VMAuthRemoveRequest{}, op, "Begin to take away what a VM was given of its user's own."},
+		{MethodVMAuthShow, ServerDaemon, false, VMRef{}, VMAuth{}, "Say what a VM was given of its user's own, without any content."},
 
 		{MethodImageBootstrapBegin, ServerDaemon, false, ImageBootstrapRequest{}, op, "Begin to make an image from the host's packages."},
 		{MethodImageBootstrapStatus, ServerDaemon, false, OpRef{}, op, "Show the state of a bootstrap."},

@@ -68,6 +68,8 @@ type VM struct {
 	// Refused is what its network refused the running guest; it begins anew with
 	// each monitor.
 	Refused *VMRefused `json:"refused,omitempty"`
+	// Auth is what it was given of its user's own; only vm.inspect tells it.
+	Auth *VMAuth `json:"auth,omitempty"`
 }
 
 // VMRefused is what a VM's network refused.
@@ -152,6 +154,7 @@ type VMRef struct {
 type VMCreateRequest struct {
 	Spec  VMSpec `json:"spec"`
 	Start bool   `json:"start,omitempty"` // start it as part of the same operation
+	Auth  *Auth  `json:"auth,omitempty"`  // what it is given from its first start on
 	Key   string `json:"idempotency_key,omitempty"`
 }
 
@@ -161,7 +164,10 @@ type VMStartRequest struct {
 	// VMM moves a stopped VM to another VMM for this and later starts; empty:
 	// it stays on its own.
 	VMM string `json:"vmm,omitempty"`
-	Key string `json:"idempotency_key,omitempty"`
+	// Auth is what it is given from now on, unless it is to have nothing; a file
+	// that a user took away stays away.
+	Auth *Auth  `json:"auth,omitempty"`
+	Key  string `json:"idempotency_key,omitempty"`
 }
 
 // VMActionRequest asks for an action without parameters.

@@ -148,6 +148,23 @@ func (c *Client) VMPorts(ctx context.Context, vm string) (api.VMPorts, error) {
 	return ports, err
 }
 
+// VMAuthPush begins to give a VM what is its user's own.
+func (c *Client) VMAuthPush(ctx context.Context, req api.VMAuthPushRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMAuthPush, req)
+}
+
+// VMAuthRemove begins to take away what a VM was given of its user's own.
+func (c *Client) VMAuthRemove(ctx context.Context, req api.VMAuthRemoveRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMAuthRemove, req)
+}
+
+// VMAuthShow returns what a VM was given of its user's own, without any content.
+func (c *Client) VMAuthShow(ctx context.Context, vm string) (api.VMAuth, error) {
+	return get[api.VMAuth](ctx, c, api.MethodVMAuthShow, api.VMRef{VM: vm})
+}
+
 // ImageBootstrapBegin begins to make an image from the host's packages.
 func (c *Client) ImageBootstrapBegin(ctx context.Context, req api.ImageBootstrapRequest) (api.Operation, error) {
 	req.Key = key(req.Key)

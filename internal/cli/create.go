@@ -8,12 +8,14 @@ import (
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/auth"
 	"github.com/banger-vm/banger/internal/cli/kernels"
 	"github.com/banger-vm/banger/internal/cli/show"
 )
 
 func newCreate(a *app.App) *cobra.Command {
 	var f specFlags
+	var own auth.Flags
 	var image string
 	var how app.Waiting
 	cmd := &cobra.Command{
@@ -28,8 +30,14 @@ func newCreate(a *app.App) *cobra.Command {
 			if spec.Image, err = chosenImage(cmd, image, args); err != nil {
 				return err
 			}
+			given, err := own.Gather(cmd.Context(), a, how.Quiet)
+			if err != nil {
+				return err
+			}
 			act := app.Action{Cancel: true, How: how, Begin: func(ctx context.Context, c *client.Client) (api.Operation, error) {
-				return c.VMCreateBegin(ctx, api.VMCreateRequest{Spec: spec})
+				return given.Send(a, func(auth *api.Auth) (api.Operation, error) {
+					return c.VMCreateBegin(ctx, api.VMCreateRequest{Spec: spec, Auth: auth})
+				})
 			}}
 			return a.Do(cmd.Context(), act, func(op api.Operation) error {
 				if !how.Quiet {
@@ -41,6 +49,7 @@ func newCreate(a *app.App) *cobra.Command {
 		ValidArgsFunction: app.CompleteImages(a, cobra.ShellCompDirectiveNoFileComp),
 	}
 	f.register(cmd)
+	own.Register(cmd)
 	app.CompleteVMMFlag(a, cmd)
 	kernels.CompleteFlag(a, cmd)
 	cmd.Flags().StringVar(&image, "image", "", "image to stand on (default debian)")

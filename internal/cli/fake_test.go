@@ -156,6 +156,10 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 		api.MethodVMHealth:      locked(f, f.health),
 		api.MethodVMStats:       locked(f, f.stats),
 
+		api.MethodVMAuthPush:   locked(f, f.pushAuth),
+		api.MethodVMAuthRemove: locked(f, f.removeAuth),
+		api.MethodVMAuthShow:   locked(f, f.showAuth),
+
 		api.MethodVMForwardAdd:    locked(f, f.forward),
 		api.MethodVMForwardRemove: locked(f, f.unforward),
 		api.MethodVMPorts:         locked(f, f.ports),
@@ -211,6 +215,9 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 		vm, err := f.find(r.VM)
 		if err == nil && r.VMM != "" {
 			vm.Spec.VMM = r.VMM
+		}
+		if err == nil {
+			f.give(vm, r.Auth)
 		}
 		op, err := f.change(api.MethodVMStart, r.VM, api.StateRunning)
 		if err == nil {
@@ -316,6 +323,8 @@ func (f *fake) create(r api.VMCreateRequest) (api.Operation, error) {
 		return api.Operation{}, api.NewError(api.KindInvalid, "1M of memory is too little", "Give at least 128M.")
 	case f.vms[s.Name] != nil:
 		return api.Operation{}, api.NewError(api.KindAlreadyExists, "there is a VM "+s.Name+" already", "")
+	case s.Name == "older" && r.Auth != nil:
+		return api.Operation{}, api.NewError(api.KindInvalid, `the parameter "auth" is not known`, "")
 	case s.Name == "":
 		s.Name = "calm-otter"
 	}
@@ -324,6 +333,7 @@ func (f *fake) create(r api.VMCreateRequest) (api.Operation, error) {
 	}
 	vm := f.add(s.Name, api.StateStopped)
 	vm.Spec = s
+	f.give(vm, r.Auth)
 	f.listen(vm, s.Forwards)
 	op := f.begin("vm.create", s.Name, s.Image == "slow", func() string {
 		if r.Start {

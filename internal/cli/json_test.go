@@ -16,7 +16,7 @@ import (
 // has --json. A command that is in neither list fails the test.
 var reads = map[string][]string{
 	"ls": nil, "ps": nil, "inspect": {"web"}, "logs": {"web"}, "ports": {"web"}, "ping": {"web"}, "stats": {"-i", "1ms"}, "health": {"web"},
-	"forward ls": nil, "image ls": nil, "image inspect": {"debian"}, "kernel ls": nil, "kernel inspect": {"debian"},
+	"forward ls": nil, "auth ls": nil, "image ls": nil, "image inspect": {"debian"}, "kernel ls": nil, "kernel inspect": {"debian"},
 	"vmm ls": nil, "op ls": nil, "op show": {"0p"}, "events": nil,
 	"daemon status": nil, "daemon logs": nil, "version": nil, "ssh-config": nil, "doctor": nil,
 }
@@ -24,7 +24,7 @@ var reads = map[string][]string{
 // others act, or print what is for another program.
 var others = map[string]string{
 	"run": "acts", "exec": "acts", "shell": "acts", "ssh": "acts", "cp": "acts", "create": "acts", "start": "acts",
-	"stop": "acts", "restart": "acts", "pause": "acts", "resume": "acts", "rename": "acts", "kill": "acts", "rm": "acts", "prune": "acts", "forward": "acts", "forward add": "acts", "forward rm": "acts",
+	"stop": "acts", "restart": "acts", "pause": "acts", "resume": "acts", "rename": "acts", "kill": "acts", "rm": "acts", "prune": "acts", "forward": "acts", "forward add": "acts", "forward rm": "acts", "auth push": "acts", "auth rm": "acts",
 	"dial": "a connection", "console": "a terminal", "image bootstrap": "acts", "image rm": "acts",
 	"kernel import": "acts", "kernel rm": "acts", "vmm install": "acts", "vmm rm": "acts", "op cancel": "acts",
 	"daemon stop": "acts", "rpc schema": "JSON always",

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/auth"
 	"github.com/banger-vm/banger/internal/cli/checkup"
 	"github.com/banger-vm/banger/internal/cli/daemons"
 	"github.com/banger-vm/banger/internal/cli/files"
@@ -49,7 +50,7 @@ func newRoot(a *app.App) *cobra.Command {
 	for _, cmd := range []*cobra.Command{
 		newVM(a), newImage(a), kernels.New(a), newVMM(a), newOp(a),
 		vitals.NewPing(a), vitals.NewHealth(a), vitals.NewStats(a), prune.New(a),
-		reach.NewForward(a), reach.NewPorts(a), reach.NewSSHConfig(a), reach.NewDial(a), serial.NewConsole(a),
+		reach.NewForward(a), reach.NewPorts(a), reach.NewSSHConfig(a), reach.NewDial(a), serial.NewConsole(a), auth.New(a),
 		newEvents(a), checkup.New(a), daemons.New(a), newRPC(a), newCompletion(a), daemons.NewVersion(a),
 	} {
 		cmd.GroupID = groupNouns
@@ -72,7 +73,7 @@ func newVM(a *app.App) *cobra.Command {
 	vm := app.Group("vm", "Make and use virtual machines")
 	vm.AddCommand(everyday(a)...)
 	vm.AddCommand(vitals.NewPing(a), vitals.NewHealth(a), vitals.NewStats(a), prune.New(a))
-	vm.AddCommand(reach.NewForward(a), reach.NewPorts(a), reach.NewDial(a), serial.NewConsole(a))
+	vm.AddCommand(reach.NewForward(a), reach.NewPorts(a), reach.NewDial(a), serial.NewConsole(a), auth.New(a))
 	return vm
 }
 

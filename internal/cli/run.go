@@ -15,6 +15,7 @@ import (
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/auth"
 	"github.com/banger-vm/banger/internal/cli/kernels"
 	"github.com/banger-vm/banger/internal/cli/reach"
 	"github.com/banger-vm/banger/internal/cli/session"
@@ -39,6 +40,7 @@ then it is removed, whatever happens.`,
 		ValidArgsFunction: app.CompleteImages(a, cobra.ShellCompDirectiveDefault),
 	}
 	r.vm.register(cmd)
+	r.own.Register(cmd)
 	app.CompleteVMMFlag(a, cmd)
 	kernels.CompleteFlag(a, cmd)
 	r.exec.register(cmd)
@@ -50,6 +52,8 @@ then it is removed, whatever happens.`,
 type runner struct {
 	*app.App
 	vm            specFlags
+	own           auth.Flags
+	given         *auth.Given
 	exec          execFlags
 	remove, quiet bool
 }
@@ -69,6 +73,9 @@ func (r *runner) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	what, err := r.exec.spec(r.App, argv)
 	if err != nil {
+		return err
+	}
+	if r.given, err = r.own.Gather(cmd.Context(), r.App, r.quiet); err != nil {
 		return err
 	}
 	if r.exec.detach && len(argv) == 0 {
@@ -193,7 +200,9 @@ func (r *runner) create(ctx context.Context, spec api.VMSpec, begun func(c *clie
 	var known atomic.Pointer[api.Operation]
 	op, err := r.Operate(ctx, app.Action{
 		Begin: func(waiting context.Context, c *client.Client) (api.Operation, error) {
-			op, err := c.VMCreateBegin(waiting, api.VMCreateRequest{Spec: spec, Start: true})
+			op, err := r.given.Send(r.App, func(auth *api.Auth) (api.Operation, error) {
+				return c.VMCreateBegin(waiting, api.VMCreateRequest{Spec: spec, Start: true, Auth: auth})
+			})
 			if err == nil {
 				known.Store(&op)
 				begun(c, targetID(op))

@@ -8,6 +8,7 @@ import (
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/client"
 	"github.com/banger-vm/banger/internal/cli/app"
+	"github.com/banger-vm/banger/internal/cli/auth"
 	"github.com/banger-vm/banger/internal/cli/reach"
 )
 
@@ -23,9 +24,15 @@ func newStart(a *app.App) *cobra.Command {
 			if cmd.Flags().Changed("vmm") && vmm == "" {
 				return app.Usagef("the VMM is empty")
 			}
+			given, err := auth.Refresh(cmd.Context(), a, how.Quiet)
+			if err != nil {
+				return err
+			}
 			act := app.Action{Cancel: true, How: how, Tell: reach.TellChosen}
 			return a.EachChosen(cmd, args, labels, act, func(ctx context.Context, c *client.Client, vm string) (api.Operation, error) {
-				return c.VMStart(ctx, api.VMStartRequest{VM: vm, VMM: vmm})
+				return given.Send(a, func(auth *api.Auth) (api.Operation, error) {
+					return c.VMStart(ctx, api.VMStartRequest{VM: vm, VMM: vmm, Auth: auth})
+				})
 			})
 		},
 		ValidArgsFunction: app.CompleteVMs(a),

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"github.com/banger-vm/banger/internal/credential"
 	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/places"
 	"github.com/banger-vm/banger/internal/size"
@@ -34,6 +35,8 @@ type Settings struct {
 	// DiskBandwidth, in bytes, and DiskIOPS bound each disk of a VM, a second.
 	DiskBandwidth Size  `toml:"disk_bandwidth"`
 	DiskIOPS      int64 `toml:"disk_iops"`
+	// Auth is what VMs are given of their users' own; the client reads it.
+	Auth credential.Settings `toml:"auth"`
 	// VMMBinary are the programs of VMMs, by name: absolute paths.
 	VMMBinary map[string]string `toml:"vmm_binary"`
 	Log       struct {
@@ -87,7 +90,7 @@ func ReadSettings(path string) (Settings, error) {
 		}
 		return s, fmt.Errorf("%s cannot be read: %w", path, err)
 	}
-	err = s.driveLimit().Check()
+	err = errors.Join(s.driveLimit().Check(), s.Auth.Check())
 	if err == nil && s.Zone != "" {
 		err = access.CheckZone(s.Zone)
 	}

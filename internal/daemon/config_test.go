@@ -60,12 +60,15 @@ func TestSettingsAreTaken(t *testing.T) {
 	if s, err := ReadSettings(path); err != nil || !reflect.DeepEqual(s, Settings{}) {
 		t.Errorf("without a file: %+v, %v", s, err)
 	}
-	if err := os.WriteFile(path, []byte("vmm = \"qemu\"\nnetwork = \"none\"\nauto_forward = true\ndisk_driver = \"copy\"\ndisk_bandwidth = \"1.5M\"\ndisk_iops = 500\nboot_timeout = \"90s\"\n[log]\nformat = \"json\"\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("vmm = \"qemu\"\nnetwork = \"none\"\nauto_forward = true\ndisk_driver = \"copy\"\ndisk_bandwidth = \"1.5M\"\ndisk_iops = 500\nboot_timeout = \"90s\"\n[log]\nformat = \"json\"\n[auth]\ngit = false\n[[auth.credential]]\nhost = \"~/.netrc\"\nmode = \"0640\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s, err := ReadSettings(path)
 	if err != nil || s.VMM != "qemu" || s.Network != "none" || !s.AutoForward || s.DiskDriver != "copy" || time.Duration(s.BootTimeout) != 90*time.Second || s.Log.Format != "json" {
 		t.Errorf("the settings are %+v, %v", s, err)
+	}
+	if a := s.Auth; a.Git == nil || *a.Git || a.SSHKeys != nil || len(a.Files) != 1 || a.Files[0].Mode != 0o640 {
+		t.Errorf("VMs are given %+v", a)
 	}
 	if l := s.driveLimit(); l != (disk.Limit{BytesPerSecond: 3 << 19, OpsPerSecond: 500}) {
 		t.Errorf("drives are held to %+v", l)

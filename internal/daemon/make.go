@@ -21,6 +21,7 @@ import (
 	"github.com/banger-vm/banger/internal/kernel/debian"
 	"github.com/banger-vm/banger/internal/kernel/local"
 	"github.com/banger-vm/banger/internal/kernel/registry"
+	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/monitor/control"
 	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/network/none"
@@ -29,6 +30,8 @@ import (
 	"github.com/banger-vm/banger/internal/places"
 	"github.com/banger-vm/banger/internal/vm"
 	"github.com/banger-vm/banger/internal/vm/access"
+	"github.com/banger-vm/banger/internal/vm/auth"
+	"github.com/banger-vm/banger/internal/vm/hook"
 	"github.com/banger-vm/banger/internal/vm/spec"
 	"github.com/banger-vm/banger/internal/vmm/install"
 )
@@ -66,6 +69,13 @@ func (d *Daemon) newRuntime(self string, finder install.Finder) *control.Runtime
 	return control.New(d.log, control.Config{Program: self, Args: args, Units: d.units})
 }
 
+// newAuth makes what keeps VMs' users' own.
+func (d *Daemon) newAuth(p *parts, guests machine.Authorizer) *auth.Keeper {
+	return auth.New(p.store, guests, p.claims, d.log, auth.Config{
+		Dir: filepath.Join(d.places.StateDir, "vms"), Staged: filepath.Join(d.places.StateDir, "auth"),
+	})
+}
+
 func newNetworks() map[string]network.Driver {
 	return byName[network.Driver](none.New(), usernet.New())
 }
@@ -91,6 +101,7 @@ func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, network
 		Networks: networks,
 		Access:   access.New(filepath.Join(d.places.StateDir, "ssh"), d.settings.Zone, sshDial(self, d.places)),
 		Claims:   p.claims, Events: p.events, Log: d.log, Preflight: d.preflight(),
+		Capabilities: []hook.Capability{p.auth},
 	}, vm.Config{
 		Dir:         filepath.Join(d.places.StateDir, "vms"),
 		BootTimeout: time.Duration(d.settings.BootTimeout), StopTimeout: time.Duration(d.settings.StopTimeout),
@@ -115,6 +126,7 @@ func (d *Daemon) newOperations(p *parts) *operation.Registry {
 	maps.Copy(planners, p.images.Planners())
 	maps.Copy(planners, p.kernels.named.Planners())
 	maps.Copy(planners, p.vms.Planners())
+	maps.Copy(planners, p.auth.Planners())
 	maps.Copy(planners, p.installs.Planners())
 	return operation.New(p.store, p.claims, p.events, d.log, operation.Config{Planners: planners, Pass: moments(d.places.StateDir)})
 }

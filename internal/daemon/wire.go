@@ -15,6 +15,7 @@ import (
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/store"
 	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vm/auth"
 	"github.com/banger-vm/banger/internal/vmm/install"
 )
 
@@ -29,6 +30,7 @@ type parts struct {
 	vmms     *vmms
 	installs *install.Registry
 	vms      *vm.Manager
+	auth     *auth.Keeper
 }
 
 // wire makes the parts in the order of their needs, and starts the manager of
@@ -62,11 +64,16 @@ func (d *Daemon) wire(ctx context.Context) (_ *parts, err error) {
 	if err := p.kernels.named.Adopt(ctx); err != nil {
 		return nil, err
 	}
-	p.vms = d.newVMs(self, p, d.newRuntime(self, p.vmms.finder), networks)
+	runtime := d.newRuntime(self, p.vmms.finder)
+	p.auth = d.newAuth(p, runtime)
+	p.vms = d.newVMs(self, p, runtime, networks)
 	p.vmms.guest, p.vmms.usual = p.kernels.Guest, p.vms.UsualVMM
 	p.installs = install.New(d.log, install.Config{Dir: d.vmmDir(), Products: products(d.log), Users: p.vms.VMMUsers})
 	p.ops = d.newOperations(p)
-	return p, p.vms.Start(ctx, p.ops)
+	if err := p.vms.Start(ctx, p.ops); err != nil {
+		return nil, err
+	}
+	return p, p.auth.Start(p.ops)
 }
 
 // close stops the parts in the reverse order of their making. Operations are

@@ -47,6 +47,16 @@ func (c *Client) SetIdentity(ctx context.Context, id wire.Identity) (wire.Hello,
 	return h, checkHello(h)
 }
 
+// SetAuth gives a guest that has its identity what is its user's own; doing it
+// again is harmless. The answer's Auth is what became of it.
+func (c *Client) SetAuth(ctx context.Context, a wire.Auth) (wire.Hello, error) {
+	var h wire.Hello
+	if err := c.call(ctx, http.MethodPut, wire.PathAuth, a, &h); err != nil {
+		return wire.Hello{}, err
+	}
+	return h, checkHello(h)
+}
+
 // Power asks for a shutdown; that it was asked for is all that is answered.
 func (c *Client) Power(ctx context.Context, action wire.Halt) error {
 	return c.call(ctx, http.MethodPost, wire.PathPower, wire.Power{Action: action}, &struct{}{})

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unicode"
 
+	"github.com/banger-vm/banger/internal/credential"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/guest/wire"
 )
@@ -15,6 +17,8 @@ const (
 	maxText  = 1 << 10 // a sentence from a guest
 	maxWord  = 256     // a name, an ID, a version
 	maxNotes = 16
+
+	maxProblems = 4 // of an AuthReport
 )
 
 var errHello = errors.New("the guest's agent told an impossible state")
@@ -45,9 +49,27 @@ func checkHello(h wire.Hello) error {
 			return fmt.Errorf("%w: the note %.40q", errHello, note)
 		}
 	}
+	if h.Auth != nil {
+		if err := checkAuth(*h.Auth); err != nil {
+			return err
+		}
+	}
 	for _, ms := range []float64{h.InitMS, h.AgentMS, h.ReadyMS, h.SystemMS} {
 		if ms < 0 || ms > math.MaxInt32*1000.0 {
 			return fmt.Errorf("%w: a time of %g ms", errHello, ms)
+		}
+	}
+	return nil
+}
+
+// checkAuth refuses a report that no agent of ours would make.
+func checkAuth(r wire.AuthReport) error {
+	if !printable(r.ID, maxWord) || len(r.Problems) > maxProblems || len(r.Files) > credential.MaxFiles {
+		return fmt.Errorf("%w: a report on the user's own of %d and %d sentences", errHello, len(r.Problems), len(r.Files))
+	}
+	for _, reason := range slices.Concat(r.Problems, r.Files) {
+		if !printable(reason, wire.MaxReason) {
+			return fmt.Errorf("%w: the reason %.40q", errHello, reason)
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/banger-vm/banger/internal/credential"
 	"github.com/banger-vm/banger/internal/guest/wire"
 )
 
@@ -13,6 +14,8 @@ import (
 func FuzzHello(f *testing.F) {
 	f.Add([]byte(`{"protocol":1,"version":"v1","boot_id":"x","phase":"ready","kernel":"6.1","user":"dev","notes":["a"],"init_ms":1.5}`))
 	f.Add([]byte(`{"protocol":1,"phase":"halted","halt":"reboot","notes":["\u001b[2J"]}`))
+	f.Add([]byte(`{"protocol":1,"phase":"ready","notes":["a"],"auth":{"id":"1","problems":["b"],"files":["","c"]}}`))
+	f.Add([]byte(`{"protocol":1,"phase":"ready","auth":{"id":"\u001b"}}`))
 	f.Add([]byte(`{"kind":"busy","message":"no \u202e way"}`))
 	control := func(r rune) bool { return r != ' ' && !unicode.IsPrint(r) }
 	f.Fuzz(func(t *testing.T, answer []byte) {
@@ -22,6 +25,7 @@ func FuzzHello(f *testing.F) {
 			if strings.ContainsFunc(shown, control) || len(h.Notes) > maxNotes || len(shown) > maxNotes*maxText+6*maxWord {
 				t.Errorf("it takes %+v", h)
 			}
+			checkShown(t, h.Auth)
 		}
 		var refused wire.ExecFail
 		if json.Unmarshal(answer, &refused) == nil {
@@ -30,4 +34,19 @@ func FuzzHello(f *testing.F) {
 			}
 		}
 	})
+}
+
+// checkShown checks what a guest says of what it was given.
+func checkShown(t *testing.T, a *wire.AuthReport) {
+	if a == nil {
+		return
+	}
+	if len(a.Problems) > maxProblems || len(a.Files) > credential.MaxFiles {
+		t.Errorf("%+v", a)
+	}
+	for _, text := range append(a.Problems, a.Files...) {
+		if !printable(text, wire.MaxReason) {
+			t.Errorf("%q", text)
+		}
+	}
 }

@@ -123,6 +123,12 @@ func TestAnswersAreBoundedAndChecked(t *testing.T) {
 		"many notes": func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, `{"protocol":1,"phase":"ready","notes":["`+strings.Repeat(`","`, 40)+`"]}`+"\n")
 		},
+		"a long report": func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, `{"protocol":1,"phase":"ready","auth":{"id":"1","files":["`+strings.Repeat(`","`, 40)+`"]}}`+"\n")
+		},
+		"an escape in a report": func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, `{"protocol":1,"phase":"ready","auth":{"id":"1","files":["\u001b[2J"]}}`+"\n")
+		},
 		"an error": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusTeapot) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/banger-vm/banger/internal/guestd/agent"
+	"github.com/banger-vm/banger/internal/guestd/auth"
 	"github.com/banger-vm/banger/internal/guestd/boot"
 	"github.com/banger-vm/banger/internal/guestd/dials"
 	"github.com/banger-vm/banger/internal/guestd/execs"
@@ -126,9 +127,10 @@ func runAgent() error {
 	}
 	unix.CloseOnExec(identified)
 	sessions, users := usersession.New(log, usersession.Config{}), login.New("/etc")
+	own := auth.New(users, auth.Config{})
 	goOn := os.NewFile(identified, "identified")
 	a, err := agent.New(log, agent.Config{
-		Version: version.Version, Boot: b, Ask: power.Ask, Apply: identity.Apply,
+		Version: version.Version, Boot: b, Ask: power.Ask, Apply: identity.Apply, Auth: own.Give,
 		Exec: func(user func() string) agent.Executor {
 			return execs.New(log, execs.Config{User: user, LogDir: logDir, LogSize: logSize, Session: sessions.Of})
 		},

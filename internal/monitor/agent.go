@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/vmm"
@@ -56,12 +57,22 @@ func (m *Monitor) heard(ctx context.Context, h wire.Hello, begin time.Time) erro
 	return nil
 }
 
-// identify gives the guest its identity.
+// identify gives the guest its identity, and what is its user's own.
 func (m *Monitor) identify(ctx context.Context, begin time.Time) error {
 	id := m.launch.Identity
 	id.Time, id.Entropy = time.Now(), make([]byte, 64)
 	rand.Read(id.Entropy)
+	var err error
+	if id.Auth, err = m.auth(); err != nil { // the daemon writes it again, and tells us
+		m.log.Warn("what the guest's user is to have cannot be read", "err", err)
+		id.Auth = nil
+	}
 	h, err := m.agent.SetIdentity(ctx, id)
+	if id.Auth != nil && fault.KindOf(err) == fault.Invalid { // an older agent takes no more than 64 KiB
+		m.log.Warn("the guest did not take its identity, trying again without what is its user's", "err", err)
+		id.Auth = nil
+		h, err = m.agent.SetIdentity(ctx, id)
+	}
 	if err != nil || h.Phase == wire.PhaseIdentity { // as no agent of ours would answer
 		return err
 	}

@@ -35,6 +35,8 @@ func (m *Monitor) server() *rpcserver.Server {
 			control.MethodForward:   rpcserver.Bind(m.handleForward),
 			control.MethodListening: rpcserver.Bind(m.handleListening),
 
+			control.MethodAuth: rpcserver.Bind(m.handleAuth),
+
 			control.MethodPing:   rpcserver.Bind(m.handlePing),
 			control.MethodHealth: rpcserver.Bind(m.handleHealth),
 			control.MethodCounts: rpcserver.Bind(m.handleCounts),

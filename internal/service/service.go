@@ -14,6 +14,7 @@ import (
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/rpc/rpcserver"
 	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vm/auth"
 	"github.com/banger-vm/banger/internal/vmm/install"
 )
 
@@ -30,6 +31,7 @@ type Daemon interface {
 type Parts struct {
 	Daemon        Daemon
 	VMs           *vm.Manager
+	Auth          *auth.Keeper
 	Images        *image.Registry
 	Kernels       *registry.Registry
 	Operations    *operation.Registry
@@ -48,7 +50,7 @@ func Methods(p Parts) map[string]rpcserver.Handler {
 			return api.Empty{}, nil
 		}),
 	}
-	for _, part := range []map[string]rpcserver.Handler{p.vmMethods(), p.vitalMethods(), p.forwardMethods(), p.imageMethods(), p.kernelMethods(), p.vmmMethods(), p.operationMethods()} {
+	for _, part := range []map[string]rpcserver.Handler{p.vmMethods(), p.vitalMethods(), p.forwardMethods(), p.authMethods(), p.imageMethods(), p.kernelMethods(), p.vmmMethods(), p.operationMethods()} {
 		for name, h := range part {
 			all[name] = h
 		}

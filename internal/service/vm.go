@@ -17,12 +17,8 @@ import (
 func (p Parts) vmMethods() map[string]rpcserver.Handler {
 	m := p.VMs
 	return map[string]rpcserver.Handler{
-		api.MethodVMCreateBegin: rpcserver.Bind(func(ctx context.Context, r api.VMCreateRequest) (any, error) {
-			return begun(m.Create(ctx, specFrom(r.Spec), r.Start, r.Key))
-		}),
-		api.MethodVMStart: rpcserver.Bind(func(ctx context.Context, r api.VMStartRequest) (any, error) {
-			return begun(m.Boot(ctx, r.VM, r.VMM, r.Key))
-		}),
+		api.MethodVMCreateBegin: rpcserver.Bind(p.create),
+		api.MethodVMStart:       rpcserver.Bind(p.start),
 		api.MethodVMStop: rpcserver.Bind(func(ctx context.Context, r api.VMStopRequest) (any, error) {
 			return begun(m.Stop(ctx, r.VM, time.Duration(r.TimeoutMS)*time.Millisecond, r.Key))
 		}),
@@ -52,10 +48,7 @@ func (p Parts) vmMethods() map[string]rpcserver.Handler {
 			}
 			return list, err
 		}),
-		api.MethodVMInspect: rpcserver.Bind(func(ctx context.Context, r api.VMRef) (any, error) {
-			v, err := m.Inspect(ctx, r.VM)
-			return vmFrom(v), err
-		}),
+		api.MethodVMInspect: rpcserver.Bind(p.inspect),
 		api.MethodVMSSH: rpcserver.Bind(func(ctx context.Context, r api.VMSSHRequest) (any, error) {
 			ssh, err := m.SSH(ctx, r.VM)
 			return api.VMSSH{Config: ssh.Config, Zone: ssh.Zone, Host: ssh.Host}, err

@@ -38,7 +38,7 @@ func (s *Store) VMs(ctx context.Context) ([]vm.Record, error) { return s.vms.all
 
 // cloneVM copies a record and all that it points to.
 func cloneVM(r vm.Record) vm.Record {
-	r.Spec.Labels, r.Weaker = maps.Clone(r.Spec.Labels), slices.Clone(r.Weaker)
+	r.Spec.Labels, r.Weaker, r.Lacks = maps.Clone(r.Spec.Labels), slices.Clone(r.Weaker), maps.Clone(r.Lacks)
 	r.Spec.Forwards, r.Spec.AllowHosts = slices.Clone(r.Spec.Forwards), slices.Clone(r.Spec.AllowHosts)
 	if auto := r.Spec.AutoForward; auto != nil {
 		r.Spec.AutoForward = new(*auto)
@@ -56,6 +56,11 @@ func cloneVM(r vm.Record) vm.Record {
 		status := *boot.Status
 		boot.Status = &status
 		status.Guest.Notes = slices.Clone(status.Guest.Notes)
+		if status.Guest.Auth != nil {
+			auth := *status.Guest.Auth
+			status.Guest.Auth = &auth
+			auth.Problems, auth.Files = slices.Clone(auth.Problems), slices.Clone(auth.Files)
+		}
 		status.VMM.Reduced = slices.Clone(status.VMM.Reduced)
 		status.Forwards = slices.Clone(status.Forwards)
 		status.Units, status.Reduced = slices.Clone(status.Units), slices.Clone(status.Reduced)

@@ -17,6 +17,7 @@ import (
 	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/vm/hook"
 	"github.com/banger-vm/banger/internal/vm/spec"
 	"github.com/banger-vm/banger/internal/vm/sshkey"
 )
@@ -32,7 +33,7 @@ type createParams struct {
 }
 
 // Create begins the creation of a VM, and its first start if asked.
-func (m *Manager) Create(ctx context.Context, asked spec.VM, start bool, key string) (operation.Record, error) {
+func (m *Manager) Create(ctx context.Context, asked spec.VM, start bool, key string, given ...Given) (operation.Record, error) {
 	s := asked.WithDefaults(m.cfg.Defaults)
 	if s.Name == "" {
 		s.Name = spec.MadeUpName()
@@ -52,7 +53,7 @@ func (m *Manager) Create(ctx context.Context, asked spec.VM, start bool, key str
 	if err := errors.Join(m.checkKernel(ctx, p), m.preflight(ctx)); err != nil {
 		return operation.Record{}, err
 	}
-	return m.ops.Begin(ctx, operation.Request{
+	return m.beginGiven(ctx, given, p.ID, operation.Request{
 		Kind: KindCreate, Target: target(p.ID), Name: s.Name, Key: key, Params: p,
 	})
 }
@@ -144,8 +145,12 @@ func (m *Manager) planCreate(op operation.Record) (operation.Plan, error) {
 			},
 		},
 		Result: func() any { return m.created(p.ID) },
-		Fail:   func(context.Context, error) { m.removeUnneeded(p.ID) },
+		Fail: func(ctx context.Context, _ error) {
+			m.unhook(ctx, p.ID)
+			m.removeUnneeded(p.ID)
+		},
 	}
+	plan.Steps = slices.Insert(plan.Steps, len(plan.Steps)-1, m.hooks.Steps(hook.Create, p.ID)...)
 	if p.Start {
 		plan.Steps = append(plan.Steps, m.startSteps(startParams{ID: p.ID, BootID: p.BootID})...)
 	}

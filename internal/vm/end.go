@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/vm/hook"
 )
 
 // endParams are all that a stop, kill or delete needs.
@@ -112,15 +114,16 @@ func (m *Manager) planKill(op operation.Record) (operation.Plan, error) {
 // planDelete ends the process, then its devices, then its files, then the record.
 func (m *Manager) planDelete(op operation.Record) (operation.Plan, error) {
 	p, err := readEndParams(op)
-	return operation.Plan{Steps: []operation.Step{
+	return operation.Plan{Steps: slices.Concat([]operation.Step{
 		{Name: "end the VMM", Do: func(ctx context.Context, r operation.Report) error { return m.endForDelete(ctx, p, r) }},
 		{Name: "release the network", Do: func(ctx context.Context, _ operation.Report) error { return m.detach(ctx, p.ID) }},
+	}, m.hooks.Steps(hook.Delete, p.ID), []operation.Step{
 		{Name: "remove the files", Final: true, Do: func(_ context.Context, r operation.Report) error {
 			phase(r, "removing the files")
 			return m.removeDir(p.ID)
 		}},
 		{Name: "forget it", Do: func(ctx context.Context, _ operation.Report) error { return m.forget(ctx, p.ID) }},
-	}}, err
+	})}, err
 }
 
 func (m *Manager) forget(ctx context.Context, id string) error {

@@ -19,6 +19,7 @@ import (
 	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/vm/access"
+	"github.com/banger-vm/banger/internal/vm/hook"
 	"github.com/banger-vm/banger/internal/vm/live"
 	"github.com/banger-vm/banger/internal/vm/spec"
 )
@@ -117,6 +118,8 @@ type Parts struct {
 	// Preflight finds what would make a VM's making or start fail and nobody
 	// else looks for, in no time worth speaking of; nil: nobody does.
 	Preflight func(ctx context.Context) error
+	// Capabilities are what VMs are given besides their machines.
+	Capabilities []hook.Capability
 }
 
 func (p Parts) preflight(ctx context.Context) error {
@@ -139,7 +142,8 @@ type Manager struct {
 	// for a VM that nobody works on.
 	recovered chan struct{}
 
-	live *live.Set
+	live  *live.Set
+	hooks *hook.Set
 }
 
 // New makes a Manager. Its planners (Planners) go into the registry that is
@@ -156,6 +160,7 @@ func New(parts Parts, cfg Config) *Manager {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &Manager{Parts: parts, cfg: cfg, ctx: ctx, cancel: cancel, recovered: make(chan struct{})}
+	m.hooks = hook.NewSet(hooked{m}, parts.Log, parts.Capabilities)
 	m.live = live.NewSet(ctx, parts.Runtime, keeper{m}, parts.Log, m.dir)
 	return m
 }

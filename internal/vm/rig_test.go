@@ -24,6 +24,7 @@ import (
 	"github.com/banger-vm/banger/internal/store"
 	"github.com/banger-vm/banger/internal/vm"
 	"github.com/banger-vm/banger/internal/vm/access"
+	"github.com/banger-vm/banger/internal/vm/hook"
 	"github.com/banger-vm/banger/internal/vm/spec"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/choose"
@@ -49,10 +50,15 @@ type rig struct {
 
 	stopTimeout time.Duration
 	zone        string
+
+	capabilities []hook.Capability
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T) *rig { return newRigWith(t, func(*rig) {}) }
+
+func newRigWith(t *testing.T, change func(*rig)) *rig {
 	r := &rig{t: t, dir: t.TempDir(), host: fake.New(), parts: &fakeParts{}, vmms: &fakeVMMs{}, kernels: &fakeKernels{}, stopTimeout: time.Minute}
+	change(r)
 	r.open()
 	t.Cleanup(r.close)
 	return r
@@ -82,6 +88,7 @@ func (r *rig) open() {
 		Networks: map[string]network.Driver{"user": r.parts, "none": none.New()},
 		Access:   access.New(filepath.Join(r.dir, "ssh"), r.zone, func(id string) []string { return []string{"banger", "dial", id} }),
 		Claims:   claims, Events: r.events, Log: log, Preflight: func(context.Context) error { return r.unfit },
+		Capabilities: r.capabilities,
 	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: r.stopTimeout})
 	r.ops = operation.New(db, claims, r.events, log, operation.Config{Planners: r.vms.Planners()})
 	if err := r.vms.Start(ctx, r.ops); err != nil {

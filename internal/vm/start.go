@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/vm/hook"
 	"github.com/banger-vm/banger/internal/vm/spec"
 	"github.com/banger-vm/banger/internal/vmm/choose"
 )
@@ -104,7 +106,7 @@ func (m *Manager) planStart(op operation.Record) (operation.Plan, error) {
 
 // startSteps bring a VM from stopped to an agent that answers.
 func (m *Manager) startSteps(p startParams) []operation.Step {
-	return []operation.Step{
+	return slices.Concat(m.hooks.Steps(hook.PreStart, p.ID), []operation.Step{
 		{
 			Name: "connect the network",
 			Do: func(ctx context.Context, _ operation.Report) error {
@@ -122,7 +124,7 @@ func (m *Manager) startSteps(p startParams) []operation.Step {
 			Name: "wait for the guest",
 			Do:   func(ctx context.Context, r operation.Report) error { return m.awaitReady(ctx, p, r) },
 		},
-	}
+	}, m.hooks.Steps(hook.Ready, p.ID))
 }
 
 // attach plugs the VM in; for a running VM it changes nothing.

@@ -2,6 +2,8 @@ package vm
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/banger-vm/banger/internal/forward"
 	"github.com/banger-vm/banger/internal/machine"
@@ -30,6 +32,9 @@ func (m *Manager) view(r Record) View {
 	v.State, v.Reason = derive(r, v.Live, holder.Kind)
 	v.Isolation = isolation(r, v.Live)
 	v.Reduced = append(v.Reduced, r.Weaker...)
+	for _, step := range slices.Sorted(maps.Keys(r.Lacks)) {
+		v.Reduced = append(v.Reduced, r.Lacks[step])
+	}
 	if driver, ok := m.Networks[r.Spec.Network]; ok {
 		req, err := m.networkRequest(r)
 		if err != nil { // such a VM is not made, and does not start

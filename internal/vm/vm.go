@@ -31,8 +31,11 @@ type Record struct {
 	Made bool `json:"made"`
 	// Weaker are sentences on what is weaker because of its kernel.
 	Weaker []string `json:"weaker,omitempty"`
-	DiskMS float64  `json:"disk_ms"` // making the disks took
-	Boot   *Boot    `json:"boot,omitempty"`
+	// Lacks says what a capability could not give it, a sentence by step; each is
+	// there until that step succeeds.
+	Lacks  map[string]string `json:"lacks,omitempty"`
+	DiskMS float64           `json:"disk_ms"` // making the disks took
+	Boot   *Boot             `json:"boot,omitempty"`
 }
 
 // Boot is the running or the last boot.

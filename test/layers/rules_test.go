@@ -34,7 +34,7 @@ func (ps patterns) with(more ...pattern) patterns { return append(more, ps...) }
 
 // leaves know nothing of VMs, and all above them may import them.
 var leaves = patterns{
-	"internal/calm", "internal/claim", "internal/event", "internal/fault", "internal/hostexec", "internal/lease", "internal/naming", "internal/places", "internal/size", "internal/sockets", "internal/telemetry",
+	"internal/calm", "internal/claim", "internal/credential", "internal/event", "internal/fault", "internal/hostexec", "internal/lease", "internal/naming", "internal/places", "internal/size", "internal/sockets", "internal/telemetry",
 	"internal/version",
 }
 
@@ -51,7 +51,7 @@ var mayImport = []struct {
 	{"cmd/banger-guest", patterns{"internal/guestd"}, "a main is a few lines"},
 	{"api", nil, "api is for every program"},
 	{"client/...", patterns{"api", "client/...", "internal/rpc", "internal/stream", "internal/archive"}, "client is what other programs import"},
-	{"internal/cli/...", patterns{"client/...", "api", "internal/calm", "internal/places", "internal/size", "internal/version", "internal/cli/*"}, "cli sees only client and api"},
+	{"internal/cli/...", patterns{"client/...", "api", "internal/calm", "internal/credential", "internal/places", "internal/size", "internal/version", "internal/cli/*"}, "cli sees only client and api"},
 
 	{"internal/reaper", leaves.with("internal/doctor/residue"), "a reaper acts on what is found"},
 	{"internal/doctor", leaves, "a contract"},
@@ -60,10 +60,11 @@ var mayImport = []struct {
 	{"internal/doctor/own", leaves.with("internal/doctor", "internal/doctor/host"), "checks see the facts that they are given"},
 	{"internal/doctor/residue", leaves.with("internal/doctor"), "what is left over is told by records and the kernel"},
 	{"internal/daemon", leaves.with("api", "internal/*"), "daemon wires what is below it"},
-	{"internal/service", leaves.with("api", "internal/doctor", "internal/doctor/residue", "internal/forward", "internal/rpc/...", "internal/vm", "internal/vm/spec", "internal/vm/usage", "internal/image", "internal/kernel/registry", "internal/operation", "internal/guest/wire", "internal/machine", "internal/network", "internal/vmm", "internal/vmm/choose", "internal/vmm/install", "internal/console"), "service calls use cases"},
+	{"internal/service", leaves.with("api", "internal/doctor", "internal/doctor/residue", "internal/forward", "internal/rpc/...", "internal/vm", "internal/vm/auth", "internal/vm/spec", "internal/vm/usage", "internal/image", "internal/kernel/registry", "internal/operation", "internal/guest/wire", "internal/machine", "internal/network", "internal/vmm", "internal/vmm/choose", "internal/vmm/install", "internal/console"), "service calls use cases"},
 	{"internal/store", leaves.with("internal/doctor/residue", "internal/vm", "internal/vm/spec", "internal/image", "internal/kernel/registry", "internal/operation"), "store implements its consumers' interfaces"},
 	{"internal/vm", leaves.with("internal/forward", "internal/operation", "internal/machine", "internal/vmm", "internal/vmm/choose", "internal/disk", "internal/network", "internal/guest/wire", "internal/vm/*"), "vm sees contracts only"},
-	{"internal/vm/*", leaves.with("internal/forward", "internal/machine", "internal/vmm", "internal/vm/sshkey"), "a part of vm sees one contract"},
+	{"internal/vm/*", leaves.with("internal/forward", "internal/guest/wire", "internal/machine", "internal/operation", "internal/vmm", "internal/vm", "internal/vm/hook", "internal/vm/sshkey"), "a part of vm sees one contract"},
+	{"internal/vm/hook", leaves.with("internal/machine", "internal/operation"), "a contract"},
 	{"internal/image", leaves.with("internal/operation"), "image knows no VMs"},
 	{"internal/image/*", leaves.with("internal/image", "internal/operation"), "children import their parent and what it may"},
 	{"internal/kernel", leaves.with("internal/kernel/unpack", "internal/kernel/unfit", "internal/kernel/vmlinux"), "kernel knows no images and no VMs"},
@@ -98,8 +99,8 @@ var mayImport = []struct {
 	{"internal/network/user/...", leaves.with("internal/network", "internal/network/user/*"), "a driver is made of its parts"},
 
 	{"internal/guest", leaves.with("api", "internal/guest/wire", "internal/stream"), "guest knows one agent, and no VMs"},
-	{"internal/guest/wire", nil, "wire is what both ends share"},
-	{"internal/guestd/...", patterns{"api", "internal/calm", "internal/guest/wire", "internal/sockets", "internal/stream", "internal/version", "internal/guestd/*", "internal/disk", "internal/archive"}, "guestd runs in the guest"},
+	{"internal/guest/wire", patterns{"internal/credential"}, "wire is what both ends share"},
+	{"internal/guestd/...", patterns{"api", "internal/calm", "internal/credential", "internal/guest/wire", "internal/sockets", "internal/stream", "internal/version", "internal/guestd/*", "internal/disk", "internal/archive"}, "guestd runs in the guest"},
 	{"internal/stream", nil, "stream is a leaf"},
 	{"internal/archive", patterns{"api"}, "what both ends of a copy share knows no streams"},
 	{"internal/rpc", leaves.with("api"), "rpc knows no VMs"},
@@ -111,6 +112,7 @@ var mayImport = []struct {
 	{"internal/event", nil, "a leaf"},
 	{"internal/fault", nil, "a leaf"},
 	{"internal/calm", nil, "a leaf"},
+	{"internal/credential", nil, "a leaf"},
 	{"internal/hostexec", patterns{"internal/calm"}, "a leaf"},
 	{"internal/naming", patterns{"internal/fault"}, "a leaf"},
 	{"internal/places", nil, "a leaf"},

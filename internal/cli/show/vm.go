@@ -64,6 +64,7 @@ func VM(w io.Writer, vm api.VM) error {
 		"Created", vm.CreatedAt.Local().Format("2006-01-02 15:04:05"), "Directory", vm.Dir,
 	}
 	fields = append(fields, inspected(vm)...)
+	fields = append(fields, authFields(vm.Auth)...)
 	if vm.Boot != nil {
 		fields = append(fields, bootFields(*vm.Boot)...)
 	}

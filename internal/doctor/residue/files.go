@@ -66,8 +66,8 @@ func (l look) vmFiles(context.Context) (strays []Stray, _ error) {
 // operation has not ended they may be its own.
 var halfMade = []string{".making-", ".deleting-", ".installing-"}
 
-// stateFiles finds images and kernels that no record knows, what was half-made,
-// and a database that was never finished.
+// stateFiles finds images and kernels that no record knows, what was half-made or
+// sent for a VM and never taken, and a database that was never finished.
 func (l look) stateFiles(ctx context.Context) ([]Stray, error) {
 	if l.Busy {
 		return nil, nil
@@ -91,6 +91,13 @@ func (l look) stateFiles(ctx context.Context) ([]Stray, error) {
 			return nil, err
 		}
 		strays = append(strays, some...)
+	}
+	sent, err := list(filepath.Join(l.StateDir, "auth"))
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range sent {
+		strays = append(strays, l.remove(filepath.Join(l.StateDir, "auth", e.Name()), false, "no operation takes what was sent for a VM"))
 	}
 	for _, name := range []string{"banger.db.new", "banger.db.new-wal", "banger.db.new-shm", "ssh/config.new", "ssh/known_hosts.new"} {
 		if path := filepath.Join(l.StateDir, name); there(path) {

@@ -229,6 +229,8 @@ func TestFiles(t *testing.T) {
 	r.mkdir(r.StateDir + "/kernels/.deleting-k8")
 	r.mkdir(r.StateDir + "/vmm/firecracker/.installing-1")
 	r.write(r.StateDir + "/banger.db.new")
+	r.mkdir(r.StateDir + "/auth")
+	r.write(r.StateDir + "/auth/v9.1.x")
 	r.mkdir(r.CacheDir + "/images/making-old")
 	r.mkdir(r.CacheDir + "/images/making-busy")
 	r.write(r.CacheDir + "/probe/.kvm-old")
@@ -247,7 +249,7 @@ func TestFiles(t *testing.T) {
 	}
 	r.want(append(always,
 		"directory "+r.StateDir+"/images/i9", "directory "+r.StateDir+"/images/.making-i8", "directory "+r.StateDir+"/kernels/.deleting-k8",
-		"directory "+r.StateDir+"/vmm/firecracker/.installing-1", "file "+r.StateDir+"/banger.db.new")...)
+		"directory "+r.StateDir+"/vmm/firecracker/.installing-1", "file "+r.StateDir+"/auth/v9.1.x", "file "+r.StateDir+"/banger.db.new")...)
 	r.known.Busy = true // an operation may be making them
 	r.want(always...)
 }

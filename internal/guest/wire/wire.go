@@ -27,6 +27,7 @@ const (
 	PathHello    = "/v1/hello"       // GET → Hello
 	PathHealth   = "/v1/health"      // GET → Health
 	PathIdentity = "/v1/identity"    // PUT Identity → Hello; repeating it is harmless
+	PathAuth     = "/v1/auth"        // PUT Auth → Hello, of a guest that has its identity; the same
 	PathWatch    = "/v1/watch"       // GET → a Hello per line, at once and whenever it changes
 	PathExec     = "/v1/exec/attach" // POST: a line api.ExecAttachRequest, frames → a line ExecReply, frames
 	PathDial     = "/v1/dial"        // POST: a line api.DialOpenRequest, frames → a line ExecReply, frames
@@ -41,8 +42,9 @@ const (
 
 // Bounds on what an end accepts.
 const (
-	MaxLine   = 64 << 10 // of a JSON line or body (exec requests: MaxExec)
+	MaxLine   = 64 << 10 // of a JSON line or body (exec requests: MaxExec; Identity, Auth: MaxAuth)
 	MaxExec   = 1 << 20  // of an exec request line (argv and env)
+	MaxAuth   = 1 << 20  // of a body with an Auth in it
 	MaxHeader = 16 << 10 // of HTTP headers
 
 	MaxListeners = 128 // in a Listeners, so that it fits into MaxLine
@@ -87,6 +89,8 @@ type Hello struct {
 	// Notes are things the boot put right or could not do, a sentence each, at
 	// most 16 (for instance: "the root's COW layer was marked invalid and was revived").
 	Notes []string `json:"notes,omitempty"`
+	// Auth is what became of the last Auth; nil: there was none.
+	Auth *AuthReport `json:"auth,omitempty"`
 }
 
 // Identity is what makes a guest this VM. The same call serves a cold boot
@@ -104,6 +108,8 @@ type Identity struct {
 	AuthorizedKeys []string `json:"authorized_keys,omitempty"`
 	// User is the login user whose home is the work disk.
 	User string `json:"user"`
+	// Auth is there before anything else runs; nil: nothing changes.
+	Auth *Auth `json:"auth,omitempty"`
 }
 
 // Health is a sign of life.

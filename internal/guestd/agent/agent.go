@@ -45,6 +45,9 @@ type Config struct {
 	Ask func(wire.Halt) error
 	// Apply sets an identity and returns what of it the image did not take.
 	Apply func(wire.Identity) (notes []string, err error)
+	// Auth gives the login user what is the user's own. It is not called twice at
+	// once.
+	Auth func(user string, a wire.Auth) wire.AuthReport
 	// Exec makes what serves wire.PathExec; user is the login user's name.
 	Exec func(user func() string) Executor
 	// Dial serves wire.PathDial.
@@ -76,7 +79,7 @@ type Agent struct {
 	state     *state
 	exec      Executor
 	put, get  http.Handler  // files
-	identity  chan struct{} // held by who sets the identity
+	identity  chan struct{} // held by who sets the identity, or Auth
 	shutdowns chan wire.Halt
 }
 

@@ -12,11 +12,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
 
+	"github.com/banger-vm/banger/internal/credential"
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/guestd/notify"
 	"github.com/banger-vm/banger/internal/guestd/power"
@@ -35,6 +37,7 @@ type rig struct {
 	identified chan struct{}
 	asked      chan wire.Halt
 	ready      chan string
+	gave       []string // user, ID, number of files, and whether the boot was let go on
 }
 
 func newRig(t *testing.T, init power.Init) *rig {
@@ -49,6 +52,10 @@ func newRig(t *testing.T, init power.Init) *rig {
 			}
 			r.applied <- id
 			return []string{"no hosts"}, nil
+		},
+		Auth: func(user string, a wire.Auth) wire.AuthReport {
+			r.gave = append(r.gave, fmt.Sprintf("%s %s %d %d", user, a.ID, len(a.Files), len(r.identified)))
+			return wire.AuthReport{ID: a.ID, Files: []string{"it does not fit"}}
 		},
 		Identified: func() error { r.identified <- struct{}{}; return nil },
 		Ask:        func(h wire.Halt) error { r.asked <- h; return nil },
@@ -162,6 +169,31 @@ func TestIdentityMakesTheGuestReadyOnce(t *testing.T) {
 	}
 }
 
+// What is the user's own is there before the boot goes on, and may change later.
+func TestAuthComesBeforeAnyCommand(t *testing.T) {
+	r := newRig(t, power.Systemd)
+	c := r.client(t)
+	auth := wire.Auth{ID: "1", Set: credential.Set{Files: []credential.File{{Path: "~/a", Mode: 0o600, Data: make(credential.Secret, 200<<10)}}}}
+	if fail, status := call[wire.ExecFail](t, c, "PUT", wire.PathAuth, auth); status != 409 || fail.Kind != "unavailable" {
+		t.Errorf("before the identity: %d %+v", status, fail)
+	}
+	h, _ := call[wire.Hello](t, c, "PUT", wire.PathIdentity, wire.Identity{Hostname: "web", User: "ada", Auth: &auth})
+	if h.Phase != wire.PhaseReady || h.Auth == nil || h.Auth.ID != "1" || len(h.Auth.Files) != 1 {
+		t.Errorf("%+v, %+v", h, h.Auth)
+	}
+	h, _ = call[wire.Hello](t, c, "PUT", wire.PathAuth, wire.Auth{ID: "2"})
+	if h.Auth == nil || h.Auth.ID != "2" {
+		t.Errorf("%+v", h.Auth)
+	}
+	call[wire.Hello](t, c, "PUT", wire.PathIdentity, wire.Identity{Hostname: "web", User: "ada"})
+	if want := []string{"ada 1 1 0", "ada 2 0 1"}; !slices.Equal(r.gave, want) {
+		t.Errorf("%q", r.gave)
+	}
+	if fail, status := call[wire.ExecFail](t, c, "PUT", wire.PathAuth, strings.Repeat(" ", wire.MaxAuth+1)); status != 400 {
+		t.Errorf("%d %+v", status, fail)
+	}
+}
+
 func TestARefusedRequestSaysWhy(t *testing.T) {
 	r := newRig(t, power.Systemd)
 	c := r.client(t)
@@ -172,9 +204,10 @@ func TestARefusedRequestSaysWhy(t *testing.T) {
 		says         string
 	}{
 		{"PUT", wire.PathIdentity, "{", 400, "cannot be read"},
-		{"PUT", wire.PathIdentity, strings.Repeat(" ", wire.MaxLine+1), 400, "too large"},
+		{"PUT", wire.PathIdentity, strings.Repeat(" ", wire.MaxAuth+1), 400, "too large"},
 		{"PUT", wire.PathIdentity, wire.Identity{Hostname: "broken"}, 422, "it is broken"},
 		{"POST", wire.PathPower, wire.Power{Action: "explode"}, 400, "explode"},
+		{"POST", wire.PathPower, strings.Repeat(" ", wire.MaxLine+1), 400, "too large"},
 	} {
 		fail, status := call[wire.ExecFail](t, c, test.method, test.path, test.body)
 		if status != test.status || !strings.Contains(fail.Message, test.says) || fail.Kind != "invalid" {

@@ -11,7 +11,7 @@ import (
 func TestGrow(t *testing.T) {
 	r := newRig(t, power.Systemd)
 	r.cfg.Boot.Home = "/home/dev"
-	c := guestrig.Serve(t, r.handler())
+	c := guestrig.Serve(t, r.Handler())
 	if size, err := c.Grow(t.Context(), 1<<30); err != nil || size != 1<<30 {
 		t.Errorf("%d, %v", size, err)
 	}

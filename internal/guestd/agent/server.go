@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,7 +22,7 @@ func (a *Agent) serveOn(ctx context.Context, l net.Listener) error {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	srv := &http.Server{
-		Handler:        a.handler(),
+		Handler:        a.Handler(),
 		Protocols:      protocols,
 		MaxHeaderBytes: wire.MaxHeader,
 		BaseContext:    func(net.Listener) context.Context { return ctx },
@@ -44,11 +45,13 @@ func (a *Agent) serveOn(ctx context.Context, l net.Listener) error {
 	return fmt.Errorf("serving the host: %w", err)
 }
 
-func (a *Agent) handler() http.Handler {
+// Handler serves the host, as Run does on the channel.
+func (a *Agent) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+wire.PathHello, a.serveHello)
 	mux.HandleFunc("GET "+wire.PathHealth, a.serveHealth)
 	mux.HandleFunc("PUT "+wire.PathIdentity, a.serveIdentity)
+	mux.HandleFunc("PUT "+wire.PathAuth, a.serveAuth)
 	mux.HandleFunc("GET "+wire.PathWatch, a.serveWatch)
 	mux.HandleFunc("POST "+wire.PathPower, a.servePower)
 	mux.HandleFunc("POST "+wire.PathGrow, a.serveGrow)
@@ -96,7 +99,7 @@ func (a *Agent) serveWatch(w http.ResponseWriter, r *http.Request) {
 
 func (a *Agent) serveIdentity(w http.ResponseWriter, r *http.Request) {
 	var id wire.Identity
-	if !a.decode(w, r, &id) {
+	if !a.decodeUpTo(wire.MaxAuth, w, r, &id) {
 		return
 	}
 	select {
@@ -113,6 +116,10 @@ func (a *Agent) serveIdentity(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, text := range notes {
 		a.state.note(text)
+	}
+	if id.Auth != nil { // before a command can run
+		h, _, _ := a.state.get()
+		a.giveAuth(cmp.Or(id.User, h.User), *id.Auth)
 	}
 	first := false
 	a.state.update(func(h *wire.Hello) {
@@ -136,6 +143,34 @@ func (a *Agent) serveIdentity(w http.ResponseWriter, r *http.Request) {
 	a.reply(w, h)
 }
 
+// serveAuth changes what of its user's own a guest has that is up.
+func (a *Agent) serveAuth(w http.ResponseWriter, r *http.Request) {
+	var auth wire.Auth
+	if !a.decodeUpTo(wire.MaxAuth, w, r, &auth) {
+		return
+	}
+	select {
+	case a.identity <- struct{}{}:
+		defer func() { <-a.identity }()
+	case <-r.Context().Done():
+		return
+	}
+	h, _, _ := a.state.get()
+	if h.Phase == wire.PhaseIdentity {
+		a.fail(w, http.StatusConflict, api.KindUnavailable, errors.New("the guest has no identity yet"))
+		return
+	}
+	a.giveAuth(h.User, auth)
+	h, _, _ = a.state.get()
+	a.reply(w, h)
+}
+
+// giveAuth gives a user what is the user's own; the identity is held.
+func (a *Agent) giveAuth(user string, auth wire.Auth) {
+	report := a.cfg.Auth(user, auth)
+	a.state.update(func(h *wire.Hello) { h.Auth = &report })
+}
+
 func (a *Agent) servePower(w http.ResponseWriter, r *http.Request) {
 	var p wire.Power
 	if !a.decode(w, r, &p) {
@@ -154,7 +189,11 @@ func (a *Agent) servePower(w http.ResponseWriter, r *http.Request) {
 
 // decode reads a bounded JSON body.
 func (a *Agent) decode(w http.ResponseWriter, r *http.Request, v any) bool {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, wire.MaxLine))
+	return a.decodeUpTo(wire.MaxLine, w, r, v)
+}
+
+func (a *Agent) decodeUpTo(most int64, w http.ResponseWriter, r *http.Request, v any) bool {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	if err == nil {
 		err = json.Unmarshal(body, v)
 	}

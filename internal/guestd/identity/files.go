@@ -15,11 +15,11 @@ import (
 // maxFile bounds what is read of a file that the image wrote.
 const maxFile = 256 << 10
 
-// replace makes name a regular file with this content and mode, at once and
+// Replace makes name a regular file with this content and mode, at once and
 // whole. A file that is so already is left alone.
-func replace(root *os.Root, name string, content []byte, mode fs.FileMode) error {
+func Replace(root *os.Root, name string, content []byte, mode fs.FileMode) error {
 	if st, err := root.Lstat(name); err == nil && st.Mode() == mode && st.Size() == int64(len(content)) {
-		if old, err := readFile(root, name); err == nil && bytes.Equal(old, content) {
+		if old, err := ReadFile(root, name); err == nil && bytes.Equal(old, content) {
 			return nil
 		}
 	}
@@ -42,8 +42,8 @@ func replace(root *os.Root, name string, content []byte, mode fs.FileMode) error
 	return nil
 }
 
-// readFile reads a regular file of bounded size.
-func readFile(root *os.Root, name string) ([]byte, error) {
+// ReadFile reads a regular file of bounded size.
+func ReadFile(root *os.Root, name string) ([]byte, error) {
 	st, err := root.Stat(name)
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ const hostsMark = " # banger"
 
 // writeHosts gives the host name an address in /etc/hosts, where it has none.
 func writeHosts(root *os.Root, hostname string) error {
-	old, err := readFile(root, "etc/hosts")
+	old, err := ReadFile(root, "etc/hosts")
 	if errors.Is(err, fs.ErrNotExist) {
 		old, err = []byte("127.0.0.1\tlocalhost\n::1\tlocalhost\n"), nil
 	}
@@ -91,8 +91,12 @@ func writeHosts(root *os.Root, hostname string) error {
 		}
 		out.WriteString("127.0.1.1\t" + hostname + hostsMark + "\n")
 	}
-	return replace(root, "etc/hosts", []byte(out.String()), 0o644)
+	return Replace(root, "etc/hosts", []byte(out.String()), 0o644)
 }
+
+// UserKeys are the user's own public keys, which the SSH server takes besides the
+// identity's; who writes them is another.
+const UserKeys = "etc/ssh/banger_user_keys"
 
 const (
 	sshKeys   = "etc/ssh/banger_authorized_keys"
@@ -110,8 +114,8 @@ func writeSSH(root *os.Root, id wire.Identity) (errs []error) {
 		errs = append(errs, fmt.Errorf("making /etc/ssh/sshd_config.d: %w", err))
 	}
 	errs = append(errs,
-		replace(root, sshKeys, []byte(strings.Join(append(id.AuthorizedKeys[:len(id.AuthorizedKeys):len(id.AuthorizedKeys)], ""), "\n")), 0o644),
-		replace(root, sshDropIn, []byte("AuthorizedKeysFile .ssh/authorized_keys .ssh/authorized_keys2 /"+sshKeys+"\n"), 0o644))
+		Replace(root, sshKeys, []byte(strings.Join(append(id.AuthorizedKeys[:len(id.AuthorizedKeys):len(id.AuthorizedKeys)], ""), "\n")), 0o644),
+		Replace(root, sshDropIn, []byte("AuthorizedKeysFile .ssh/authorized_keys .ssh/authorized_keys2 /"+sshKeys+" /"+UserKeys+"\n"), 0o644))
 	for name, key := range id.HostKeys {
 		public, err := publicKey(key)
 		if err != nil {
@@ -119,8 +123,8 @@ func writeSSH(root *os.Root, id wire.Identity) (errs []error) {
 			continue
 		}
 		errs = append(errs,
-			replace(root, "etc/ssh/"+name, key, 0o600),
-			replace(root, "etc/ssh/"+name+".pub", []byte(public), 0o644))
+			Replace(root, "etc/ssh/"+name, key, 0o600),
+			Replace(root, "etc/ssh/"+name+".pub", []byte(public), 0o644))
 	}
 	return errs
 }

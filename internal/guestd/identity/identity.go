@@ -133,8 +133,8 @@ func WriteFiles(root *os.Root, id wire.Identity) []error {
 		return []error{fmt.Errorf("making /etc: %w", err)}
 	}
 	errs := append([]error{
-		replace(root, "etc/hostname", []byte(id.Hostname+"\n"), 0o644),
-		replace(root, "etc/machine-id", []byte(id.MachineID+"\n"), 0o444),
+		Replace(root, "etc/hostname", []byte(id.Hostname+"\n"), 0o644),
+		Replace(root, "etc/machine-id", []byte(id.MachineID+"\n"), 0o444),
 		writeHosts(root, id.Hostname),
 	}, writeSSH(root, id)...)
 	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })

@@ -242,20 +242,20 @@ func TestHostileHosts(t *testing.T) {
 
 func TestReplaceLeavesWhatIsRightAlone(t *testing.T) {
 	root, dir, _ := tree(t)
-	if err := replace(root, "etc/x", []byte("same"), 0o444); err != nil {
+	if err := Replace(root, "etc/x", []byte("same"), 0o444); err != nil {
 		t.Fatal(err)
 	}
 	before, err := os.Stat(dir + "/etc/x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := replace(root, "etc/x", []byte("same"), 0o444); err != nil {
+	if err := Replace(root, "etc/x", []byte("same"), 0o444); err != nil {
 		t.Fatal(err)
 	}
 	if after, err := os.Stat(dir + "/etc/x"); err != nil || !os.SameFile(before, after) {
 		t.Errorf("it was written again: %v", err)
 	}
-	if err := replace(root, "etc/x", []byte("same"), 0o600); err != nil {
+	if err := Replace(root, "etc/x", []byte("same"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if after, err := os.Stat(dir + "/etc/x"); err != nil || after.Mode() != fs.FileMode(0o600) {

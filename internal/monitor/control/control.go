@@ -35,6 +35,8 @@ const (
 	MethodForward   = "monitor.forward"   // ForwardRequest → api.Empty
 	MethodListening = "monitor.listening" // api.Empty → machine.Listening, once the guest is up
 
+	MethodAuth = "monitor.auth" // api.Empty → wire.AuthReport, once the guest is up
+
 	MethodPing   = "monitor.ping"   // WaitRequest → Pong
 	MethodHealth = "monitor.health" // WaitRequest → wire.Health
 	MethodCounts = "monitor.counts" // WaitRequest → machine.Counts

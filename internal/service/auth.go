@@ -1,0 +1,108 @@
+package service
+
+import (
+	"context"
+
+	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/credential"
+	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/rpc/rpcserver"
+	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vm/auth"
+)
+
+func (p Parts) authMethods() map[string]rpcserver.Handler {
+	k := p.Auth
+	return map[string]rpcserver.Handler{
+		api.MethodVMAuthPush: rpcserver.Bind(func(ctx context.Context, r api.VMAuthPushRequest) (any, error) {
+			s, err := sentFrom(r.Auth)
+			if err != nil {
+				return nil, err
+			}
+			return begun(k.Push(ctx, r.VM, s, r.Key))
+		}),
+		api.MethodVMAuthRemove: rpcserver.Bind(func(ctx context.Context, r api.VMAuthRemoveRequest) (any, error) {
+			return begun(k.Remove(ctx, r.VM, r.Paths, r.Key))
+		}),
+		api.MethodVMAuthShow: rpcserver.Bind(func(ctx context.Context, r api.VMRef) (any, error) {
+			v, err := p.VMs.Inspect(ctx, r.VM)
+			if err != nil {
+				return nil, err
+			}
+			return p.authOf(v)
+		}),
+	}
+}
+
+// create, start and inspect are those of VMs, with what a user's own comes along.
+func (p Parts) create(ctx context.Context, r api.VMCreateRequest) (any, error) {
+	var given []vm.Given
+	if r.Auth != nil {
+		s, err := sentFrom(*r.Auth)
+		if err != nil {
+			return nil, err
+		}
+		given = append(given, p.Auth.Given(s))
+	}
+	return begun(p.VMs.Create(ctx, specFrom(r.Spec), r.Start, r.Key, given...))
+}
+
+func (p Parts) start(ctx context.Context, r api.VMStartRequest) (any, error) {
+	takeBack := func() {}
+	if r.Auth != nil {
+		s, err := sentFrom(*r.Auth)
+		if err != nil {
+			return nil, err
+		}
+		if takeBack, err = p.Auth.Bring(ctx, r.VM, s); err != nil {
+			return nil, err
+		}
+	}
+	rec, err := p.VMs.Boot(ctx, r.VM, r.VMM, r.Key)
+	if err != nil {
+		takeBack()
+	}
+	return begun(rec, err)
+}
+
+func (p Parts) inspect(ctx context.Context, r api.VMRef) (any, error) {
+	v, err := p.VMs.Inspect(ctx, r.VM)
+	if err != nil {
+		return nil, err
+	}
+	out := vmFrom(v)
+	a, err := p.authOf(v)
+	if a.Git != nil || len(a.SSHKeys)+len(a.Files) > 0 || a.Off {
+		out.Auth = &a
+	}
+	return out, err
+}
+
+func (p Parts) authOf(v vm.View) (api.VMAuth, error) {
+	has, err := p.Auth.Of(v)
+	out := api.VMAuth{SSHKeys: has.Keys, Off: has.Off, Problems: has.Problems}
+	if has.Git != nil {
+		out.Git = &api.GitIdentity{Name: has.Git.Name, Email: has.Git.Email}
+	}
+	for _, f := range has.Files {
+		out.Files = append(out.Files, api.CredentialInfo{Path: f.Path, Mode: f.Mode, Size: f.Size, State: f.State})
+	}
+	return out, err
+}
+
+func sentFrom(a api.Auth) (auth.Sent, error) {
+	s := auth.Sent{Off: a.Off, Set: credential.Set{Keys: a.SSHKeys}}
+	if a.Git != nil {
+		s.Git = &credential.Git{Name: a.Git.Name, Email: a.Git.Email}
+	}
+	for _, f := range a.Files {
+		if f.Mode == 0 {
+			f.Mode = credential.DefaultMode
+		}
+		s.Files = append(s.Files, credential.File{Path: f.Path, Mode: f.Mode, Data: f.Data})
+	}
+	if err := s.Check(); err != nil {
+		return s, fault.New(fault.Invalid, "", "what the VM is to be given is not right: %w", err)
+	}
+	return s, nil
+}

@@ -1,0 +1,160 @@
+package auth
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+
+	"github.com/banger-vm/banger/internal/credential"
+	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/machine"
+)
+
+// kept is machine.AuthFile: what a VM has, and what it was to have no more. A
+// path that is gone comes back only where a user asks for that.
+type kept struct {
+	wire.Auth
+	Off bool `json:"off,omitempty"`
+}
+
+// with returns what is kept once a client has sent something.
+func (has kept) with(s Sent) (kept, error) {
+	next := has
+	switch {
+	case s.Off:
+		next = has.without(nil)
+	case has.Off && !s.Asked:
+		return has, nil
+	default:
+		next.Off = false
+		next.merge(s)
+	}
+	if err := next.Check(); err != nil {
+		return has, fault.New(fault.Invalid, "Take something away first, with: banger auth rm", "it cannot be added to what the VM has: %w", err)
+	}
+	return next.renamed(has), nil
+}
+
+func (has *kept) merge(s Sent) {
+	if s.Git != nil {
+		has.Git = s.Git
+	}
+	if s.Keys != nil {
+		has.Keys = s.Keys
+	}
+	files, gone := slices.Clone(has.Files), slices.Clone(has.Gone)
+	for _, f := range s.Files {
+		if at := slices.Index(gone, f.Path); at >= 0 {
+			if !s.Asked {
+				continue
+			}
+			gone = slices.Delete(gone, at, at+1)
+		}
+		files = append(slices.DeleteFunc(files, func(old credential.File) bool { return old.Path == f.Path }), f)
+	}
+	slices.SortFunc(files, func(a, b credential.File) int { return cmp.Compare(a.Path, b.Path) })
+	has.Files, has.Gone = files, gone
+}
+
+// without returns what is kept once files are taken away, by none of them all
+// that there is.
+func (has kept) without(paths []string) kept {
+	next := kept{Auth: wire.Auth{ID: has.ID, Set: has.Set, Gone: slices.Clone(has.Gone)}, Off: has.Off}
+	if paths == nil {
+		next.Set, next.Off = credential.Set{}, true
+	}
+	next.Files = nil
+	for _, f := range has.Files {
+		if paths != nil && !slices.Contains(paths, f.Path) {
+			next.Files = append(next.Files, f)
+			continue
+		}
+		next.Gone = append(next.Gone, f.Path)
+	}
+	if n := len(next.Gone); n > wire.MaxGone {
+		next.Gone = next.Gone[n-wire.MaxGone:]
+	}
+	return next.renamed(has)
+}
+
+// renamed gives what differs from before an ID of its own.
+func (has kept) renamed(before kept) kept {
+	if has.ID = before.ID; !reflect.DeepEqual(has, before) {
+		b := make([]byte, 8)
+		rand.Read(b)
+		has.ID = hex.EncodeToString(b)
+	}
+	return has
+}
+
+func (k *Keeper) dir(id string) string { return filepath.Join(k.cfg.Dir, id) }
+
+// read returns what is kept of a VM; nil: nothing was ever sent.
+func (k *Keeper) read(id string) (*kept, error) {
+	data, err := os.ReadFile(filepath.Join(k.dir(id), machine.AuthFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var has kept
+	if err == nil {
+		err = json.Unmarshal(data, &has)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading what the VM is given of its user's own: %w", err)
+	}
+	return &has, nil
+}
+
+// change changes what is kept of a VM; whoever calls it has the VM's claim.
+func (k *Keeper) change(id string, to func(kept) (kept, error)) (kept, error) {
+	has, err := k.read(id)
+	if err != nil {
+		return kept{}, err
+	}
+	if has == nil {
+		has = &kept{}
+	}
+	next, err := to(*has)
+	if err != nil || next.ID == has.ID {
+		return next, err
+	}
+	return next, write(k.dir(id), machine.AuthFile, next)
+}
+
+// write writes a file whole or not at all, for this user alone, and to stay over
+// a loss of power.
+func write(dir, name string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encoding %s: %w", name, err)
+	}
+	path := filepath.Join(dir, name)
+	f, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = f.Write(data)
+		err = errors.Join(err, f.Sync(), f.Close())
+	}
+	if err == nil {
+		err = os.Rename(path+".tmp", path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("writing %s: %w", name, err), ignoreMissing(os.Remove(path+".tmp")))
+	}
+	return nil
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,115 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/vm"
+)
+
+// The kinds of the operations.
+const (
+	KindPush   = "vm.auth.push"
+	KindRemove = "vm.auth.remove"
+)
+
+// params are all that a change needs; what is pushed lies elsewhere.
+type params struct {
+	ID    string   `json:"id"`
+	Paths []string `json:"paths,omitempty"` // of a removal; none: all
+}
+
+// Push begins to give a VM what a user asks for: at once where it runs, else from
+// its next start on.
+func (k *Keeper) Push(ctx context.Context, ref string, s Sent, key string) (operation.Record, error) {
+	return k.begin(ctx, ref, KindPush, key, nil, func(r vm.Record, has kept) (takeBack func(), err error) {
+		s.Asked = true
+		if _, err := has.with(s); err != nil {
+			return nil, err
+		}
+		return k.stage(r.ID, s)
+	})
+}
+
+// Remove begins to take files away, by no paths all that a VM was given: then it
+// gets nothing more until a user asks for it.
+func (k *Keeper) Remove(ctx context.Context, ref string, paths []string, key string) (operation.Record, error) {
+	return k.begin(ctx, ref, KindRemove, key, paths, func(r vm.Record, has kept) (func(), error) {
+		for _, p := range paths {
+			if !slices.ContainsFunc(has.Files, func(f file) bool { return f.Path == p }) {
+				return nil, fault.New(fault.NotFound, "See what it has with: banger auth ls "+r.Spec.Name, "the VM %s was not given %s", r.Spec.Name, p)
+			}
+		}
+		return func() {}, nil
+	})
+}
+
+// begin begins an operation that check finds possible.
+func (k *Keeper) begin(ctx context.Context, ref, kind, key string, paths []string, check func(vm.Record, kept) (takeBack func(), err error)) (operation.Record, error) {
+	if known, err := k.ops.Known(ctx, kind, key); err != nil {
+		return operation.Record{}, err
+	} else if known != nil {
+		return *known, nil
+	}
+	r, err := k.vms.VM(ctx, ref)
+	if err != nil {
+		return operation.Record{}, err
+	}
+	if !r.Made {
+		return operation.Record{}, fault.New(fault.Precondition, "See it with: banger op ls", "the VM %s is not whole yet", r.Spec.Name)
+	}
+	has, err := k.read(r.ID)
+	if err != nil {
+		return operation.Record{}, err
+	}
+	if has == nil {
+		has = &kept{}
+	}
+	takeBack, err := check(r, *has)
+	if err != nil {
+		return operation.Record{}, err
+	}
+	rec, err := k.ops.Begin(ctx, operation.Request{Kind: kind, Target: target(r.ID), Name: r.Spec.Name, Key: key, Params: params{r.ID, paths}})
+	if err != nil {
+		takeBack()
+	}
+	return rec, err
+}
+
+// Planners are the plans of this package's operations. What is kept stays where
+// the guest cannot be told: its next boot has it.
+func (k *Keeper) Planners() map[string]operation.Planner {
+	return map[string]operation.Planner{
+		KindPush: k.planner("keep what was sent", func(p params) error { return k.take(p.ID) }),
+		KindRemove: k.planner("forget it", func(p params) error {
+			_, err := k.change(p.ID, func(has kept) (kept, error) { return has.without(p.Paths), nil })
+			return err
+		}),
+	}
+}
+
+func (k *Keeper) planner(name string, change func(params) error) operation.Planner {
+	return func(op operation.Record) (operation.Plan, error) {
+		var p params
+		if err := json.Unmarshal(op.Params, &p); err != nil {
+			return operation.Plan{}, fmt.Errorf("reading the parameters of %s: %w", op.ID, err)
+		}
+		return operation.Plan{
+			Steps: []operation.Step{
+				{Name: name, Keep: true, Do: func(context.Context, operation.Report) error { return change(p) }},
+				{Name: "tell the guest", Do: func(ctx context.Context, _ operation.Report) error {
+					has, err := k.read(p.ID)
+					if err != nil || has == nil {
+						return err
+					}
+					return k.tell(ctx, p.ID, *has)
+				}},
+			},
+			Result: func() any { return map[string]string{"id": p.ID} },
+		}, nil
+	}
+}

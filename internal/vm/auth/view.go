@@ -1,0 +1,63 @@
+package auth
+
+import (
+	"slices"
+
+	"github.com/banger-vm/banger/internal/credential"
+	"github.com/banger-vm/banger/internal/vm"
+)
+
+type file = credential.File
+
+// View is what a VM was given, without any content.
+type View struct {
+	Off      bool // it gets nothing until a user asks for it
+	Git      *credential.Git
+	Keys     []string
+	Files    []FileView
+	Problems []string // of a running guest, sentences
+}
+
+// FileView is a file with credentials; State is half a sentence.
+type FileView struct {
+	Path  string
+	Mode  uint32
+	Size  int
+	State string
+}
+
+// The states of a file that the guest says nothing of.
+const (
+	stateThere = "given"
+	stateLater = "from the next start on"
+	stateLate  = "the guest does not have it yet"
+)
+
+// Of returns what a VM was given, and what became of that.
+func (k *Keeper) Of(v vm.View) (View, error) {
+	has, err := k.read(v.ID)
+	if err != nil || has == nil {
+		return View{}, err
+	}
+	out := View{Off: has.Off, Git: has.Git, Keys: has.Keys}
+	state := func(int) string { return stateLater }
+	if v.Live != nil {
+		state = func(int) string { return stateLate }
+		if r := v.Live.Guest.Auth; r != nil && r.ID == has.ID {
+			out.Problems = slices.Clone(r.Problems)
+			state = func(i int) string {
+				if i >= len(r.Files) {
+					return stateLate // all was refused
+				}
+				if r.Files[i] != "" {
+					return r.Files[i]
+				}
+				return stateThere
+			}
+		}
+	}
+	for i, f := range has.Files {
+		out.Files = append(out.Files, FileView{Path: f.Path, Mode: f.Mode, Size: len(f.Data), State: state(i)})
+	}
+	return out, nil
+}

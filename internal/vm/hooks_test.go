@@ -1,0 +1,169 @@
+package vm_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vm/hook"
+	"github.com/banger-vm/banger/internal/vm/spec"
+)
+
+// witness is a capability that writes down where it acts.
+type witness struct {
+	essential bool
+
+	mu   sync.Mutex
+	seen []string
+	fail map[hook.Point]error
+}
+
+func (*witness) Name() string { return "witness" }
+
+func (w *witness) Hooks() (all []hook.Hook) {
+	for _, p := range []hook.Point{hook.Create, hook.PreStart, hook.Ready, hook.Delete} {
+		all = append(all, hook.Hook{At: p, Essential: w.essential, Do: func(_ context.Context, v hook.VM) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.seen = append(w.seen, string(p)+" "+v.Name)
+			return w.fail[p]
+		}})
+	}
+	return all
+}
+
+// took returns what it has seen since the last time.
+func (w *witness) took() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer func() { w.seen = nil }()
+	return w.seen
+}
+
+func (w *witness) failing(p hook.Point, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fail = map[hook.Point]error{p: err}
+}
+
+func withWitness(t *testing.T, essential bool) (*rig, *witness) {
+	t.Helper()
+	w := &witness{essential: essential}
+	return newRigWith(t, func(r *rig) { r.capabilities = []hook.Capability{w} }), w
+}
+
+func stepNames(rec operation.Record) (names []string) {
+	for _, s := range rec.Steps {
+		if strings.HasSuffix(s.Name, "witness") {
+			names = append(names, s.Name+" "+string(s.State))
+		}
+	}
+	return names
+}
+
+// A capability acts at each point of a VM's life, in steps that say its name.
+func TestHooksActInSteps(t *testing.T) {
+	r, w := withWitness(t, false)
+	for _, c := range []struct {
+		begin      func() (operation.Record, error)
+		acts, says []string
+	}{
+		{
+			func() (operation.Record, error) { return r.create(spec.VM{Name: "a"}, true) },
+			[]string{"create a", "pre-start a", "ready a"},
+			[]string{"create: witness done", "pre-start: witness done", "ready: witness done"},
+		},
+		{
+			func() (operation.Record, error) { return r.vms.Restart(t.Context(), "a", 0, "") },
+			[]string{"pre-start a", "ready a"},
+			[]string{"pre-start: witness done", "ready: witness done"},
+		},
+		{
+			func() (operation.Record, error) { return r.vms.Delete(t.Context(), "a", true, "") },
+			[]string{"delete a"},
+			[]string{"delete: witness done"},
+		},
+	} {
+		rec := r.done(c.begin())
+		if got := w.took(); rec.State != operation.Succeeded || !slices.Equal(got, c.acts) || !slices.Equal(stepNames(rec), c.says) {
+			t.Errorf("%s %s: %q in %q", rec.Kind, rec.State, got, stepNames(rec))
+		}
+	}
+}
+
+// What a hook could not give is told, and seen until it succeeds; the VM runs.
+func TestFailedHookIsSeen(t *testing.T) {
+	r, w := withWitness(t, false)
+	w.failing(hook.Ready, errors.New("there is no such thing"))
+	r.ok(r.create(spec.VM{Name: "a"}, true))
+	const sentence = `The step "ready: witness" failed: there is no such thing.`
+	reduced := func() []string {
+		v, err := r.vms.Inspect(t.Context(), "a")
+		if err != nil || v.State != vm.Running {
+			t.Errorf("%s, %v", v.State, err)
+		}
+		return v.Reduced
+	}
+	if !slices.Contains(reduced(), sentence) {
+		t.Errorf("%q", reduced())
+	}
+	if told := r.told("a"); !slices.Contains(told, "hook_failed") {
+		t.Errorf("%q", told)
+	}
+	r.close()
+	r.open() // another daemon knows it too
+	if !slices.Contains(reduced(), sentence) {
+		t.Errorf("%q", reduced())
+	}
+	w.failing(hook.Ready, nil)
+	r.ok(r.vms.Restart(t.Context(), "a", 0, ""))
+	if slices.Contains(reduced(), sentence) {
+		t.Errorf("it is still seen: %q", reduced())
+	}
+}
+
+// The failure of an essential hook takes the start back.
+func TestEssentialHookFailsTheStart(t *testing.T) {
+	r, w := withWitness(t, true)
+	w.failing(hook.Ready, fault.New(fault.Precondition, "Do something.", "it must not be"))
+	rec := r.done(r.create(spec.VM{Name: "a"}, true))
+	if rec.State != operation.Failed || rec.Error.Kind != fault.Precondition || rec.Error.Message != "it must not be" {
+		t.Errorf("%s: %+v", rec.State, rec.Error)
+	}
+	if state, _ := r.state("a"); state != vm.Stopped || r.host.Running() != 0 {
+		t.Errorf("it is %s, %d run", state, r.host.Running())
+	}
+}
+
+// A VM that was not made leaves nothing with its capabilities, nor with who
+// brought something for it.
+func TestHooksOfAVMThatIsNotMade(t *testing.T) {
+	r, w := withWitness(t, false)
+	r.parts.failWork = errors.New("there is no room")
+	var taken []string
+	bring := func(_ context.Context, id string) (func(), error) {
+		taken = append(taken, "put")
+		return func() { taken = append(taken, "taken back") }, nil
+	}
+	rec := r.done(r.vms.Create(t.Context(), spec.VM{Name: "a"}, true, "", bring))
+	if got := w.took(); rec.State != operation.Failed || !slices.Equal(got, []string{"delete "}) {
+		t.Errorf("%s: %q", rec.State, got)
+	}
+	r.parts.failWork = nil
+	r.ok(r.vms.Create(t.Context(), spec.VM{Name: "a"}, false, "once", bring))
+	r.ok(r.vms.Create(t.Context(), spec.VM{Name: "a"}, false, "once", bring)) // the same, asked for again
+	if want := []string{"put", "put", "put", "taken back"}; !slices.Equal(taken, want) {
+		t.Errorf("%q", taken)
+	}
+	fail := errors.New("it does not fit")
+	_, err := r.vms.Create(t.Context(), spec.VM{Name: "b"}, false, "", bring, func(context.Context, string) (func(), error) { return nil, fail })
+	if !errors.Is(err, fail) || taken[len(taken)-1] != "taken back" {
+		t.Errorf("%v, %q", err, taken)
+	}
+}
