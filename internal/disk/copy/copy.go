@@ -5,19 +5,27 @@ package copy
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/banger-vm/banger/internal/disk"
 )
 
-const rootFile = "root.img"
+const (
+	rootFile  = "root.img"
+	freshFile = "root.img.fresh" // of Stage
+)
 
 // Driver makes copies.
 type Driver struct{}
 
-var _ disk.Driver = Driver{}
+var (
+	_ disk.Driver = Driver{}
+	_ disk.Staged = Driver{}
+)
 
 // New returns the driver.
 func New() Driver { return Driver{} }
@@ -50,6 +58,32 @@ func (Driver) Open(dir string, base disk.Base) (disk.Root, error) {
 
 // Reset puts a fresh copy in the place of the old one.
 func (Driver) Reset(ctx context.Context, dir string, base disk.Base) error {
+	return fill(ctx, filepath.Join(dir, rootFile), base, func(int64, int64) {})
+}
+
+// Stage makes a fresh copy.
+func (Driver) Stage(ctx context.Context, dir string, base disk.Base, report func(done, total int64)) error {
+	path := filepath.Join(dir, freshFile)
+	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() && info.Size() == base.SizeBytes {
+		return nil // whole, or it would have another name
+	}
+	return fill(ctx, path, base, report)
+}
+
+// Replace gives the fresh copy its name.
+func (Driver) Replace(dir string) error {
+	err := os.Rename(filepath.Join(dir, freshFile), filepath.Join(dir, rootFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the fresh copy cannot take the old one's place: %w", err)
+	}
+	return nil
+}
+
+// Unstage removes a fresh copy.
+func (Driver) Unstage(dir string) error { return disk.RemoveFile(filepath.Join(dir, freshFile)) }
+
+// fill makes the file at path a copy of the base.
+func fill(ctx context.Context, path string, base disk.Base, report func(done, total int64)) error {
 	from, err := os.Open(base.Path)
 	if err != nil {
 		return fmt.Errorf("the image cannot be read: %w", err)
@@ -62,8 +96,8 @@ func (Driver) Reset(ctx context.Context, dir string, base disk.Base) error {
 	if info.Size() != base.SizeBytes {
 		return fmt.Errorf("the image %s has %d bytes instead of %d: it was changed", base.Path, info.Size(), base.SizeBytes)
 	}
-	err = disk.WriteFile(filepath.Join(dir, rootFile), func(to *os.File) error {
-		return clone(ctx, to, from, base.SizeBytes)
+	err = disk.WriteFile(path, func(to *os.File) error {
+		return clone(ctx, to, from, base.SizeBytes, report)
 	})
 	if err != nil {
 		return fmt.Errorf("the image could not be copied: %w", err)
@@ -72,8 +106,8 @@ func (Driver) Reset(ctx context.Context, dir string, base disk.Base) error {
 }
 
 // Delete removes the copy.
-func (Driver) Delete(_ context.Context, dir string) error {
-	return disk.RemoveFile(filepath.Join(dir, rootFile))
+func (d Driver) Delete(_ context.Context, dir string) error {
+	return errors.Join(disk.RemoveFile(filepath.Join(dir, rootFile)), d.Unstage(dir))
 }
 
 // Usage is what the copy takes.

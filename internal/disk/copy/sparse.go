@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/banger-vm/banger/internal/disk"
 )
 
 // piece is how much is copied between two looks at the context.
@@ -15,20 +17,25 @@ const piece = 32 << 20
 
 // clone makes to a copy of from: shared blocks where the file system can, else
 // only what holds data.
-func clone(ctx context.Context, to, from *os.File, size int64) error {
+func clone(ctx context.Context, to, from *os.File, size int64, report func(done, total int64)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if unix.IoctlFileClone(int(to.Fd()), int(from.Fd())) == nil {
 		return nil
 	}
-	return copySparse(ctx, to, from, size)
+	return copySparse(ctx, to, from, size, report)
 }
 
-func copySparse(ctx context.Context, to, from *os.File, size int64) error {
+func copySparse(ctx context.Context, to, from *os.File, size int64, report func(done, total int64)) error {
 	if err := to.Truncate(size); err != nil {
 		return err
 	}
+	used, err := disk.FileUsage(from.Name())
+	if err != nil {
+		return err
+	}
+	done := int64(0)
 	for offset := int64(0); offset < size; {
 		data, err := unix.Seek(int(from.Fd()), offset, unix.SEEK_DATA)
 		if errors.Is(err, unix.ENXIO) {
@@ -41,7 +48,11 @@ func copySparse(ctx context.Context, to, from *os.File, size int64) error {
 		if err != nil {
 			return fmt.Errorf("finding a hole: %w", err)
 		}
-		if err := copyRange(ctx, to, from, data, min(hole, size)); err != nil {
+		err = copyRange(ctx, to, from, data, min(hole, size), func(n int64) {
+			done += n
+			report(min(done, used.UsedBytes), used.UsedBytes)
+		})
+		if err != nil {
 			return err
 		}
 		offset = hole
@@ -49,7 +60,7 @@ func copySparse(ctx context.Context, to, from *os.File, size int64) error {
 	return nil
 }
 
-func copyRange(ctx context.Context, to, from *os.File, start, end int64) error {
+func copyRange(ctx context.Context, to, from *os.File, start, end int64, copied func(int64)) error {
 	for start < end {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -66,6 +77,7 @@ func copyRange(ctx context.Context, to, from *os.File, start, end int64) error {
 			return err
 		}
 		start += n
+		copied(n)
 	}
 	return nil
 }
