@@ -67,6 +67,7 @@ func Main(ctx context.Context, o Options) error {
 	if l.Protocol != machine.Protocol {
 		return fmt.Errorf("the VM was launched with version %d of the monitor's protocol, this is version %d", l.Protocol, machine.Protocol)
 	}
+	l.Spec.Dir = o.Dir // it may have been moved, or be a copy whose original runs
 	o.Log.File, o.Log.MaxBytes = filepath.Join(o.Dir, control.LogFile), 256<<10
 	log, closer, err := telemetry.Open(o.Log)
 	if err != nil {

@@ -51,6 +51,7 @@ const (
 	SocketFile  = "monitor.sock"
 	LogFile     = "monitor.log"
 	MonitorFile = "monitor.json" // monitor → daemon: a Signature
+	LockFile    = "monitor.lock" // held by the monitor, with flock(2), while it lives
 )
 
 // poll is how long one long poll lasts.
