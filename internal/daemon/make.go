@@ -63,11 +63,15 @@ func (d *Daemon) newRuntime(self string, finder install.Finder) *control.Runtime
 	return control.New(d.log, control.Config{Program: self, Args: args, Units: d.units})
 }
 
+func newDisks() map[string]disk.Driver {
+	return byName[disk.Driver](guestcow.New(), diskcopy.New())
+}
+
 func newNetworks() map[string]network.Driver {
 	return byName[network.Driver](none.New(), usernet.New())
 }
 
-func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, networks map[string]network.Driver) *vm.Manager {
+func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, networks map[string]network.Driver, host vm.Host) *vm.Manager {
 	return vm.New(vm.Parts{
 		Store:   p.store,
 		Runtime: runtime,
@@ -80,15 +84,16 @@ func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, network
 		Kernels:  p.kernels,
 		Work:     workDisks{hostexec.Host{}},
 		VMMs:     p.vmms.chooser,
-		Disks:    byName[disk.Driver](guestcow.New(), diskcopy.New()),
+		Disks:    newDisks(),
 		Networks: networks,
 		Access:   access.New(filepath.Join(d.places.StateDir, "ssh"), d.settings.Zone, sshDial(self, d.places)),
 		Claims:   p.claims, Events: p.events, Log: d.log, Preflight: d.preflight(),
+		Ended: func(id string) { p.rooms.comebacks.Ended(id) },
 	}, vm.Config{
 		Dir:         filepath.Join(d.places.StateDir, "vms"),
 		BootTimeout: time.Duration(d.settings.BootTimeout), StopTimeout: time.Duration(d.settings.StopTimeout),
 		Defaults:   spec.Defaults{Network: d.settings.Network, DiskDriver: d.settings.DiskDriver, AutoForward: d.settings.AutoForward},
-		DriveLimit: d.settings.driveLimit(),
+		DriveLimit: d.settings.driveLimit(), Host: host,
 	})
 }
 
@@ -108,6 +113,8 @@ func (d *Daemon) newOperations(p *parts) *operation.Registry {
 	maps.Copy(planners, p.images.Planners())
 	maps.Copy(planners, p.kernels.named.Planners())
 	maps.Copy(planners, p.vms.Planners())
+	maps.Copy(planners, p.rooms.changes.Planners())
+	maps.Copy(planners, p.rooms.resets.Planners())
 	maps.Copy(planners, p.installs.Planners())
 	return operation.New(p.store, p.claims, p.events, d.log, operation.Config{Planners: planners})
 }

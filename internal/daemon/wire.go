@@ -29,6 +29,7 @@ type parts struct {
 	vmms     *vmms
 	installs *install.Registry
 	vms      *vm.Manager
+	rooms    rooms
 }
 
 // wire makes the parts in the order of their needs, and starts the manager of
@@ -62,11 +63,20 @@ func (d *Daemon) wire(ctx context.Context) (_ *parts, err error) {
 	if err := p.kernels.named.Adopt(ctx); err != nil {
 		return nil, err
 	}
-	p.vms = d.newVMs(self, p, d.newRuntime(self, p.vmms.finder), networks)
+	host, err := thisHost()
+	if err != nil {
+		return nil, err
+	}
+	p.vms = d.newVMs(self, p, d.newRuntime(self, p.vmms.finder), networks, host)
 	p.vmms.guest, p.vmms.usual = p.kernels.Guest, p.vms.UsualVMM
 	p.installs = install.New(d.log, install.Config{Dir: d.vmmDir(), Products: products(d.log), Users: p.vms.VMMUsers})
+	d.addRooms(p)
 	p.ops = d.newOperations(p)
-	return p, p.vms.Start(ctx, p.ops)
+	p.rooms.comebacks = d.newComebacks(p, host)
+	if err := p.vms.Start(ctx, p.ops); err != nil {
+		return nil, err
+	}
+	return p, p.rooms.comebacks.Start(ctx)
 }
 
 // close stops the parts in the reverse order of their making. Operations are
@@ -75,6 +85,9 @@ func (p *parts) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	var errs []error
+	if p.rooms.comebacks != nil {
+		p.rooms.comebacks.Close()
+	}
 	if p.ops != nil {
 		errs = append(errs, p.ops.Close(ctx))
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/rpc/rpcserver"
 	"github.com/banger-vm/banger/internal/vm"
+	"github.com/banger-vm/banger/internal/vm/change"
+	"github.com/banger-vm/banger/internal/vm/reset"
 	"github.com/banger-vm/banger/internal/vmm/install"
 )
 
@@ -30,6 +32,8 @@ type Daemon interface {
 type Parts struct {
 	Daemon        Daemon
 	VMs           *vm.Manager
+	Changes       *change.Changer
+	Resets        *reset.Resetter
 	Images        *image.Registry
 	Kernels       *registry.Registry
 	Operations    *operation.Registry
@@ -48,7 +52,7 @@ func Methods(p Parts) map[string]rpcserver.Handler {
 			return api.Empty{}, nil
 		}),
 	}
-	for _, part := range []map[string]rpcserver.Handler{p.vmMethods(), p.vitalMethods(), p.forwardMethods(), p.imageMethods(), p.kernelMethods(), p.vmmMethods(), p.operationMethods()} {
+	for _, part := range []map[string]rpcserver.Handler{p.vmMethods(), p.changeMethods(), p.vitalMethods(), p.forwardMethods(), p.imageMethods(), p.kernelMethods(), p.vmmMethods(), p.operationMethods()} {
 		for name, h := range part {
 			all[name] = h
 		}
