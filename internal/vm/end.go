@@ -17,8 +17,6 @@ type endParams struct {
 	ID      string        `json:"id"`
 	Timeout time.Duration `json:"timeout,omitempty"`
 	Force   bool          `json:"force,omitempty"`
-	// Again: it is started right after that, so it is not to stay so.
-	Again bool `json:"again,omitempty"`
 }
 
 // Stop begins a graceful stop; after the timeout (0: the default) the VM is
@@ -101,12 +99,12 @@ func (m *Manager) stopSteps(p endParams) []operation.Step {
 		{
 			Name: "stop the guest",
 			Do: func(ctx context.Context, r operation.Report) error {
-				if err := m.halt(ctx, p); err != nil {
+				if err := m.halt(ctx, p.ID); err != nil {
 					return err
 				}
 				return m.stop(ctx, p, r)
 			},
-			Undo: func(ctx context.Context) error { return m.unhalt(ctx, p) },
+			Undo: func(ctx context.Context) error { return m.unhalt(ctx, p.ID) },
 		},
 		{Name: "release the network", Do: func(ctx context.Context, _ operation.Report) error { return m.detach(ctx, p.ID) }},
 	}
@@ -118,32 +116,26 @@ func (m *Manager) planKill(op operation.Record) (operation.Plan, error) {
 		{
 			Name: "end the VMM",
 			Do: func(ctx context.Context, r operation.Report) error {
-				if err := m.halt(ctx, p); err != nil {
+				if err := m.halt(ctx, p.ID); err != nil {
 					return err
 				}
 				return m.kill(ctx, p.ID, r)
 			},
-			Undo: func(ctx context.Context) error { return m.unhalt(ctx, p) },
+			Undo: func(ctx context.Context) error { return m.unhalt(ctx, p.ID) },
 		},
 		{Name: "release the network", Do: func(ctx context.Context, _ operation.Report) error { return m.detach(ctx, p.ID) }},
 	}}, err
 }
 
-// halt records that a user wants the VM to stay stopped, before it is: whatever
-// ends it meanwhile, nothing starts it again.
-func (m *Manager) halt(ctx context.Context, p endParams) error {
-	if p.Again {
-		return nil
-	}
-	return ignoreMissing(m.update(ctx, p.ID, func(r *Record) { r.Halted, r.Comeback = true, nil }))
+// halt records that a user wants the VM to stay stopped until the next start that
+// somebody asks for, before it is: whatever ends it meanwhile.
+func (m *Manager) halt(ctx context.Context, id string) error {
+	return ignoreMissing(m.update(ctx, id, func(r *Record) { r.Halted, r.Comeback = true, nil }))
 }
 
 // unhalt takes that back of a VM that could not be stopped.
-func (m *Manager) unhalt(ctx context.Context, p endParams) error {
-	if p.Again {
-		return nil
-	}
-	return ignoreMissing(m.Store.ChangeVM(ctx, p.ID, func(r *Record) bool {
+func (m *Manager) unhalt(ctx context.Context, id string) error {
+	return ignoreMissing(m.Store.ChangeVM(ctx, id, func(r *Record) bool {
 		running := r.MayRun()
 		r.Halted = r.Halted && !running
 		return running

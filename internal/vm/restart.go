@@ -45,7 +45,7 @@ func (m *Manager) planRestart(op operation.Record) (operation.Plan, error) {
 		return operation.Plan{}, fmt.Errorf("reading the parameters of %s: %w", op.ID, err)
 	}
 	return operation.Plan{
-		Steps: append(m.stopSteps(endParams{ID: p.ID, Timeout: p.Timeout, Again: true}),
+		Steps: append(m.stopSteps(endParams{ID: p.ID, Timeout: p.Timeout}),
 			m.startSteps(startParams{ID: p.ID, BootID: p.BootID})...),
 		Result: func() any { return map[string]string{"id": p.ID} },
 		Fail:   func(context.Context, error) { m.removeUnneeded(p.ID) },

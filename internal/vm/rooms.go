@@ -34,12 +34,12 @@ func (m *Manager) StartSteps(id, bootID string) []operation.Step {
 	return m.startSteps(startParams{ID: id, BootID: bootID})
 }
 
-// StopSteps are those of Stop, for a VM that is to be started again if again.
-func (m *Manager) StopSteps(id string, timeout time.Duration, again bool) []operation.Step {
+// StopSteps are those of Stop.
+func (m *Manager) StopSteps(id string, timeout time.Duration) []operation.Step {
 	if timeout <= 0 {
 		timeout = m.cfg.StopTimeout
 	}
-	return m.stopSteps(endParams{ID: id, Timeout: timeout, Again: again})
+	return m.stopSteps(endParams{ID: id, Timeout: timeout})
 }
 
 // Publish tells what happened to a VM.

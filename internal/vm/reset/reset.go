@@ -19,7 +19,7 @@ import (
 type VMs interface {
 	Begin(ctx context.Context, ref, kind, key string, what func(vm.Record) (params any, err error)) (operation.Record, error)
 	Inspect(ctx context.Context, ref string) (vm.View, error)
-	StopSteps(id string, timeout time.Duration, again bool) []operation.Step
+	StopSteps(id string, timeout time.Duration) []operation.Step
 	StartSteps(id, bootID string) []operation.Step
 }
 
@@ -98,7 +98,7 @@ func (r *Resetter) plan(op operation.Record) (operation.Plan, error) {
 	}
 	var steps []operation.Step
 	if p.Force {
-		steps = r.vms.StopSteps(p.ID, p.Timeout, true)
+		steps = r.vms.StopSteps(p.ID, p.Timeout)
 	} else {
 		steps = []operation.Step{{
 			Name: "see that it does not run",
