@@ -3,7 +3,6 @@ package vm_test
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -271,14 +270,12 @@ func TestAutostartThatFails(t *testing.T) {
 	r.staysDown("once")
 }
 
-// A directory that was copied or moved, on this host or to another, has VMs that
-// do not run, and says why; processes elsewhere are nobody's.
+// A directory that came from another host has VMs that do not run, and says why.
 func TestMovedState(t *testing.T) {
 	for name, c := range map[string]struct {
 		move func(*rig)
 		says string
 	}{
-		"place":            {func(r *rig) { r.vmsDir = filepath.Join(r.dir, "moved") }, "that was in "},
 		"host":             {func(r *rig) { r.on = vm.Host{Boot: "other", Machine: "m2"} }, "on another host"},
 		"host without IDs": {func(r *rig) { r.on = vm.Host{Boot: "other"} }, "the host was restarted"},
 	} {

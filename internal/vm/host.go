@@ -10,18 +10,14 @@ func (m *Manager) outlived(b Boot) bool {
 }
 
 // explain says why a machine is not there that nobody has seen end.
-func (m *Manager) explain(id string, b Boot, exit machine.Exit) machine.Exit {
-	if exit.Reason != machine.ExitCrashed {
+func (m *Manager) explain(b Boot, exit machine.Exit) machine.Exit {
+	if exit.Reason != machine.ExitCrashed || !m.outlived(b) {
 		return exit
 	}
-	was, here := b.Host, m.cfg.Host
-	switch {
-	case m.outlived(b) && was.Machine != "" && here.Machine != "" && was.Machine != here.Machine:
+	exit.Reason, exit.Detail = machine.ExitHostRestarted, ""
+	was, here := b.Host.Machine, m.cfg.Host.Machine
+	if was != "" && here != "" && was != here {
 		exit.Reason, exit.Detail = machine.ExitMoved, "that was on another host"
-	case m.outlived(b):
-		exit.Reason, exit.Detail = machine.ExitHostRestarted, ""
-	case b.Dir != "" && b.Dir != m.dir(id):
-		exit.Reason, exit.Detail = machine.ExitMoved, "that was in "+b.Dir
 	}
 	return exit
 }

@@ -59,12 +59,10 @@ type rig struct {
 	resets    *reset.Resetter
 	comebacks *comeback.Keeper
 	on        vm.Host // where the daemon runs
-	vmsDir    string  // in the place of vms in dir
 }
 
 func newRig(t *testing.T) *rig {
 	r := &rig{t: t, dir: t.TempDir(), host: fake.New(), parts: &fakeParts{}, vmms: &fakeVMMs{}, kernels: &fakeKernels{}, stopTimeout: time.Minute, on: vm.Host{Boot: "boot1", Machine: "m1"}}
-	r.vmsDir = filepath.Join(r.dir, "vms")
 	r.open()
 	t.Cleanup(r.close)
 	return r
@@ -96,7 +94,7 @@ func (r *rig) open() {
 		Access:   access.New(filepath.Join(r.dir, "ssh"), r.zone, func(id string) []string { return []string{"banger", "dial", id} }),
 		Claims:   claims, Events: r.events, Log: log, Preflight: func(context.Context) error { return r.unfit },
 		Ended: func(id string) { r.comebacks.Ended(id) },
-	}, vm.Config{Dir: r.vmsDir, StopTimeout: r.stopTimeout, Host: r.on})
+	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: r.stopTimeout, Host: r.on})
 	r.changes = change.New(r.vms, vms)
 	r.resets = reset.New(r.vms, r.parts, disks, func(context.Context) error { return r.unfit })
 	planners := r.vms.Planners()

@@ -193,12 +193,18 @@ func (m *Manager) networkRequest(r Record) (network.Request, error) {
 // launch starts the boot, or joins the one that runs.
 func (m *Manager) launch(ctx context.Context, p startParams, report operation.Report) error {
 	dir := m.dir(p.ID)
-	switch s, err := m.outlast(ctx, dir, report); {
-	case err == nil && s.Phase != machine.PhaseExited:
-		m.live.Follow(p.ID, s)
-		return nil
-	case err != nil && !errors.Is(err, machine.ErrNotRunning):
+	r, err := m.Store.VMByID(ctx, p.ID)
+	if err != nil {
 		return err
+	}
+	if r.MayRun() { // nothing runs of a boot whose end is stored
+		switch s, err := m.outlast(ctx, dir, report); {
+		case err == nil && s.Phase != machine.PhaseExited:
+			m.live.Follow(p.ID, s)
+			return nil
+		case err != nil && !errors.Is(err, machine.ErrNotRunning):
+			return err
+		}
 	}
 	phase(report, "starting the VMM")
 	// The end of the boot before must be stored before the next one takes its place.
@@ -215,7 +221,7 @@ func (m *Manager) launch(ctx context.Context, p startParams, report operation.Re
 	if err := m.portsFree(ctx, p.ID, l.Forwards); err != nil {
 		return err
 	}
-	boot := Boot{ID: p.BootID, StartedAt: m.cfg.Now().UTC(), Host: m.cfg.Host, Dir: dir}
+	boot := Boot{ID: p.BootID, StartedAt: m.cfg.Now().UTC(), Host: m.cfg.Host}
 	if err := m.update(ctx, p.ID, func(r *Record) { r.begin(boot, p.Unasked) }); err != nil {
 		return err
 	}

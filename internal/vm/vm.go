@@ -49,7 +49,6 @@ type Boot struct {
 
 	Shape *spec.Shape `json:"shape,omitempty"` // what it was started with
 	Host  Host        `json:"host,omitzero"`   // on which it runs
-	Dir   string      `json:"dir,omitempty"`   // the VM's at its start
 }
 
 // Host is a host between two of its restarts.

@@ -74,7 +74,7 @@ func (m *Manager) ended(ctx context.Context, id, bootID string, told *machine.Ex
 		}
 	}
 	if told == nil {
-		exit = m.explain(id, *r.Boot, exit)
+		exit = m.explain(*r.Boot, exit)
 	}
 	first, err := m.changeBoot(ctx, id, bootID, func(b *Boot) bool {
 		if b.Exit != nil {

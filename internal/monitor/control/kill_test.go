@@ -134,3 +134,30 @@ func TestNobodyRevivesWhatIsBeingKilled(t *testing.T) {
 		t.Errorf("there is a monitor's socket: %v", err)
 	}
 }
+
+// What ran when the host was restarted has ended, and no monitor is made to see
+// that.
+func TestEndedWithTheHost(t *testing.T) {
+	dir := t.TempDir()
+	r := New(slog.New(slog.DiscardHandler), Config{Program: "/does/not/exist"})
+	id, err := hostexec.Identify(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(WriteFile(dir, LaunchFile, machine.Launch{BootID: "b"}), WriteStatus(dir, MonitorFile, Signature{ID: id})); err != nil {
+		t.Fatal(err)
+	}
+	if ended(dir) {
+		t.Error("of this start of the host it has ended")
+	}
+	id.BootID = "another"
+	if err := WriteStatus(dir, MonitorFile, Signature{ID: id}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Status(t.Context(), dir); !errors.Is(err, machine.ErrNotRunning) {
+		t.Errorf("Status: %v", err)
+	}
+	if err := r.Kill(t.Context(), dir); err != nil {
+		t.Errorf("Kill: %v", err)
+	}
+}
