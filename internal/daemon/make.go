@@ -63,10 +63,6 @@ func (d *Daemon) newRuntime(self string, finder install.Finder) *control.Runtime
 	return control.New(d.log, control.Config{Program: self, Args: args, Units: d.units})
 }
 
-func newDisks() map[string]disk.Driver {
-	return byName[disk.Driver](guestcow.New(), diskcopy.New())
-}
-
 func newNetworks() map[string]network.Driver {
 	return byName[network.Driver](none.New(), usernet.New())
 }
@@ -84,7 +80,7 @@ func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, network
 		Kernels:  p.kernels,
 		Work:     workDisks{hostexec.Host{}},
 		VMMs:     p.vmms.chooser,
-		Disks:    newDisks(),
+		Disks:    byName[disk.Driver](guestcow.New(), diskcopy.New()),
 		Networks: networks,
 		Access:   access.New(filepath.Join(d.places.StateDir, "ssh"), d.settings.Zone, sshDial(self, d.places)),
 		Claims:   p.claims, Events: p.events, Log: d.log, Preflight: d.preflight(),

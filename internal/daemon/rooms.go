@@ -1,13 +1,9 @@
 package daemon
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
-	"strings"
 
+	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/vm"
 	"github.com/banger-vm/banger/internal/vm/change"
 	"github.com/banger-vm/banger/internal/vm/comeback"
@@ -39,9 +35,6 @@ func thisHost() (vm.Host, error) {
 	if err != nil {
 		return vm.Host{}, err
 	}
-	machine, err := os.ReadFile("/etc/machine-id")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return vm.Host{}, fmt.Errorf("this host's machine ID cannot be read: %w", err)
-	}
-	return vm.Host{Boot: boot, Machine: strings.TrimSpace(string(machine))}, nil
+	machine, err := hostexec.MachineID()
+	return vm.Host{Boot: boot, Machine: machine}, err
 }

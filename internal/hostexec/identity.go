@@ -49,6 +49,15 @@ func BootID() (string, error) {
 	return strings.TrimSpace(string(boot)), nil
 }
 
+// MachineID is the ID of this host's installation, "" where it has none.
+func MachineID() (string, error) {
+	id, err := os.ReadFile("/etc/machine-id")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("this host's machine ID cannot be read: %w", err)
+	}
+	return strings.TrimSpace(string(id)), nil
+}
+
 // parseStartTime takes field 22 of /proc/PID/stat. The second field is the
 // program's name in parentheses and may hold anything, parentheses too.
 func parseStartTime(stat []byte) (uint64, error) {
