@@ -16,6 +16,8 @@ const (
 	MethodVMPause        = "vm.pause"
 	MethodVMResume       = "vm.resume"
 	MethodVMRename       = "vm.rename"
+	MethodVMSet          = "vm.set"
+	MethodVMReset        = "vm.reset"
 	MethodVMKill         = "vm.kill"
 	MethodVMDelete       = "vm.delete"
 	MethodVMList         = "vm.list"
@@ -114,6 +116,8 @@ func Methods() []Method {
 		{MethodVMPause, ServerDaemon, false, VMActionRequest{}, op, "Begin to stop a running VM's processors; a VM that a user has paused is success."},
 		{MethodVMResume, ServerDaemon, false, VMActionRequest{}, op, "Begin to let a paused VM go on; a running one is success."},
 		{MethodVMRename, ServerDaemon, false, VMRenameRequest{}, op, "Begin to give a VM another name, running or not; the result is {id, name}. Its guest's host name follows at its next start."},
+		{MethodVMSet, ServerDaemon, false, VMSetRequest{}, op, "Begin to change a VM, running or not; the result is {id, changed, pending}: names of fields, and which of them it has from its next start on."},
+		{MethodVMReset, ServerDaemon, false, VMResetRequest{}, op, "Begin to drop all that was written to a VM's root; its work disk and its identity stay."},
 		{MethodVMKill, ServerDaemon, false, VMActionRequest{}, op, "Begin to end a VM at once."},
 		{MethodVMDelete, ServerDaemon, false, VMDeleteRequest{}, op, "Begin to remove a VM and all that belongs to it."},
 		{MethodVMList, ServerDaemon, false, VMListRequest{}, VMList{}, "List VMs by name."},

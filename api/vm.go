@@ -34,7 +34,11 @@ type VMSpec struct {
 	Accel      string            `json:"accel,omitempty"` // auto (default), kvm or tcg
 	Labels     map[string]string `json:"labels,omitempty"`
 	AutoRemove bool              `json:"auto_remove,omitempty"` // deleted when it stops (run --rm)
-	Forwards   []Forward         `json:"forwards,omitempty"`
+	// Restart says when a VM that has ended by itself is started again: no
+	// (default), on-failure, on-failure:N (at most N times in a row) or always.
+	Restart   string    `json:"restart,omitempty"`
+	Autostart bool      `json:"autostart,omitempty"` // started with the host
+	Forwards  []Forward `json:"forwards,omitempty"`
 	// AutoForward gives each port from 1024 on that the guest listens on a
 	// forward on the host's loopback; default what config.toml says, else false.
 	AutoForward *bool `json:"auto_forward,omitempty"`
@@ -54,6 +58,11 @@ type VM struct {
 	Dir       string    `json:"dir"`
 	Operation string    `json:"operation,omitempty"` // the mutating operation under way
 	Boot      *Boot     `json:"boot,omitempty"`      // the running or the last boot
+	// Pending names the fields of spec that a running VM has only from its next
+	// start on; what it runs with is in boot.
+	Pending []string `json:"pending,omitempty"`
+	// Comeback is what its restart policy has done, and will.
+	Comeback *Comeback `json:"comeback,omitempty"`
 	// VMMWhy says why it is on the VMM that spec names, half a sentence.
 	VMMWhy string `json:"vmm_why,omitempty"`
 	// Isolation is what sets it apart from the host: of the boot under way or
@@ -70,6 +79,16 @@ type VM struct {
 	Refused *VMRefused `json:"refused,omitempty"`
 	// Auth is what it was given of its user's own; only vm.inspect tells it.
 	Auth *VMAuth `json:"auth,omitempty"`
+}
+
+// Comeback is what a VM's restart policy, or the start of its host, has done
+// since a user last started or stopped it, and will do.
+type Comeback struct {
+	Restarts int       `json:"restarts"`         // begun in all
+	InRow    int       `json:"in_row,omitempty"` // begun since one of them lasted for 10 seconds
+	NextAt   time.Time `json:"next_at,omitzero"` // when the next one begins
+	GaveUp   bool      `json:"gave_up,omitempty"`
+	Why      string    `json:"why,omitempty"` // a next one is to come, or none any more
 }
 
 // VMRefused is what a VM's network refused.
@@ -109,6 +128,13 @@ type Boot struct {
 	EndedAt    time.Time `json:"ended_at,omitzero"`
 	ExitReason string    `json:"exit_reason,omitempty"`
 	Timings    Timings   `json:"timings"`
+
+	// What it was started with; 0 and "" where that was not kept.
+	CPUs        int      `json:"cpus,omitempty"`
+	MemoryBytes int64    `json:"memory,omitempty"`
+	DiskBytes   int64    `json:"disk,omitempty"`
+	Network     string   `json:"network,omitempty"`
+	AllowHosts  []string `json:"allow_hosts,omitempty"`
 }
 
 // Timings are the phases of one boot in milliseconds. Each is the phase's own
@@ -189,6 +215,37 @@ type VMRenameRequest struct {
 	VM   string `json:"vm"`
 	Name string `json:"name"`
 	Key  string `json:"idempotency_key,omitempty"`
+}
+
+// VMSetRequest asks for a VM to be changed: all that is given or, where one
+// thing is refused, nothing. What is 0 or empty stays as it is.
+type VMSetRequest struct {
+	VM          string `json:"vm"`
+	CPUs        int    `json:"cpus,omitempty"`
+	MemoryBytes int64  `json:"memory,omitempty"`
+	DiskBytes   int64  `json:"disk,omitempty"` // of the work disk, which only grows
+	Network     string `json:"network,omitempty"`
+	// AllowHosts are added to the exceptions of its network, DisallowHosts taken
+	// away.
+	AllowHosts    []string `json:"allow_hosts,omitempty"`
+	DisallowHosts []string `json:"disallow_hosts,omitempty"`
+	// Labels are added or get other values; Unlabel are keys of those to be taken
+	// away.
+	Labels    map[string]string `json:"labels,omitempty"`
+	Unlabel   []string          `json:"unlabel,omitempty"`
+	Restart   string            `json:"restart,omitempty"` // no, on-failure, on-failure:N or always
+	Autostart *bool             `json:"autostart,omitempty"`
+	Key       string            `json:"idempotency_key,omitempty"`
+}
+
+// VMResetRequest asks for a VM's root to be what its image is.
+type VMResetRequest struct {
+	VM string `json:"vm"`
+	// Force: stop it first if it runs, as vm.stop does with TimeoutMS, and start it
+	// again after that.
+	Force     bool   `json:"force,omitempty"`
+	TimeoutMS int64  `json:"timeout_ms,omitempty"` // default 60,000
+	Key       string `json:"idempotency_key,omitempty"`
 }
 
 // VMDeleteRequest asks for a VM and all that belongs to it to be removed.

@@ -79,6 +79,19 @@ func (c *Client) VMRename(ctx context.Context, req api.VMRenameRequest) (api.Ope
 	return get[api.Operation](ctx, c, api.MethodVMRename, req)
 }
 
+// VMSet begins to change a VM; what a running one cannot be given it has from
+// its next start on.
+func (c *Client) VMSet(ctx context.Context, req api.VMSetRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMSet, req)
+}
+
+// VMReset begins to drop all that was written to a VM's root.
+func (c *Client) VMReset(ctx context.Context, req api.VMResetRequest) (api.Operation, error) {
+	req.Key = key(req.Key)
+	return get[api.Operation](ctx, c, api.MethodVMReset, req)
+}
+
 // VMKill begins to end a VM at once.
 func (c *Client) VMKill(ctx context.Context, req api.VMActionRequest) (api.Operation, error) {
 	req.Key = key(req.Key)

@@ -268,6 +268,7 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 		m[method] = locked(f, func(r api.VMStopRequest) (api.Operation, error) { return f.change(method, r.VM, state) })
 	}
 	m[api.MethodVMDelete] = locked(f, f.delete)
+	m[api.MethodVMSet], m[api.MethodVMReset] = locked(f, f.set), locked(f, f.reset)
 	return m
 }
 

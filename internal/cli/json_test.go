@@ -24,7 +24,7 @@ var reads = map[string][]string{
 // others act, or print what is for another program.
 var others = map[string]string{
 	"run": "acts", "exec": "acts", "shell": "acts", "ssh": "acts", "cp": "acts", "create": "acts", "start": "acts",
-	"stop": "acts", "restart": "acts", "pause": "acts", "resume": "acts", "rename": "acts", "kill": "acts", "rm": "acts", "prune": "acts", "forward": "acts", "forward add": "acts", "forward rm": "acts", "auth push": "acts", "auth rm": "acts",
+	"stop": "acts", "restart": "acts", "pause": "acts", "resume": "acts", "rename": "acts", "set": "acts", "reset": "acts", "kill": "acts", "rm": "acts", "prune": "acts", "forward": "acts", "forward add": "acts", "forward rm": "acts", "auth push": "acts", "auth rm": "acts",
 	"dial": "a connection", "console": "a terminal", "image bootstrap": "acts", "image rm": "acts",
 	"kernel import": "acts", "kernel rm": "acts", "vmm install": "acts", "vmm rm": "acts", "op cancel": "acts",
 	"daemon stop": "acts", "rpc schema": "JSON always",

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/banger-vm/banger/internal/cli/alter"
 	"github.com/banger-vm/banger/internal/cli/app"
 	"github.com/banger-vm/banger/internal/cli/auth"
 	"github.com/banger-vm/banger/internal/cli/checkup"
@@ -65,7 +66,7 @@ func everyday(a *app.App) []*cobra.Command {
 	return []*cobra.Command{
 		newRun(a), newExec(a), newShell(a),
 		reach.NewSSH(a), files.NewCopy(a), serial.NewLogs(a),
-		newList(a), newPS(a), newCreate(a), newStart(a), newStop(a), newRestart(a), newPause(a), newResume(a), newRename(a), newKill(a), newDelete(a), newInspect(a),
+		newList(a), newPS(a), newCreate(a), newStart(a), newStop(a), newRestart(a), newPause(a), newResume(a), newRename(a), alter.NewSet(a), alter.NewReset(a), newKill(a), newDelete(a), newInspect(a),
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"github.com/banger-vm/banger/internal/cli/app"
 	"github.com/banger-vm/banger/internal/cli/reach"
 	"github.com/banger-vm/banger/internal/cli/show"
-	"github.com/banger-vm/banger/internal/size"
 )
 
 // specFlags are the flags that say what a VM is.
@@ -44,6 +43,9 @@ func (f *specFlags) register(cmd *cobra.Command) {
 	if err := cmd.RegisterFlagCompletionFunc("disk-driver", cobra.FixedCompletions(diskDrivers, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 		panic(err) // there is no such flag: a mistake in the program
 	}
+	fs.StringVar(&f.spec.Restart, "restart", "", "start it again when it ends by itself: no, on-failure, on-failure:N (N times in a row at most) or always (default no)")
+	fs.BoolVar(&f.spec.Autostart, "autostart", false, "start it with the host")
+	app.CompleteRestart(cmd)
 }
 
 // resolve returns the spec. What was given, even if empty or 0, is never
@@ -57,6 +59,8 @@ func (f *specFlags) resolve(cmd *cobra.Command) (api.VMSpec, error) {
 		return f.spec, app.Usagef("the kernel is empty")
 	case given("vmm") && f.spec.VMM == "":
 		return f.spec, app.Usagef("the VMM is empty")
+	case given("restart") && f.spec.Restart == "":
+		return f.spec, app.Usagef("the restart policy is empty")
 	case given("cpus") && f.spec.CPUs < 1:
 		return f.spec, app.Usagef("a VM cannot have %d CPUs", f.spec.CPUs)
 	}
@@ -67,15 +71,9 @@ func (f *specFlags) resolve(cmd *cobra.Command) (api.VMSpec, error) {
 		if !given(s.flag) {
 			continue
 		}
-		n, err := size.Parse(s.text)
+		n, err := app.Size(s.flag, s.text)
 		if err != nil {
-			return f.spec, app.Usagef("--%s: %w", s.flag, err)
-		}
-		switch {
-		case n == 0:
-			return f.spec, app.Usagef("--%s: a VM cannot have none", s.flag)
-		case n < 1<<20: // mostly somebody who takes it for another unit's number
-			return f.spec, app.Usagef("--%s: a VM cannot have %d bytes; write a unit: %sM, %sG", s.flag, n, show.Safe(s.text), show.Safe(s.text))
+			return f.spec, err
 		}
 		*s.to = n
 	}
@@ -89,17 +87,8 @@ func (f *specFlags) resolve(cmd *cobra.Command) (api.VMSpec, error) {
 	if !given("cpus") {
 		f.spec.CPUs = 0 // the daemon knows the default
 	}
-	for _, l := range f.labels {
-		key, value, ok := strings.Cut(l, "=")
-		if !ok || key == "" {
-			return f.spec, app.Usagef("the label %q is not KEY=VALUE", show.Safe(l))
-		}
-		if f.spec.Labels == nil {
-			f.spec.Labels = map[string]string{}
-		}
-		f.spec.Labels[key] = value
-	}
-	return f.spec, nil
+	f.spec.Labels, err = app.NewLabels(f.labels)
+	return f.spec, err
 }
 
 // environment reads -e: KEY=VALUE, or KEY for this process's own value.

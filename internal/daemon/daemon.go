@@ -97,7 +97,7 @@ func (d *Daemon) serve(ctx context.Context) (err error) {
 	server := rpcserver.New(d.log, rpcserver.Config{
 		Rest: debug.FreeOSMemory, // a kernel that was unpacked leaves tens of megabytes
 		Methods: service.Methods(service.Parts{
-			Daemon: d, VMs: d.parts.vms, Auth: d.parts.auth, Images: d.parts.images, Kernels: d.parts.kernels.named, Operations: d.parts.ops,
+			Daemon: d, VMs: d.parts.vms, Auth: d.parts.auth, Changes: d.parts.rooms.changes, Resets: d.parts.rooms.resets, Images: d.parts.images, Kernels: d.parts.kernels.named, Operations: d.parts.ops,
 			Events: d.parts.events, VMMs: d.parts.vmms, Installs: d.parts.installs, MonitorSocket: d.parts.monitorSocket,
 		}),
 	})

@@ -84,12 +84,13 @@ func newDisks() map[string]disk.Driver {
 	return byName[disk.Driver](guestcow.New(), diskcopy.New(), qcow2.New(), reflink.New())
 }
 
-func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, networks map[string]network.Driver) *vm.Manager {
+func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, networks map[string]network.Driver, host vm.Host) *vm.Manager {
 	return vm.New(vm.Parts{
 		Store:   p.store,
 		Runtime: runtime,
 		Ports:   runtime,
 		Pauser:  runtime,
+		Resizer: runtime,
 		Vitals:  runtime,
 		Units:   d.units,
 		// The operations are made after the VMs.
@@ -102,11 +103,12 @@ func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, network
 		Access:   access.New(filepath.Join(d.places.StateDir, "ssh"), d.settings.Zone, sshDial(self, d.places)),
 		Claims:   p.claims, Events: p.events, Log: d.log, Preflight: d.preflight(),
 		Capabilities: []hook.Capability{p.auth},
+		Ended:        func(id string) { p.rooms.comebacks.Ended(id) },
 	}, vm.Config{
 		Dir:         filepath.Join(d.places.StateDir, "vms"),
 		BootTimeout: time.Duration(d.settings.BootTimeout), StopTimeout: time.Duration(d.settings.StopTimeout),
 		Defaults:   spec.Defaults{Network: d.settings.Network, DiskDriver: d.settings.DiskDriver, AutoForward: d.settings.AutoForward},
-		DriveLimit: d.settings.driveLimit(),
+		DriveLimit: d.settings.driveLimit(), Host: host,
 	})
 }
 
@@ -127,6 +129,8 @@ func (d *Daemon) newOperations(p *parts) *operation.Registry {
 	maps.Copy(planners, p.kernels.named.Planners())
 	maps.Copy(planners, p.vms.Planners())
 	maps.Copy(planners, p.auth.Planners())
+	maps.Copy(planners, p.rooms.changes.Planners())
+	maps.Copy(planners, p.rooms.resets.Planners())
 	maps.Copy(planners, p.installs.Planners())
 	return operation.New(p.store, p.claims, p.events, d.log, operation.Config{Planners: planners, Pass: moments(d.places.StateDir)})
 }

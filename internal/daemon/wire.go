@@ -31,6 +31,7 @@ type parts struct {
 	installs *install.Registry
 	vms      *vm.Manager
 	auth     *auth.Keeper
+	rooms    rooms
 }
 
 // wire makes the parts in the order of their needs, and starts the manager of
@@ -64,16 +65,22 @@ func (d *Daemon) wire(ctx context.Context) (_ *parts, err error) {
 	if err := p.kernels.named.Adopt(ctx); err != nil {
 		return nil, err
 	}
+	host, err := thisHost()
+	if err != nil {
+		return nil, err
+	}
 	runtime := d.newRuntime(self, p.vmms.finder)
 	p.auth = d.newAuth(p, runtime)
-	p.vms = d.newVMs(self, p, runtime, networks)
+	p.vms = d.newVMs(self, p, runtime, networks, host)
 	p.vmms.guest, p.vmms.usual = p.kernels.Guest, p.vms.UsualVMM
 	p.installs = install.New(d.log, install.Config{Dir: d.vmmDir(), Products: products(d.log), Users: p.vms.VMMUsers})
+	d.addRooms(p)
 	p.ops = d.newOperations(p)
+	p.rooms.comebacks = d.newComebacks(p, host)
 	if err := p.vms.Start(ctx, p.ops); err != nil {
 		return nil, err
 	}
-	return p, p.auth.Start(p.ops)
+	return p, errors.Join(p.auth.Start(p.ops), p.rooms.comebacks.Start(ctx))
 }
 
 // close stops the parts in the reverse order of their making. Operations are
@@ -82,6 +89,9 @@ func (p *parts) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	var errs []error
+	if p.rooms.comebacks != nil {
+		p.rooms.comebacks.Close()
+	}
 	if p.ops != nil {
 		errs = append(errs, p.ops.Close(ctx))
 	}

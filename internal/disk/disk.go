@@ -127,6 +127,18 @@ type Formatted interface {
 	Format() Format
 }
 
+// Staged is a driver to which a fresh root is work: it is made beside the old
+// one, which it then replaces in a moment. Stage and Replace do what Reset does.
+type Staged interface {
+	// Stage makes a fresh root in dir; one that is there, whole, stays as it is.
+	// report is told how many bytes of how many are done.
+	Stage(ctx context.Context, dir string, base Base, report func(done, total int64)) error
+	// Replace puts it in the old one's place; without one it changes nothing.
+	Replace(dir string) error
+	// Unstage removes it; none is no error.
+	Unstage(dir string) error
+}
+
 // CreateOnce is the Create of a driver whose Reset makes a root where there is
 // none: one that is there is left as it is.
 func CreateOnce(ctx context.Context, d Driver, dir string, base Base) (Root, error) {

@@ -22,9 +22,9 @@ type ID struct {
 // Identify is the identity of the process that has pid now; os.ErrProcessDone
 // if there is none.
 func Identify(pid int) (ID, error) {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	boot, err := BootID()
 	if err != nil {
-		return ID{}, fmt.Errorf("this host's boot ID cannot be read: %w", err)
+		return ID{}, err
 	}
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
@@ -37,7 +37,25 @@ func Identify(pid int) (ID, error) {
 	if err != nil {
 		return ID{}, fmt.Errorf("process %d: %w", pid, err)
 	}
-	return ID{PID: pid, StartTime: start, BootID: strings.TrimSpace(string(boot))}, nil
+	return ID{PID: pid, StartTime: start, BootID: boot}, nil
+}
+
+// BootID is the kernel's ID of this boot of the host.
+func BootID() (string, error) {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("this host's boot ID cannot be read: %w", err)
+	}
+	return strings.TrimSpace(string(boot)), nil
+}
+
+// MachineID is the ID of this host's installation, "" where it has none.
+func MachineID() (string, error) {
+	id, err := os.ReadFile("/etc/machine-id")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("this host's machine ID cannot be read: %w", err)
+	}
+	return strings.TrimSpace(string(id)), nil
 }
 
 // parseStartTime takes field 22 of /proc/PID/stat. The second field is the

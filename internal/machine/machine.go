@@ -79,7 +79,7 @@ type Status struct {
 // Exit is how a boot ended; also written as exit.json into the VM's directory.
 type Exit struct {
 	BootID  string    `json:"boot_id"`
-	Reason  string    `json:"reason"` // stopped, poweroff, killed, panic, crashed, boot_timeout, start_failed
+	Reason  string    `json:"reason"` // one of those below
 	Detail  string    `json:"detail,omitempty"`
 	Console string    `json:"console,omitempty"` // its last lines, at most 4 KiB, as the guest wrote them
 	At      time.Time `json:"at"`
@@ -94,6 +94,9 @@ const (
 	ExitCrashed     = "crashed"      // the VMM
 	ExitBootTimeout = "boot_timeout" // the agent never answered
 	ExitStartFailed = "start_failed" // the VMM never ran
+
+	ExitHostRestarted = "host_restarted" // all that ran ended with that
+	ExitMoved         = "moved"          // its directory is a copy, or was moved from where it ran
 )
 
 // ErrNotRunning says that no machine runs there.
@@ -136,7 +139,7 @@ type Pauser interface {
 // implements it does so for the same directories; ErrNotRunning as there.
 type Resizer interface {
 	// GrowWork has VMM and guest take the size that the work disk's file has by
-	// now (workdisk.Grow), and returns when the guest's file system has it.
+	// now (disk.Grow), and returns when the guest's file system has it.
 	// fault.Precondition where they cannot, or while the machine is paused: it has
 	// the size from its next start on. It may be called again, with any size that
 	// is not smaller.

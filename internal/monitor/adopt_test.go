@@ -74,3 +74,40 @@ func TestVersionsGoOnFromTheLastMonitors(t *testing.T) {
 		t.Errorf("version %d hides behind %d", got.Version, uint64(ahead))
 	}
 }
+
+// In a directory that is not where its VM was started nothing runs, unless it was
+// moved with all that runs there.
+func TestMovedDirectory(t *testing.T) {
+	for _, moved := range []bool{false, true} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			driver, spec := fake.New(fake.NewHost()), vmm.Spec{Name: "a", Dir: dir}
+			if moved {
+				if _, err := driver.Start(t.Context(), spec); err != nil {
+					t.Fatal(err)
+				}
+			}
+			m, err := newMonitor(machine.Launch{VMID: "1", BootID: "b", Spec: spec}, driver, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.console.Close()
+			m.movedFrom, m.asked = "/old", machine.ExitKilled
+			if err := m.live(t.Context(), true, nil); err != nil && moved {
+				t.Fatal(err)
+			}
+			var x machine.Exit
+			if err := control.ReadFile(dir, control.ExitFile, &x); err != nil {
+				t.Fatal(err)
+			}
+			want := machine.Exit{Reason: machine.ExitMoved, Detail: "that was in /old"}
+			if moved {
+				want = machine.Exit{Reason: machine.ExitKilled}
+			}
+			if x.Reason != want.Reason || x.Detail != want.Detail {
+				t.Errorf("moved %v: %+v", moved, x)
+			}
+			time.Sleep(time.Minute) // the agent's client gives its attempt up
+		})
+	}
+}

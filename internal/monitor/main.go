@@ -39,6 +39,8 @@ type Options struct {
 	Writable []string
 	// Executable are files and directories of VMMs that are not the system's.
 	Executable []string
+
+	movedFrom string // where the directory was at the VM's start; "" if there
 }
 
 // Carry makes what carries the frames of a card.
@@ -66,6 +68,9 @@ func Main(ctx context.Context, o Options) error {
 	}
 	if l.Protocol != machine.Protocol {
 		return fmt.Errorf("the VM was launched with version %d of the monitor's protocol, this is version %d", l.Protocol, machine.Protocol)
+	}
+	if l.Spec.Dir != o.Dir { // it was moved, or is a copy whose original may run
+		o.movedFrom, l.Spec.Dir = l.Spec.Dir, o.Dir
 	}
 	o.Log.File, o.Log.MaxBytes = filepath.Join(o.Dir, control.LogFile), 256<<10
 	log, closer, err := telemetry.Open(o.Log)
@@ -103,7 +108,7 @@ func serve(ctx context.Context, o Options, l machine.Launch, log *slog.Logger) e
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m.life = ctx
-	m.networks = o.Networks
+	m.networks, m.movedFrom = o.Networks, o.movedFrom
 	m.confine = func(programs []string) error {
 		reduced, err := confine(l, o.Writable, append(programs, o.Executable...))
 		if reduced != "" {
@@ -144,6 +149,9 @@ func (m *Monitor) live(ctx context.Context, adopt bool, obstacle error) error {
 		exit = machine.Exit{Reason: machine.ExitCrashed, Detail: "it ended while no monitor was there to see how"}
 	case err != nil:
 		exit = machine.Exit{Reason: machine.ExitStartFailed, Detail: err.Error()}
+	}
+	if s, _ := m.board.get(); m.movedFrom != "" && exit.Reason == machine.ExitCrashed && s.VMM.PID == 0 {
+		exit = machine.Exit{Reason: machine.ExitMoved, Detail: "that was in " + m.movedFrom}
 	}
 	m.line.End()
 	exit.BootID = m.launch.BootID

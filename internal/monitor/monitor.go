@@ -53,11 +53,14 @@ type Monitor struct {
 	// programs may be run after it.
 	confine  func(programs []string) error
 	networks map[string]Carry
-	life     context.Context // of the process; set before anything is served
-	stop     atomic.Bool     // a graceful stop was asked for
-	pausing  chan struct{}   // held by who pauses the VM or lets it go on
-	wanted   atomic.Bool     // a user wants it paused; changed by who has the turn
-	room     func(dir string) (free int64, err error)
+	// movedFrom is where the VM's directory was at its start; "" if it is there.
+	movedFrom string
+
+	life    context.Context // of the process; set before anything is served
+	stop    atomic.Bool     // a graceful stop was asked for
+	pausing chan struct{}   // held by who pauses the VM or lets it go on
+	wanted  atomic.Bool     // a user wants it paused; changed by who has the turn
+	room    func(dir string) (free int64, err error)
 	// dismissed is closed by dismiss: nobody needs this monitor once its VM has ended.
 	dismissed chan struct{}
 	dismiss   func()

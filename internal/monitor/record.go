@@ -12,18 +12,15 @@ import (
 	"github.com/banger-vm/banger/internal/monitor/control"
 )
 
-// Files of a VM's directory that are the monitor's own.
-const (
-	statusFile = "status.json" // boot timings, for the next monitor
-	lockFile   = "monitor.lock"
-)
+// statusFile is the monitor's own: boot timings, for the next one.
+const statusFile = "status.json"
 
 // lockPatience is the time that the last boot's monitor has for its end.
 const lockPatience = 3 * time.Second
 
 // lock makes this the directory's only monitor until the process ends.
 func lock(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, control.LockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the monitor's lock: %w", err)
 	}

@@ -29,7 +29,8 @@ type Step struct {
 	// comes after; a failure or a cancel takes back only what came later.
 	Keep bool
 	// Final: from this step on the operation only goes forward; a cancel is
-	// refused, because what the step destroys cannot be brought back.
+	// refused, because what the step destroys cannot be brought back. With Keep
+	// that holds for the step alone: what comes after may be taken back.
 	Final bool
 }
 

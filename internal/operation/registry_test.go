@@ -380,6 +380,31 @@ func TestFinal(t *testing.T) {
 	})
 }
 
+// Where a Final step is kept too, a cancel takes back what comes after it, and
+// is refused only while it runs.
+func TestFinalThatIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tr trace
+		final := tr.step("b", sleep)
+		final.Final, final.Keep = true, true
+		r := newRig(t, newJournal(), map[string]Plan{"k": {Steps: []Step{tr.step("a", nil), final, tr.step("c", sleep)}}})
+		id := r.begin(t, Request{Kind: "k", Target: "x"}).ID
+		synctest.Wait()
+		if _, err := r.Cancel(t.Context(), id); fault.KindOf(err) != fault.Precondition {
+			t.Errorf("a cancel in a step of no return: %v", err)
+		}
+		for tr.String() != "+a +b +c" {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if _, err := r.Cancel(t.Context(), id); err != nil {
+			t.Errorf("a cancel after it: %v", err)
+		}
+		if end := r.end(t, id); end.State != Canceled || tr.String() != "+a +b +c -c" {
+			t.Fatalf("%s: %s", end.State, &tr)
+		}
+	})
+}
+
 // holder is a log that keeps whoever says something waiting.
 type holder struct {
 	slog.Handler

@@ -111,7 +111,10 @@ func (u *run) requestCancel() (Record, error) {
 // isFinal reports whether a step of no return has begun.
 func (u *run) isFinal(rec *Record) bool {
 	for i, step := range u.plan.Steps {
-		if step.Final && i < len(rec.Steps) && (rec.Steps[i].State == StepStarted || rec.Steps[i].State == StepDone) {
+		if !step.Final || i >= len(rec.Steps) {
+			continue
+		}
+		if s := rec.Steps[i].State; s == StepStarted || s == StepDone && !step.Keep {
 			return true
 		}
 	}

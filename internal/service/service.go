@@ -15,6 +15,8 @@ import (
 	"github.com/banger-vm/banger/internal/rpc/rpcserver"
 	"github.com/banger-vm/banger/internal/vm"
 	"github.com/banger-vm/banger/internal/vm/auth"
+	"github.com/banger-vm/banger/internal/vm/change"
+	"github.com/banger-vm/banger/internal/vm/reset"
 	"github.com/banger-vm/banger/internal/vmm/install"
 )
 
@@ -32,6 +34,8 @@ type Parts struct {
 	Daemon        Daemon
 	VMs           *vm.Manager
 	Auth          *auth.Keeper
+	Changes       *change.Changer
+	Resets        *reset.Resetter
 	Images        *image.Registry
 	Kernels       *registry.Registry
 	Operations    *operation.Registry
@@ -50,7 +54,7 @@ func Methods(p Parts) map[string]rpcserver.Handler {
 			return api.Empty{}, nil
 		}),
 	}
-	for _, part := range []map[string]rpcserver.Handler{p.vmMethods(), p.vitalMethods(), p.forwardMethods(), p.authMethods(), p.imageMethods(), p.kernelMethods(), p.vmmMethods(), p.operationMethods()} {
+	for _, part := range []map[string]rpcserver.Handler{p.vmMethods(), p.changeMethods(), p.vitalMethods(), p.forwardMethods(), p.authMethods(), p.imageMethods(), p.kernelMethods(), p.vmmMethods(), p.operationMethods()} {
 		for name, h := range part {
 			all[name] = h
 		}

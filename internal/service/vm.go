@@ -83,7 +83,8 @@ func specFrom(s api.VMSpec) spec.VM {
 	return spec.VM{
 		Name: s.Name, Image: s.Image, Kernel: s.Kernel, CPUs: s.CPUs, MemoryBytes: s.MemoryBytes, DiskBytes: s.DiskBytes,
 		DiskDriver: s.DiskDriver, Network: s.Network, AllowHosts: s.AllowHosts, VMM: s.VMM, Accel: vmm.Accel(s.Accel),
-		Labels: s.Labels, AutoRemove: s.AutoRemove, Forwards: forwardsFrom(s.Forwards), AutoForward: s.AutoForward,
+		Labels: s.Labels, AutoRemove: s.AutoRemove, Restart: spec.Restart(s.Restart), Autostart: s.Autostart,
+		Forwards: forwardsFrom(s.Forwards), AutoForward: s.AutoForward,
 	}
 }
 
@@ -96,8 +97,10 @@ func vmFrom(v vm.View) api.VM {
 		Spec: api.VMSpec{
 			Name: s.Name, Image: s.Image, Kernel: s.Kernel, CPUs: s.CPUs, MemoryBytes: s.MemoryBytes, DiskBytes: s.DiskBytes,
 			DiskDriver: s.DiskDriver, Network: s.Network, AllowHosts: s.AllowHosts, VMM: s.VMM, Accel: string(s.Accel),
-			Labels: s.Labels, AutoRemove: s.AutoRemove, Forwards: forwardsTo(s.Forwards), AutoForward: s.AutoForward,
+			Labels: s.Labels, AutoRemove: s.AutoRemove, Restart: string(s.Restart), Autostart: s.Autostart,
+			Forwards: forwardsTo(s.Forwards), AutoForward: s.AutoForward,
 		},
+		Pending: v.Pending, Comeback: comebackFrom(v),
 	}
 	if v.Boot != nil {
 		out.Boot = bootFrom(v)
@@ -124,6 +127,10 @@ func bootFrom(v vm.View) *api.Boot {
 	b := &api.Boot{
 		ID: v.Boot.ID, VMM: v.Boot.VMM, Accel: string(v.Spec.Accel), StartedAt: v.Boot.StartedAt,
 		Timings: api.Timings{DiskMS: v.DiskMS},
+	}
+	if shape := v.Boot.Shape; shape != nil {
+		b.CPUs, b.MemoryBytes, b.DiskBytes = shape.CPUs, shape.MemoryBytes, shape.DiskBytes
+		b.Network, b.AllowHosts = shape.Network, shape.AllowHosts
 	}
 	if b.VMM == "" { // of a boot from before this was kept
 		b.VMM = v.Spec.VMM

@@ -43,11 +43,19 @@ func cloneVM(r vm.Record) vm.Record {
 	if auto := r.Spec.AutoForward; auto != nil {
 		r.Spec.AutoForward = new(*auto)
 	}
+	if r.Comeback != nil {
+		r.Comeback = new(*r.Comeback)
+	}
 	if r.Boot == nil {
 		return r
 	}
 	boot := *r.Boot
 	r.Boot = &boot
+	if boot.Shape != nil {
+		shape := *boot.Shape
+		shape.AllowHosts = slices.Clone(shape.AllowHosts)
+		boot.Shape = &shape
+	}
 	if boot.Exit != nil {
 		exit := *boot.Exit
 		boot.Exit = &exit

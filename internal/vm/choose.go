@@ -60,7 +60,7 @@ func (m *Manager) checkVMM(ctx context.Context, r Record, name string) error {
 	switch {
 	case name != "":
 		return m.VMMs.Check(ctx, m.want(r.Spec, name))
-	case r.mayRun():
+	case r.MayRun():
 		return nil
 	}
 	err := m.VMMs.Check(ctx, m.want(r.Spec, r.Spec.VMM))
@@ -81,7 +81,7 @@ func (m *Manager) changeVMM(ctx context.Context, p startParams, report operation
 	switch {
 	case err != nil:
 		return err
-	case !r.mayRun():
+	case !r.MayRun():
 		return m.chooseVMM(ctx, p.ID, p.VMM, report)
 	case p.VMM == r.Spec.VMM || p.VMM == choose.Auto:
 		return nil

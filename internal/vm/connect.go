@@ -81,7 +81,7 @@ func (m *Manager) inTouch(ctx context.Context, v View) (View, error) {
 func unconnected(v View) error {
 	kind, hint := fault.Precondition, "Start it with: banger start "+v.Spec.Name
 	text := fmt.Sprintf("the VM %s is %s", v.Spec.Name, v.State)
-	if v.mayRun() {
+	if v.MayRun() {
 		kind, hint = fault.Unavailable, "Try again in a moment."
 		if v.State == Running {
 			text += ", but " + v.Reason

@@ -98,7 +98,16 @@ func (m *Manager) planStop(op operation.Record) (operation.Plan, error) {
 // stopSteps bring a VM from running to stopped.
 func (m *Manager) stopSteps(p endParams) []operation.Step {
 	return []operation.Step{
-		{Name: "stop the guest", Do: func(ctx context.Context, r operation.Report) error { return m.stop(ctx, p, r) }},
+		{
+			Name: "stop the guest",
+			Do: func(ctx context.Context, r operation.Report) error {
+				if err := m.halt(ctx, p.ID); err != nil {
+					return err
+				}
+				return m.stop(ctx, p, r)
+			},
+			Undo: func(ctx context.Context) error { return m.unhalt(ctx, p.ID) },
+		},
 		{Name: "release the network", Do: func(ctx context.Context, _ operation.Report) error { return m.detach(ctx, p.ID) }},
 	}
 }
@@ -106,9 +115,33 @@ func (m *Manager) stopSteps(p endParams) []operation.Step {
 func (m *Manager) planKill(op operation.Record) (operation.Plan, error) {
 	p, err := readEndParams(op)
 	return operation.Plan{Steps: []operation.Step{
-		{Name: "end the VMM", Do: func(ctx context.Context, r operation.Report) error { return m.kill(ctx, p.ID, r) }},
+		{
+			Name: "end the VMM",
+			Do: func(ctx context.Context, r operation.Report) error {
+				if err := m.halt(ctx, p.ID); err != nil {
+					return err
+				}
+				return m.kill(ctx, p.ID, r)
+			},
+			Undo: func(ctx context.Context) error { return m.unhalt(ctx, p.ID) },
+		},
 		{Name: "release the network", Do: func(ctx context.Context, _ operation.Report) error { return m.detach(ctx, p.ID) }},
 	}}, err
+}
+
+// halt records that a user wants the VM to stay stopped until the next start that
+// somebody asks for, before it is: whatever ends it meanwhile.
+func (m *Manager) halt(ctx context.Context, id string) error {
+	return ignoreMissing(m.update(ctx, id, func(r *Record) { r.Halted, r.Comeback = true, nil }))
+}
+
+// unhalt takes that back of a VM that could not be stopped.
+func (m *Manager) unhalt(ctx context.Context, id string) error {
+	return ignoreMissing(m.Store.ChangeVM(ctx, id, func(r *Record) bool {
+		running := r.MayRun()
+		r.Halted = r.Halted && !running
+		return running
+	}))
 }
 
 // planDelete ends the process, then its devices, then its files, then the record.

@@ -95,6 +95,7 @@ type Config struct {
 	Now         func() time.Time
 	Defaults    spec.Defaults // of a VM that asks for less
 	DriveLimit  disk.Limit    // of each drive, from a VM's next start on
+	Host        Host
 }
 
 // Parts are what a Manager is made of.
@@ -103,6 +104,7 @@ type Parts struct {
 	Runtime  machine.Runtime
 	Ports    machine.Ports
 	Pauser   machine.Pauser
+	Resizer  machine.Resizer
 	Vitals   machine.Vitals
 	Images   Images
 	Kernels  Kernels
@@ -115,6 +117,9 @@ type Parts struct {
 	Claims   *claim.Table
 	Events   event.Publisher
 	Log      *slog.Logger
+	// Ended is told of a VM whose boot or start has ended, once its end is
+	// stored, perhaps more than once; it does not block. Nil: nobody wants to know.
+	Ended func(id string)
 	// Preflight finds what would make a VM's making or start fail and nobody
 	// else looks for, in no time worth speaking of; nil: nobody does.
 	Preflight func(ctx context.Context) error
@@ -181,7 +186,7 @@ func (m *Manager) Start(ctx context.Context, ops Operations) error {
 	var joining sync.WaitGroup
 	for _, r := range records {
 		switch {
-		case r.mayRun():
+		case r.MayRun():
 			joining.Add(1)
 			m.watchers.Go(func() { m.join(r, sync.OnceFunc(joining.Done)) })
 		case r.Boot != nil && r.Spec.AutoRemove:
@@ -213,6 +218,9 @@ func (m *Manager) join(r Record, first func()) {
 	ended := false
 	err := retry(m.ctx, func() error {
 		defer first()
+		if ended = m.outlived(*r.Boot); ended {
+			return m.ended(m.ctx, r.ID, r.Boot.ID, nil)
+		}
 		s, err := m.Runtime.Status(m.ctx, m.dir(r.ID))
 		if ended = errors.Is(err, machine.ErrNotRunning); ended {
 			return m.ended(m.ctx, r.ID, r.Boot.ID, nil)
@@ -269,7 +277,7 @@ func (m *Manager) List(ctx context.Context, all bool, labels ...string) ([]View,
 			continue
 		}
 		v := m.view(r)
-		if all || v.Live != nil || r.mayRun() || v.State == Starting || v.State == Creating {
+		if all || v.Live != nil || r.MayRun() || v.State == Starting || v.State == Creating {
 			views = append(views, v)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/claim"
 	"github.com/banger-vm/banger/internal/disk"
+	diskcopy "github.com/banger-vm/banger/internal/disk/copy"
 	"github.com/banger-vm/banger/internal/event"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/machine/fake"
@@ -24,7 +26,10 @@ import (
 	"github.com/banger-vm/banger/internal/store"
 	"github.com/banger-vm/banger/internal/vm"
 	"github.com/banger-vm/banger/internal/vm/access"
+	"github.com/banger-vm/banger/internal/vm/change"
+	"github.com/banger-vm/banger/internal/vm/comeback"
 	"github.com/banger-vm/banger/internal/vm/hook"
+	"github.com/banger-vm/banger/internal/vm/reset"
 	"github.com/banger-vm/banger/internal/vm/spec"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/internal/vmm/choose"
@@ -51,14 +56,19 @@ type rig struct {
 	stopTimeout time.Duration
 	zone        string
 
+	changes   *change.Changer
+	resets    *reset.Resetter
+	comebacks *comeback.Keeper
+	on        vm.Host // where the daemon runs
+
 	capabilities []hook.Capability
 }
 
 func newRig(t *testing.T) *rig { return newRigWith(t, func(*rig) {}) }
 
-func newRigWith(t *testing.T, change func(*rig)) *rig {
-	r := &rig{t: t, dir: t.TempDir(), host: fake.New(), parts: &fakeParts{}, vmms: &fakeVMMs{}, kernels: &fakeKernels{}, stopTimeout: time.Minute}
-	change(r)
+func newRigWith(t *testing.T, with func(*rig)) *rig {
+	r := &rig{t: t, dir: t.TempDir(), host: fake.New(), parts: &fakeParts{}, vmms: &fakeVMMs{}, kernels: &fakeKernels{}, stopTimeout: time.Minute, on: vm.Host{Boot: "boot1", Machine: "m1"}}
+	with(r)
 	r.open()
 	t.Cleanup(r.close)
 	return r
@@ -68,6 +78,9 @@ func newRigWith(t *testing.T, change func(*rig)) *rig {
 func (r *rig) open() {
 	r.t.Helper()
 	ctx := r.t.Context()
+	if err := os.MkdirAll(filepath.Join(r.dir, "vms"), 0o700); err != nil {
+		r.t.Fatal(err)
+	}
 	db, err := store.Open(ctx, filepath.Join(r.dir, "banger.db"))
 	if err != nil {
 		r.t.Fatal(err)
@@ -82,16 +95,29 @@ func (r *rig) open() {
 	if r.wrap != nil {
 		vms = r.wrap(db)
 	}
+	disks := map[string]disk.Driver{"guestcow": r.parts, "copy": diskcopy.New()}
 	r.vms = vm.New(vm.Parts{
-		Store: vms, Runtime: r.host, Ports: r.host, Pauser: r.host, Vitals: r.host, Images: r.parts, Kernels: r.kernels, Work: r.parts, VMMs: r.vmms,
-		Disks:    map[string]disk.Driver{"guestcow": r.parts},
+		Store: vms, Runtime: r.host, Ports: r.host, Pauser: r.host, Resizer: r.host, Vitals: r.host, Images: r.parts, Kernels: r.kernels, Work: r.parts, VMMs: r.vmms,
+		Disks:    disks,
 		Networks: map[string]network.Driver{"user": r.parts, "none": none.New()},
 		Access:   access.New(filepath.Join(r.dir, "ssh"), r.zone, func(id string) []string { return []string{"banger", "dial", id} }),
 		Claims:   claims, Events: r.events, Log: log, Preflight: func(context.Context) error { return r.unfit },
 		Capabilities: r.capabilities,
-	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: r.stopTimeout})
-	r.ops = operation.New(db, claims, r.events, log, operation.Config{Planners: r.vms.Planners()})
+		Ended:        func(id string) { r.comebacks.Ended(id) },
+	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: r.stopTimeout, Host: r.on})
+	r.changes = change.New(r.vms, vms)
+	r.resets = reset.New(r.vms, r.parts, disks, func(context.Context) error { return r.unfit })
+	planners := r.vms.Planners()
+	maps.Copy(planners, r.changes.Planners())
+	maps.Copy(planners, r.resets.Planners())
+	r.ops = operation.New(db, claims, r.events, log, operation.Config{Planners: planners})
+	r.comebacks = comeback.New(r.vms, vms, r.ops, log, comeback.Config{
+		Host: r.on, BootFile: filepath.Join(r.dir, "host-boot"), First: 2 * time.Millisecond, Longest: 50 * time.Millisecond, Apart: time.Millisecond,
+	})
 	if err := r.vms.Start(ctx, r.ops); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.comebacks.Start(ctx); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -100,6 +126,7 @@ func (r *rig) open() {
 func (r *rig) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+	r.comebacks.Close()
 	if err := r.ops.Close(ctx); err != nil {
 		r.t.Error(err)
 	}
@@ -187,21 +214,23 @@ func (r *rig) tells(name string, want ...string) {
 // fakeParts are image, disks and network in one, with a fault where asked.
 type fakeParts struct {
 	plugged  atomic.Pointer[network.Request] // the last one
+	resets   atomic.Int32
+	base     disk.Base // of the image
 	failWork error
 	block    chan struct{} // making disks waits for it
 }
 
 func (*fakeParts) Name() string { return "guestcow" }
 
-func (*fakeParts) Ensure(context.Context, string, string, operation.Report) (vm.Image, func(), error) {
-	return vm.Image{ID: "img1", User: "dev"}, func() {}, nil
+func (p *fakeParts) Ensure(context.Context, string, string, operation.Report) (vm.Image, func(), error) {
+	return vm.Image{ID: "img1", User: "dev", Root: p.base}, func() {}, nil
 }
 
-func (*fakeParts) Get(context.Context, string) (vm.Image, error) {
-	return vm.Image{ID: "img1", User: "dev"}, nil
+func (p *fakeParts) Get(context.Context, string) (vm.Image, error) {
+	return vm.Image{ID: "img1", User: "dev", Root: p.base}, nil
 }
 
-func (p *fakeParts) Make(ctx context.Context, path string, _ int64, _ vm.Image) error {
+func (p *fakeParts) Make(ctx context.Context, path string, size int64, _ vm.Image) error {
 	if p.block != nil {
 		select {
 		case <-p.block:
@@ -212,7 +241,7 @@ func (p *fakeParts) Make(ctx context.Context, path string, _ int64, _ vm.Image) 
 	if p.failWork != nil {
 		return p.failWork
 	}
-	return os.WriteFile(path, nil, 0o600)
+	return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, size))
 }
 
 func (*fakeParts) Check(context.Context, string) error { return nil }
@@ -224,10 +253,15 @@ func (*fakeParts) Open(string, disk.Base) (disk.Root, error) {
 	return disk.Root{Mode: disk.RootCOW, Drives: []disk.Drive{{Slot: disk.SlotLayer, Path: "layer.img"}}}, nil
 }
 
-func (*fakeParts) Backends() []network.Backend                    { return []network.Backend{network.BackendNone} }
-func (*fakeParts) Reset(context.Context, string, disk.Base) error { return nil }
-func (*fakeParts) Delete(context.Context, string) error           { return nil }
-func (*fakeParts) Usage(string) (disk.Usage, error)               { return disk.Usage{}, nil }
+func (*fakeParts) Backends() []network.Backend { return []network.Backend{network.BackendNone} }
+
+func (p *fakeParts) Reset(_ context.Context, dir string, _ disk.Base) error {
+	p.resets.Add(1)
+	return os.WriteFile(filepath.Join(dir, "layer.img"), nil, 0o600)
+}
+
+func (*fakeParts) Delete(context.Context, string) error { return nil }
+func (*fakeParts) Usage(string) (disk.Usage, error)     { return disk.Usage{}, nil }
 
 func (*fakeParts) Exposure(allow []network.Exception) []string {
 	list := []string{"Nothing."}

@@ -24,6 +24,8 @@ type startParams struct {
 	// Was is that.
 	VMM string        `json:"vmm,omitempty"`
 	Was choose.Choice `json:"was,omitzero"`
+	// Unasked: no user began it, so what is counted of those starts goes on.
+	Unasked bool `json:"unasked,omitempty"`
 }
 
 func (m *Manager) networkDriver(name string) (network.Driver, error) {
@@ -57,16 +59,26 @@ func (m *Manager) checkNetwork(s *spec.VM) error {
 // Boot begins a start; a VM that runs already makes it succeed at once. It
 // stays on its VMM unless another one is named.
 func (m *Manager) Boot(ctx context.Context, ref, vmm, key string) (operation.Record, error) {
+	return m.boot(ctx, ref, vmm, key, false)
+}
+
+// BootUnasked begins a start that is not a user's, who is not to find that it
+// was: what is counted of such starts goes on.
+func (m *Manager) BootUnasked(ctx context.Context, id, key string) (operation.Record, error) {
+	return m.boot(ctx, id, "", key, true)
+}
+
+func (m *Manager) boot(ctx context.Context, ref, vmm, key string, unasked bool) (operation.Record, error) {
 	return m.begin(ctx, ref, KindStart, key, func(r Record) (operation.Request, error) {
 		if err := whole(r); err != nil {
 			return operation.Request{}, err
 		}
-		if !r.mayRun() { // one that runs has what it needs
+		if !r.MayRun() { // one that runs has what it needs
 			if err := m.preflight(ctx); err != nil {
 				return operation.Request{}, err
 			}
 		}
-		p := startParams{ID: r.ID, BootID: newID(8), VMM: vmm}
+		p := startParams{ID: r.ID, BootID: newID(8), VMM: vmm, Unasked: unasked}
 		if vmm != "" {
 			p.Was = r.Choice
 			p.Was.VMM = r.Spec.VMM // of a VM from before choices were kept
@@ -133,7 +145,7 @@ func (m *Manager) attach(ctx context.Context, id string) (network.Attachment, er
 	if err != nil {
 		return network.Attachment{}, err
 	}
-	driver, err := m.networkDriver(r.Spec.Network)
+	driver, err := m.networkDriver(r.shape().Network)
 	if err != nil {
 		return network.Attachment{}, err
 	}
@@ -144,7 +156,8 @@ func (m *Manager) attach(ctx context.Context, id string) (network.Attachment, er
 	return driver.Apply(ctx, req)
 }
 
-// detach unplugs the VM unless it runs.
+// detach unplugs the VM unless it runs, from the network that its last boot had
+// too where it is to have another.
 func (m *Manager) detach(ctx context.Context, id string) error {
 	r, err := m.Store.VMByID(ctx, id)
 	if err != nil {
@@ -153,36 +166,54 @@ func (m *Manager) detach(ctx context.Context, id string) error {
 	if m.liveStatus(id) != nil {
 		return nil
 	}
-	driver, err := m.networkDriver(r.Spec.Network)
-	if err != nil {
-		return err
+	networks := []string{r.Spec.Network}
+	if r.Boot != nil && r.Boot.Shape != nil && r.Boot.Shape.Network != r.Spec.Network {
+		networks = append(networks, r.Boot.Shape.Network)
 	}
 	req, err := m.networkRequest(r)
 	if err != nil {
 		return err
 	}
-	return driver.Release(ctx, req)
+	for _, name := range networks {
+		driver, err := m.networkDriver(name)
+		if err != nil {
+			return err
+		}
+		if err := driver.Release(ctx, req); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // networkRequest is what a VM asks of its network.
 func (m *Manager) networkRequest(r Record) (network.Request, error) {
-	allow, err := network.ParseExceptions(r.Spec.AllowHosts)
+	allow, err := network.ParseExceptions(r.shape().AllowHosts)
 	return network.Request{VMID: r.ID, Dir: m.dir(r.ID), Allow: allow}, err
 }
 
 // launch starts the boot, or joins the one that runs.
 func (m *Manager) launch(ctx context.Context, p startParams, report operation.Report) error {
 	dir := m.dir(p.ID)
-	switch s, err := m.outlast(ctx, dir, report); {
-	case err == nil && s.Phase != machine.PhaseExited:
-		m.live.Follow(p.ID, s)
-		return nil
-	case err != nil && !errors.Is(err, machine.ErrNotRunning):
+	r, err := m.Store.VMByID(ctx, p.ID)
+	if err != nil {
 		return err
+	}
+	if r.MayRun() { // nothing runs of a boot whose end is stored
+		switch s, err := m.outlast(ctx, dir, report); {
+		case err == nil && s.Phase != machine.PhaseExited:
+			m.live.Follow(p.ID, s)
+			return nil
+		case err != nil && !errors.Is(err, machine.ErrNotRunning):
+			return err
+		}
 	}
 	phase(report, "starting the VMM")
 	// The end of the boot before must be stored before the next one takes its place.
 	if err := m.settle(ctx, p.ID); err != nil {
+		return err
+	}
+	if err := m.growWork(ctx, p); err != nil {
 		return err
 	}
 	l, err := m.launchSpec(ctx, p)
@@ -192,8 +223,8 @@ func (m *Manager) launch(ctx context.Context, p startParams, report operation.Re
 	if err := m.portsFree(ctx, p.ID, l.Forwards); err != nil {
 		return err
 	}
-	started := m.cfg.Now().UTC()
-	if err := m.update(ctx, p.ID, func(r *Record) { r.Boot = &Boot{ID: p.BootID, VMM: r.Spec.VMM, StartedAt: started} }); err != nil {
+	boot := Boot{ID: p.BootID, StartedAt: m.cfg.Now().UTC(), Host: m.cfg.Host}
+	if err := m.update(ctx, p.ID, func(r *Record) { r.begin(boot, p.Unasked) }); err != nil {
 		return err
 	}
 	s, err := m.Runtime.Launch(ctx, dir, l)

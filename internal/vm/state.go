@@ -22,6 +22,8 @@ const (
 	KindResume  = "vm.resume"
 	KindRename  = "vm.rename"
 	KindForward = "vm.forward"
+	KindSet     = "vm.set"
+	KindReset   = "vm.reset"
 )
 
 // view derives what is true of a VM now.
@@ -35,7 +37,10 @@ func (m *Manager) view(r Record) View {
 	for _, step := range slices.Sorted(maps.Keys(r.Lacks)) {
 		v.Reduced = append(v.Reduced, r.Lacks[step])
 	}
-	if driver, ok := m.Networks[r.Spec.Network]; ok {
+	if v.Live != nil || r.MayRun() {
+		v.Pending = r.shape().Differs(r.Spec.Shape())
+	}
+	if driver, ok := m.Networks[r.shape().Network]; ok {
 		req, err := m.networkRequest(r)
 		if err != nil { // such a VM is not made, and does not start
 			m.Log.Error("what a VM may reach is not understood", "vm", r.ID, "err", err)
@@ -69,6 +74,10 @@ func derive(r Record, live *machine.Status, opKind string) (State, string) {
 		}
 	case KindRestart:
 		if live == nil { // between its boots
+			return Starting, ""
+		}
+	case KindReset:
+		if live == nil && r.MayRun() {
 			return Starting, ""
 		}
 	}
@@ -108,7 +117,7 @@ func exitState(e *machine.Exit) (State, string) {
 	switch e.Reason {
 	case machine.ExitStopped:
 		return Stopped, ""
-	case machine.ExitPoweroff, machine.ExitKilled, machine.ExitCrashed:
+	case machine.ExitPoweroff, machine.ExitKilled, machine.ExitCrashed, machine.ExitHostRestarted, machine.ExitMoved:
 		return Stopped, ExitSentence(*e)
 	}
 	return Failed, ExitSentence(*e)
@@ -124,6 +133,9 @@ func ExitSentence(e machine.Exit) string {
 		machine.ExitCrashed:     "its VMM ended unexpectedly",
 		machine.ExitBootTimeout: "the guest did not answer in time",
 		machine.ExitStartFailed: "its VMM did not start",
+
+		machine.ExitHostRestarted: "the host was restarted",
+		machine.ExitMoved:         "its files were copied or moved here while it ran",
 	}[e.Reason]
 	if text == "" {
 		text = "it ended (" + e.Reason + ")"

@@ -53,7 +53,7 @@ func (m *Manager) named(ctx context.Context, refs []string) ([]View, error) {
 		views, err := m.List(ctx, false)
 		var running []View
 		for _, v := range views {
-			if v.Live != nil || v.mayRun() {
+			if v.Live != nil || v.MayRun() {
 				running = append(running, v)
 			}
 		}

@@ -36,6 +36,10 @@ type Record struct {
 	Lacks  map[string]string `json:"lacks,omitempty"`
 	DiskMS float64           `json:"disk_ms"` // making the disks took
 	Boot   *Boot             `json:"boot,omitempty"`
+	// Halted: a user has stopped it since it last began to start.
+	Halted bool `json:"halted,omitempty"`
+	// Comeback is how far what starts it unasked has come; nil: nowhere.
+	Comeback *Comeback `json:"comeback,omitempty"`
 }
 
 // Boot is the running or the last boot.
@@ -45,10 +49,52 @@ type Boot struct {
 	StartedAt time.Time       `json:"started_at"`
 	Status    *machine.Status `json:"status,omitempty"` // the last one seen
 	Exit      *machine.Exit   `json:"exit,omitempty"`   // nil while it runs
+
+	Shape *spec.Shape `json:"shape,omitempty"` // what it was started with
+	Host  Host        `json:"host,omitzero"`   // on which it runs
 }
 
-// mayRun reports whether a boot began whose end is not known.
-func (r Record) mayRun() bool { return r.Boot != nil && r.Boot.Exit == nil }
+// Host is a host between two of its restarts.
+type Host struct {
+	Boot    string `json:"boot,omitempty"`    // its kernel's ID of this boot
+	Machine string `json:"machine,omitempty"` // of its installation; "" where it has none
+}
+
+// Comeback is how far what starts a VM unasked has come: its restart policy, or
+// the mark that it starts with the host.
+type Comeback struct {
+	// Boot is the one whose end is decided on; "" of a VM that never ran.
+	Boot  string    `json:"boot,omitempty"`
+	Next  time.Time `json:"next,omitzero"` // when it is to be started; zero: it is not
+	Row   int       `json:"row,omitempty"` // starts that did not last, since one did
+	Total int       `json:"total,omitempty"`
+	Why   string    `json:"why,omitempty"` // it is to be started, or was given up
+	// GaveUp: the policy has no more starts in a row. Marked: it is to be started
+	// because the host was, whatever its policy.
+	GaveUp bool `json:"gave_up,omitempty"`
+	Marked bool `json:"marked,omitempty"`
+}
+
+// MayRun reports whether a boot began whose end is not known.
+func (r Record) MayRun() bool { return r.Boot != nil && r.Boot.Exit == nil }
+
+// begin records a boot of what the VM is asked to be now.
+func (r *Record) begin(b Boot, unasked bool) {
+	shape := r.Spec.Shape()
+	b.VMM, b.Shape = r.Spec.VMM, &shape
+	r.Boot, r.Halted = &b, false
+	if !unasked {
+		r.Comeback = nil
+	}
+}
+
+// shape is what the VM runs with, or is to be started with.
+func (r Record) shape() spec.Shape {
+	if r.MayRun() && r.Boot.Shape != nil {
+		return *r.Boot.Shape
+	}
+	return r.Spec.Shape()
+}
 
 // Store keeps VMs. Names are unique; a ref is what a user types: a name, an ID
 // or a unique ID prefix, in that order. Missing rows are fault.NotFound, a taken name is fault.Exists, an
@@ -91,4 +137,5 @@ type View struct {
 	Reduced   []string
 	Forwards  []forward.Status
 	Reaches   []string // what the guest can, in sentences
+	Pending   []string // the fields of spec.Shape that are to be others at its next start
 }

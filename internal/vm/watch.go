@@ -73,6 +73,9 @@ func (m *Manager) ended(ctx context.Context, id, bootID string, told *machine.Ex
 			Detail: "neither its VMM nor its monitor is there any more",
 		}
 	}
+	if told == nil {
+		exit = m.explain(*r.Boot, exit)
+	}
 	first, err := m.changeBoot(ctx, id, bootID, func(b *Boot) bool {
 		if b.Exit != nil {
 			return false
@@ -94,16 +97,20 @@ func (m *Manager) removeUnneeded(id string) {
 	}
 }
 
-// afterEnd deletes a VM that was made to be thrown away, unless it runs again.
+// afterEnd deletes a VM that was made to be thrown away, unless it runs again,
+// and tells of any.
 func (m *Manager) afterEnd(id string) {
 	select {
 	case <-m.recovered:
 	case <-m.ctx.Done():
 	}
+	if m.Ended != nil && m.ctx.Err() == nil {
+		m.Ended(id)
+	}
 	var err error
 	for m.ctx.Err() == nil {
 		var r Record
-		if r, err = m.Store.VMByID(m.ctx, id); err != nil || !r.Spec.AutoRemove || r.mayRun() {
+		if r, err = m.Store.VMByID(m.ctx, id); err != nil || !r.Spec.AutoRemove || r.MayRun() {
 			break
 		}
 		_, err = m.ops.Begin(m.ctx, deleteRequest(r, false))

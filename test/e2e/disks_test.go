@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/banger-vm/banger/api"
-	"github.com/banger-vm/banger/internal/disk/workdisk"
+	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/monitor/control"
 )
 
@@ -59,7 +59,7 @@ func TestDisks(t *testing.T) {
 	e.ok(t, "exec", "elastic", "--", "sh", "-c", "echo kept >kept && sync")
 	before := size()
 	path := filepath.Join(dir, "work.img")
-	if err := workdisk.Grow(path, 1<<30); err != nil {
+	if err := disk.Grow(path, 1<<30); err != nil {
 		t.Fatal(err)
 	}
 	runtime := control.New(slog.New(slog.DiscardHandler), control.Config{})
@@ -71,7 +71,7 @@ func TestDisks(t *testing.T) {
 	grown(before, 1<<30)
 	e.ok(t, "exec", "elastic", "--", "sh", "-c", "head -c 200M /dev/zero >big && sync")
 	e.ok(t, "kill", "elastic") // what was synced is there all the same
-	if err := workdisk.Grow(path, 20<<30); err != nil {
+	if err := disk.Grow(path, 20<<30); err != nil {
 		t.Fatal(err)
 	}
 	e.ok(t, "start", "elastic")

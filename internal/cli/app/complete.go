@@ -80,6 +80,20 @@ func CompleteVMMFlag(a *App, cmd *cobra.Command) {
 	}
 }
 
+// CompleteRestart completes --restart.
+func CompleteRestart(cmd *cobra.Command) {
+	complete(cmd, "restart", "no", "on-failure", "always")
+}
+
+// CompleteNetwork completes --network.
+func CompleteNetwork(cmd *cobra.Command) { complete(cmd, "network", "user", "none") }
+
+func complete(cmd *cobra.Command, flag string, values ...string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // there is no such flag: a mistake in the program
+	}
+}
+
 func vmmNames(a *App, cmd *cobra.Command) []string {
 	return Names(a, cmd, func(ctx context.Context, c *client.Client) ([]api.VMM, error) {
 		return c.VMMList(ctx, api.VMMListRequest{})

@@ -25,7 +25,10 @@ func (a *App) EachChosen(cmd *cobra.Command, names []string, l Labels, act Actio
 	}
 	return a.All(cmd, vms.Refs, func(ref string) error {
 		act.Begin = func(ctx context.Context, c *client.Client) (api.Operation, error) { return begin(ctx, c, ref) }
-		return a.Do(cmd.Context(), act, func(api.Operation) error {
+		return a.Do(cmd.Context(), act, func(op api.Operation) error {
+			if act.TellOf != nil && !act.How.Quiet {
+				act.TellOf(a, vms.Name(ref), op)
+			}
 			if act.Tell != nil && !act.How.Quiet {
 				act.Tell(cmd.Context(), a, ref)
 			}

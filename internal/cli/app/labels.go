@@ -13,12 +13,20 @@ import (
 )
 
 // Labels is the flag -l, which chooses VMs by their labels.
-type Labels struct{ Want []string }
+type Labels struct {
+	Want []string
+	flag string // its long name
+}
 
 // Register adds the flag.
-func (l *Labels) Register(a *App, cmd *cobra.Command) {
-	cmd.Flags().StringArrayVarP(&l.Want, "label", "l", nil, "the VMs that have this label: `KEY=VALUE`, or KEY for any value; of several all")
-	err := cmd.RegisterFlagCompletionFunc("label", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+func (l *Labels) Register(a *App, cmd *cobra.Command) { l.RegisterAs(a, cmd, "label") }
+
+// RegisterAs adds the flag under another long name, for a command to which
+// --label is something else.
+func (l *Labels) RegisterAs(a *App, cmd *cobra.Command, flag string) {
+	l.flag = flag
+	cmd.Flags().StringArrayVarP(&l.Want, flag, "l", nil, "the VMs that have this label: `KEY=VALUE`, or KEY for any value; of several all")
+	err := cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return labelsInUse(a, cmd), cobra.ShellCompDirectiveNoFileComp
 	})
 	if err != nil {
@@ -53,7 +61,7 @@ func (l *Labels) Args(cmd *cobra.Command, args []string) error {
 	case len(l.Want) == 0:
 		return Takes(1, -1, "the VM's name")(cmd, args)
 	case len(args) > 0:
-		return Usagef("%q and --label: choose VMs by their names or by their labels", show.Safe(args[0]))
+		return Usagef("%q and --%s: choose VMs by their names or by their labels", show.Safe(args[0]), l.flag)
 	}
 	return nil
 }
@@ -62,7 +70,7 @@ func (l *Labels) Args(cmd *cobra.Command, args []string) error {
 func (l *Labels) Check() error {
 	for _, want := range l.Want {
 		if key, _, _ := strings.Cut(want, "="); key == "" {
-			return Usagef("--label %q: write KEY=VALUE, or KEY for any value", show.Safe(want))
+			return Usagef("--%s %q: write KEY=VALUE, or KEY for any value", l.flag, show.Safe(want))
 		}
 	}
 	return nil

@@ -24,6 +24,8 @@ type Action struct {
 	// Tell tells of each thing that was acted on, before its name is printed,
 	// unless all is to be quiet; nil for nothing.
 	Tell func(ctx context.Context, a *App, ref string)
+	// TellOf is Tell of what the operation says of itself.
+	TellOf func(a *App, name string, op api.Operation)
 }
 
 // outcome is how an action ended.

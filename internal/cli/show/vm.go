@@ -26,7 +26,7 @@ func VMs(w io.Writer, now time.Time, vms []api.VM) error {
 			state += " (" + clip(vm.Reason, 60) + ")"
 		}
 		row := []string{
-			vm.Name, Short(vm.ID), vm.Spec.Image, strconv.Itoa(vm.Spec.CPUs), size.Format(vm.Spec.MemoryBytes),
+			vm.Name, Short(vm.ID), vm.Spec.Image, strconv.Itoa(has(vm).CPUs), size.Format(has(vm).MemoryBytes),
 			Age(now.Sub(vm.CreatedAt)) + " ago", vm.Isolation, state,
 		}
 		if ports {
@@ -52,17 +52,19 @@ func VM(w io.Writer, vm api.VM) error {
 		labels = append(labels, k+"="+v)
 	}
 	slices.Sort(labels)
-	disk := size.Format(vm.Spec.DiskBytes)
+	disk := size.Format(has(vm).DiskBytes)
 	if vm.Spec.DiskDriver != "" {
 		disk += " for work, root by " + vm.Spec.DiskDriver
 	}
 	fields := []string{
 		"Name", vm.Name, "ID", vm.ID, "State", string(vm.State), "Reason", vm.Reason, "Operation", vm.Operation,
 		"Image", strings.TrimSpace(vm.Spec.Image + " " + Short(vm.ImageID)), "Kernel", strings.TrimSpace(vm.Spec.Kernel + " " + Short(vm.KernelID)), "User", vm.User,
-		"CPUs", strconv.Itoa(vm.Spec.CPUs), "Memory", size.Format(vm.Spec.MemoryBytes), "Disk", disk,
-		"Network", vm.Spec.Network, "VMM", vmm(vm), "Isolation", vm.Isolation, "Labels", strings.Join(labels, ", "),
+		"CPUs", strconv.Itoa(has(vm).CPUs), "Memory", size.Format(has(vm).MemoryBytes), "Disk", disk,
+		"Network", has(vm).Network, "VMM", vmm(vm), "Isolation", vm.Isolation, "Labels", strings.Join(labels, ", "),
 		"Created", vm.CreatedAt.Local().Format("2006-01-02 15:04:05"), "Directory", vm.Dir,
 	}
+	fields = append(fields, pendingFields(vm)...)
+	fields = append(fields, comebackFields(vm)...)
 	fields = append(fields, inspected(vm)...)
 	fields = append(fields, authFields(vm.Auth)...)
 	if vm.Boot != nil {

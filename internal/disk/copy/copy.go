@@ -14,7 +14,10 @@ import (
 // Driver makes copies.
 type Driver struct{ whole.Root }
 
-var _ disk.Driver = Driver{}
+var (
+	_ disk.Driver = Driver{}
+	_ disk.Staged = Driver{}
+)
 
 // New returns the driver.
 func New() Driver { return Driver{whole.Root{Fill: sparse.Clone}} }

@@ -49,11 +49,11 @@ func (Driver) Check(ctx context.Context, dir string) error {
 	if _, err := from.Write(make([]byte, 4096)); err != nil {
 		return fmt.Errorf("trying to clone a file: %w", err)
 	}
-	return share(ctx, to, from, 4096)
+	return share(ctx, to, from, 4096, nil)
 }
 
 // share clones all of from.
-func share(ctx context.Context, to, from *os.File, _ int64) error {
+func share(ctx context.Context, to, from *os.File, _ int64, _ sparse.Report) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

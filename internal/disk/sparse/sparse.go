@@ -10,21 +10,26 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/banger-vm/banger/internal/disk"
 )
 
 // piece is how much is copied between two looks at the context.
 const piece = 32 << 20
 
+// Report is told how many bytes of how many are done; nil where nobody asks.
+type Report func(done, total int64)
+
 // Clone makes to, which is empty, a copy of the size bytes of from: shared blocks
 // where the file system can, else only what holds data.
-func Clone(ctx context.Context, to, from *os.File, size int64) error {
+func Clone(ctx context.Context, to, from *os.File, size int64, report Report) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if Share(to, from) == nil {
 		return nil
 	}
-	return Copy(ctx, to, from, size)
+	return Copy(ctx, to, from, size, report)
 }
 
 // Share makes to a copy of from that shares all of its blocks, or says why the
@@ -32,10 +37,15 @@ func Clone(ctx context.Context, to, from *os.File, size int64) error {
 func Share(to, from *os.File) error { return unix.IoctlFileClone(int(to.Fd()), int(from.Fd())) }
 
 // Copy copies what holds data of the size bytes of from, and looks at ctx on the way.
-func Copy(ctx context.Context, to, from *os.File, size int64) error {
+func Copy(ctx context.Context, to, from *os.File, size int64, report Report) error {
 	if err := to.Truncate(size); err != nil {
 		return err
 	}
+	used, err := disk.FileUsage(from.Name())
+	if err != nil {
+		return err
+	}
+	done := int64(0)
 	for offset := int64(0); offset < size; {
 		data, err := unix.Seek(int(from.Fd()), offset, unix.SEEK_DATA)
 		if errors.Is(err, unix.ENXIO) {
@@ -48,7 +58,13 @@ func Copy(ctx context.Context, to, from *os.File, size int64) error {
 		if err != nil {
 			return fmt.Errorf("finding a hole: %w", err)
 		}
-		if err := copyRange(ctx, to, from, data, min(hole, size)); err != nil {
+		err = copyRange(ctx, to, from, data, min(hole, size), func(n int64) {
+			done += n
+			if report != nil {
+				report(min(done, used.UsedBytes), used.UsedBytes)
+			}
+		})
+		if err != nil {
 			return err
 		}
 		offset = hole
@@ -56,7 +72,7 @@ func Copy(ctx context.Context, to, from *os.File, size int64) error {
 	return nil
 }
 
-func copyRange(ctx context.Context, to, from *os.File, start, end int64) error {
+func copyRange(ctx context.Context, to, from *os.File, start, end int64, copied func(int64)) error {
 	for start < end {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -73,6 +89,7 @@ func copyRange(ctx context.Context, to, from *os.File, start, end int64) error {
 			return err
 		}
 		start += n
+		copied(n)
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ func TestSparse(t *testing.T) {
 		}
 		to := file(rt, dir, "to")
 		defer to.Close()
-		if err := Copy(t.Context(), to, from, size); err != nil {
+		if err := Copy(t.Context(), to, from, size, nil); err != nil {
 			rt.Fatal(err)
 		}
 		want, err := os.ReadFile(from.Name())
@@ -71,7 +71,7 @@ func TestCancelInTheMiddle(t *testing.T) {
 	}
 	defer to.Close()
 	ctx := &lateCancel{Context: t.Context(), after: 1}
-	if err := Copy(ctx, to, from, base.SizeBytes); !errors.Is(err, context.Canceled) {
+	if err := Copy(ctx, to, from, base.SizeBytes, nil); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 }

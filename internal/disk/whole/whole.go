@@ -4,21 +4,28 @@ package whole
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/banger-vm/banger/internal/disk"
+	"github.com/banger-vm/banger/internal/disk/sparse"
 )
 
-// rootFile is the root in a VM's directory.
-const rootFile = "root.img"
+const (
+	rootFile  = "root.img"       // the root in a VM's directory
+	freshFile = "root.img.fresh" // of Stage
+)
 
 // Root is all of a driver but its name and its Check.
 type Root struct {
 	// Fill makes to, which is empty, the same as the size bytes of from.
-	Fill func(ctx context.Context, to, from *os.File, size int64) error
+	Fill func(ctx context.Context, to, from *os.File, size int64, report sparse.Report) error
 }
+
+var _ disk.Staged = Root{}
 
 // Open describes the root.
 func (Root) Open(dir string, base disk.Base) (disk.Root, error) {
@@ -35,6 +42,32 @@ func (Root) Open(dir string, base disk.Base) (disk.Root, error) {
 
 // Reset puts a fresh copy in the place of the old one.
 func (r Root) Reset(ctx context.Context, dir string, base disk.Base) error {
+	return r.fill(ctx, filepath.Join(dir, rootFile), base, nil)
+}
+
+// Stage makes a fresh copy.
+func (r Root) Stage(ctx context.Context, dir string, base disk.Base, report func(done, total int64)) error {
+	path := filepath.Join(dir, freshFile)
+	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() && info.Size() == base.SizeBytes {
+		return nil // whole, or it would have another name
+	}
+	return r.fill(ctx, path, base, report)
+}
+
+// Replace gives the fresh copy its name.
+func (Root) Replace(dir string) error {
+	err := os.Rename(filepath.Join(dir, freshFile), filepath.Join(dir, rootFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the fresh copy cannot take the old one's place: %w", err)
+	}
+	return nil
+}
+
+// Unstage removes a fresh copy.
+func (Root) Unstage(dir string) error { return disk.RemoveFile(filepath.Join(dir, freshFile)) }
+
+// fill makes the file at path a copy of the base.
+func (r Root) fill(ctx context.Context, path string, base disk.Base, report sparse.Report) error {
 	from, err := os.Open(base.Path)
 	if err != nil {
 		return fmt.Errorf("the image cannot be read: %w", err)
@@ -47,9 +80,7 @@ func (r Root) Reset(ctx context.Context, dir string, base disk.Base) error {
 	if info.Size() != base.SizeBytes {
 		return fmt.Errorf("the image %s has %d bytes instead of %d: it was changed", base.Path, info.Size(), base.SizeBytes)
 	}
-	err = disk.WriteFile(filepath.Join(dir, rootFile), func(to *os.File) error {
-		return r.Fill(ctx, to, from, base.SizeBytes)
-	})
+	err = disk.WriteFile(path, func(to *os.File) error { return r.Fill(ctx, to, from, base.SizeBytes, report) })
 	if err != nil {
 		return fmt.Errorf("the image could not be copied: %w", err)
 	}
@@ -57,8 +88,8 @@ func (r Root) Reset(ctx context.Context, dir string, base disk.Base) error {
 }
 
 // Delete removes the root.
-func (Root) Delete(_ context.Context, dir string) error {
-	return disk.RemoveFile(filepath.Join(dir, rootFile))
+func (r Root) Delete(_ context.Context, dir string) error {
+	return errors.Join(disk.RemoveFile(filepath.Join(dir, rootFile)), r.Unstage(dir))
 }
 
 // Usage is what the root takes; what it shares with the image counts in full.

@@ -74,7 +74,7 @@ func clone(ctx context.Context, path, seed string, sizeBytes int64) (found bool,
 		return false, fmt.Errorf("the image's prepared work disk cannot be read: %w", err)
 	}
 	defer from.Close()
-	err = disk.WriteFile(path, func(to *os.File) error { return sparse.Clone(ctx, to, from, sizeBytes) })
+	err = disk.WriteFile(path, func(to *os.File) error { return sparse.Clone(ctx, to, from, sizeBytes, nil) })
 	if err != nil {
 		return true, fmt.Errorf("the work disk could not be made: %w", err)
 	}

@@ -52,7 +52,7 @@ func TestGrow(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		if err := workdisk.Grow(path, size); err != nil {
+		if err := disk.Grow(path, size); err != nil {
 			t.Fatal(err)
 		}
 		early, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)

@@ -55,6 +55,7 @@ const (
 	SocketFile  = "monitor.sock"
 	LogFile     = "monitor.log"
 	MonitorFile = "monitor.json" // monitor → daemon: a Signature
+	LockFile    = "monitor.lock" // held by the monitor, with flock(2), while it lives
 )
 
 // poll is how long one long poll lasts.
@@ -100,7 +101,7 @@ func New(log *slog.Logger, cfg Config) *Runtime {
 // Launch writes down what to run and spawns the monitor that runs it.
 func (r *Runtime) Launch(ctx context.Context, dir string, l machine.Launch) (machine.Status, error) {
 	r.awaitFarewell(ctx, dir, l.BootID)
-	if err := removeAll(dir, ExitFile); err != nil {
+	if err := removeAll(dir, ExitFile, MonitorFile); err != nil {
 		return machine.Status{}, err
 	}
 	if err := WriteFile(dir, LaunchFile, l); err != nil {
@@ -238,10 +239,15 @@ func (r *Runtime) LastExit(dir string) (machine.Exit, error) {
 	return x, err
 }
 
-// ended reports whether nothing was launched, or what was launched has ended.
+// ended reports whether nothing was launched, or what was launched has ended,
+// with the host at the latest.
 func ended(dir string) bool {
 	var l machine.Launch
 	if err := ReadFile(dir, LaunchFile, &l); errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	var by Signature
+	if host, err := hostexec.BootID(); err == nil && ReadFile(dir, MonitorFile, &by) == nil && by.BootID != "" && by.BootID != host {
 		return true
 	}
 	var x machine.Exit

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/banger-vm/banger/api"
@@ -72,7 +73,7 @@ func (r *Runtime) Kill(ctx context.Context, dir string) error {
 // other VMM is left: then the monitor is to be asked.
 func (r *Runtime) killBoth(ctx context.Context, dir string) (done bool, err error) {
 	var by Signature
-	if ReadFile(dir, MonitorFile, &by) != nil || by.VMM == (hostexec.ID{}) {
+	if ReadFile(dir, MonitorFile, &by) != nil || by.VMM == (hostexec.ID{}) || !keeps(by.ID, dir) {
 		return false, nil
 	}
 	release, err := r.claim(ctx, dir) // nobody revives the monitor meanwhile
@@ -148,7 +149,17 @@ func (r *Runtime) hold(dir string, pid int) (*hostexec.Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !keeps(id, dir) {
+		return nil, os.ErrProcessDone
+	}
 	return hostexec.Open(id)
+}
+
+// keeps reports whether a process is the monitor of this very directory: what a
+// copy of a directory says of its processes is true of the original's.
+func keeps(id hostexec.ID, dir string) bool {
+	lock, err := os.Stat(filepath.Join(dir, LockFile))
+	return err == nil && hostexec.HoldsLock(id.PID, lock, hostexec.LockFlock)
 }
 
 // endMonitor ends a monitor that does not answer; its VMM lives on.

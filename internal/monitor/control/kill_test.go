@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,9 +16,10 @@ import (
 )
 
 // sleeper is a process that does nothing until it is killed.
-func sleeper(t *testing.T) (hostexec.ID, <-chan struct{}) {
+func sleeper(t *testing.T, files ...*os.File) (hostexec.ID, <-chan struct{}) {
 	t.Helper()
 	c := exec.Command("sleep", "60")
+	c.ExtraFiles = files
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -29,6 +31,20 @@ func sleeper(t *testing.T) (hostexec.ID, <-chan struct{}) {
 	go func() { _ = c.Wait(); close(gone) }()
 	t.Cleanup(func() { _ = c.Process.Kill(); <-gone })
 	return id, gone
+}
+
+// monitorOf is a process that has a directory locked, as its monitor has.
+func monitorOf(t *testing.T, dir string) (hostexec.ID, <-chan struct{}) {
+	t.Helper()
+	lock, err := os.Create(filepath.Join(dir, LockFile))
+	if err == nil {
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	return sleeper(t, lock)
 }
 
 func over(gone <-chan struct{}) bool {
@@ -43,7 +59,7 @@ func over(gone <-chan struct{}) bool {
 func TestKillBoth(t *testing.T) {
 	dir := t.TempDir()
 	r := New(slog.New(slog.DiscardHandler), Config{Program: "/does/not/exist"})
-	monitor, monitorGone := sleeper(t)
+	monitor, monitorGone := monitorOf(t, dir)
 	vmm, vmmGone := sleeper(t)
 	stranger := vmm
 	stranger.StartTime--
@@ -63,12 +79,21 @@ func TestKillBoth(t *testing.T) {
 			t.Errorf("%s: %v, %v; gone: monitor %v, VMM %v", name, done, err, over(monitorGone), over(vmmGone))
 		}
 	}
+	// A copy of the directory says the same of them.
+	copied := t.TempDir()
 	err := errors.Join(
 		WriteStatus(dir, MonitorFile, Signature{ID: monitor, VMM: vmm}),
 		WriteFile(dir, LaunchFile, machine.Launch{BootID: "b"}),
+		os.CopyFS(copied, os.DirFS(dir)),
 	)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if done, err := r.killBoth(t.Context(), copied); done || err != nil || over(monitorGone) || over(vmmGone) {
+		t.Errorf("a copy: %v, %v; gone: monitor %v, VMM %v", done, err, over(monitorGone), over(vmmGone))
+	}
+	if err := r.endMonitor(t.Context(), copied); err != nil || over(monitorGone) {
+		t.Errorf("a copy: %v; gone: %v", err, over(monitorGone))
 	}
 	if done, err := r.killBoth(t.Context(), dir); !done || err != nil {
 		t.Fatal(done, err)
@@ -107,5 +132,32 @@ func TestNobodyRevivesWhatIsBeingKilled(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, SocketFile)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("there is a monitor's socket: %v", err)
+	}
+}
+
+// What ran when the host was restarted has ended, and no monitor is made to see
+// that.
+func TestEndedWithTheHost(t *testing.T) {
+	dir := t.TempDir()
+	r := New(slog.New(slog.DiscardHandler), Config{Program: "/does/not/exist"})
+	id, err := hostexec.Identify(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(WriteFile(dir, LaunchFile, machine.Launch{BootID: "b"}), WriteStatus(dir, MonitorFile, Signature{ID: id})); err != nil {
+		t.Fatal(err)
+	}
+	if ended(dir) {
+		t.Error("of this start of the host it has ended")
+	}
+	id.BootID = "another"
+	if err := WriteStatus(dir, MonitorFile, Signature{ID: id}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Status(t.Context(), dir); !errors.Is(err, machine.ErrNotRunning) {
+		t.Errorf("Status: %v", err)
+	}
+	if err := r.Kill(t.Context(), dir); err != nil {
+		t.Errorf("Kill: %v", err)
 	}
 }

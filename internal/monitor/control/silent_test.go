@@ -3,13 +3,10 @@ package control
 import (
 	"errors"
 	"log/slog"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/rpc"
 )
@@ -39,28 +36,17 @@ func TestSilentMonitorIsAnError(t *testing.T) {
 func TestEndMonitorMeansTheProcessThatSigned(t *testing.T) {
 	dir := t.TempDir()
 	r := New(slog.New(slog.DiscardHandler), Config{})
-	c := exec.Command("sleep", "60")
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	id, err := hostexec.Identify(c.Process.Pid)
-	if err != nil {
-		t.Fatal(err)
-	}
+	id, gone := monitorOf(t, dir)
 	other := id
 	other.StartTime--
 	if err := errors.Join(WriteFile(dir, MonitorFile, other), r.endMonitor(t.Context(), dir)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := hostexec.Identify(c.Process.Pid); errors.Is(err, os.ErrProcessDone) {
+	if over(gone) {
 		t.Fatal("a stranger was killed")
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- c.Wait() }()
 	if err := errors.Join(WriteFile(dir, MonitorFile, id), r.endMonitor(t.Context(), dir)); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-ended; err == nil {
-		t.Error("it ended by itself")
-	}
+	<-gone
 }

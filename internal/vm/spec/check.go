@@ -67,6 +67,9 @@ func (s VM) Check() error {
 	default:
 		return fault.New(fault.Invalid, "Use auto, kvm or tcg.", "there is no accelerator %q", string(s.Accel))
 	}
+	if err := s.checkRestart(); err != nil {
+		return err
+	}
 	for k, v := range s.Labels {
 		if k == "" || len(k)+len(v) > maxLabelBytes || strings.ContainsFunc(k+v, func(r rune) bool { return r < ' ' }) {
 			return fault.New(fault.Invalid, "Use KEY=VALUE of printable characters, at most 256 in all.",
@@ -74,4 +77,15 @@ func (s VM) Check() error {
 		}
 	}
 	return forward.Check(s.Forwards)
+}
+
+// checkRestart refuses what is to be thrown away and to come back.
+func (s VM) checkRestart() error {
+	if _, err := ParseRestart(string(s.Restart)); err != nil {
+		return err
+	}
+	if s.AutoRemove && (s.Restart != RestartNo || s.Autostart) {
+		return fault.New(fault.Invalid, "Leave out --rm, or --restart and --autostart.", "a VM that is removed when it stops cannot be started again")
+	}
+	return nil
 }

@@ -26,6 +26,8 @@ type VM struct {
 	Accel      vmm.Accel         `json:"accel"`
 	Labels     map[string]string `json:"labels,omitempty"`
 	AutoRemove bool              `json:"auto_remove,omitempty"`
+	Restart    Restart           `json:"restart,omitempty"`
+	Autostart  bool              `json:"autostart,omitempty"` // with the host
 
 	Forwards []forward.Forward `json:"forwards,omitempty"`
 	// AutoForward gives each port that the guest listens on a forward; nil is
@@ -56,6 +58,9 @@ func (s VM) WithDefaults(d Defaults) VM {
 	s.DiskBytes = cmp.Or(s.DiskBytes, defaultDisk)
 	if s.AutoForward == nil {
 		s.AutoForward = &d.AutoForward
+	}
+	if r, err := ParseRestart(string(s.Restart)); err == nil { // Check refuses any other
+		s.Restart = r
 	}
 	return s
 }
