@@ -5,6 +5,7 @@ package api
 // op.wait.
 const (
 	MethodDaemonStatus = "daemon.status"
+	MethodDaemonInfo   = "daemon.info"
 	MethodDaemonStop   = "daemon.stop"
 
 	MethodVMCreateBegin  = "vm.create.begin"
@@ -105,6 +106,7 @@ func Methods() []Method {
 	op := Operation{}
 	return []Method{
 		{MethodDaemonStatus, ServerDaemon, false, Empty{}, DaemonStatus{}, "Describe the daemon."},
+		{MethodDaemonInfo, ServerDaemon, false, Empty{}, HostInfo{}, "Say what this host has, and what of it VMs may take."},
 		{MethodDaemonStop, ServerDaemon, false, Empty{}, Empty{}, "End the daemon; VMs run on."},
 
 		{MethodVMCreateBegin, ServerDaemon, false, VMCreateRequest{}, op, "Begin to make a VM, and to start it if asked; the result is {id, weaker}: sentences on what is weaker because of its kernel."},

@@ -180,6 +180,7 @@ type VMRef struct {
 type VMCreateRequest struct {
 	Spec  VMSpec `json:"spec"`
 	Start bool   `json:"start,omitempty"` // start it as part of the same operation
+	Force bool   `json:"force,omitempty"` // also where the host cannot carry one more
 	Auth  *Auth  `json:"auth,omitempty"`  // what it is given from its first start on
 	Key   string `json:"idempotency_key,omitempty"`
 }
@@ -189,7 +190,8 @@ type VMStartRequest struct {
 	VM string `json:"vm"`
 	// VMM moves a stopped VM to another VMM for this and later starts; empty:
 	// it stays on its own.
-	VMM string `json:"vmm,omitempty"`
+	VMM   string `json:"vmm,omitempty"`
+	Force bool   `json:"force,omitempty"` // also where the host cannot carry one more
 	// Auth is what it is given from now on, unless it is to have nothing; a file
 	// that a user took away stays away.
 	Auth *Auth  `json:"auth,omitempty"`
@@ -207,6 +209,7 @@ type VMActionRequest struct {
 type VMStopRequest struct {
 	VM        string `json:"vm"`
 	TimeoutMS int64  `json:"timeout_ms,omitempty"` // default 60,000
+	Force     bool   `json:"force,omitempty"`      // of vm.restart: start it also where the host cannot carry it any more
 	Key       string `json:"idempotency_key,omitempty"`
 }
 

@@ -12,6 +12,11 @@ func Protocols() api.Protocols {
 	return api.Protocols{API: api.ProtocolVersion, Stream: stream.Version}
 }
 
+// DaemonInfo says what the daemon's host has, and what of it VMs may take.
+func (c *Client) DaemonInfo(ctx context.Context) (api.HostInfo, error) {
+	return get[api.HostInfo](ctx, c, api.MethodDaemonInfo, api.Empty{})
+}
+
 // DaemonStatus describes the daemon.
 func (c *Client) DaemonStatus(ctx context.Context) (api.DaemonStatus, error) {
 	return get[api.DaemonStatus](ctx, c, api.MethodDaemonStatus, api.Empty{})

@@ -135,6 +135,13 @@ func (f *fake) methods() map[string]rpcserver.Handler {
 				Unit: "banger.service", Units: "user", Reduced: []string{"VMs end when you log out; to have them go on: loginctl enable-linger"},
 			}, nil
 		}),
+		api.MethodDaemonInfo: locked(f, func(api.Empty) (api.HostInfo, error) {
+			return api.HostInfo{
+				Daemon: api.DaemonStatus{Version: "v0", StateDir: "/state", VMs: 2, Running: 1}, Kernel: "6.1", CPUs: 4, MemoryBytes: 16 << 30, AvailableBytes: 8 << 30,
+				DiskBytes: 100 << 30, FreeBytes: 10 << 30, Running: api.RunningSum{VMs: 1, CPUs: 2, MemoryBytes: 2 << 30, YetBytes: 1 << 30},
+				MemoryOvercommit: 1.5, CPUOvercommit: 16, DiskReserve: 256 << 20, Images: 1, Kernels: 1,
+			}, nil
+		}),
 		api.MethodDaemonStop: locked(f, func(api.Empty) (api.Empty, error) { return api.Empty{}, nil }),
 		api.MethodVMList: locked(f, func(r api.VMListRequest) (list api.VMList, _ error) {
 			for _, vm := range f.vms {

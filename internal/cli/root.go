@@ -52,7 +52,7 @@ func newRoot(a *app.App) *cobra.Command {
 		newVM(a), newImage(a), kernels.New(a), newVMM(a), newOp(a),
 		vitals.NewPing(a), vitals.NewHealth(a), vitals.NewStats(a), prune.New(a),
 		reach.NewForward(a), reach.NewPorts(a), reach.NewSSHConfig(a), reach.NewDial(a), serial.NewConsole(a), auth.New(a),
-		newEvents(a), checkup.New(a), daemons.New(a), newRPC(a), newCompletion(a), daemons.NewVersion(a),
+		newEvents(a), checkup.New(a), daemons.New(a), daemons.NewInfo(a), newRPC(a), newCompletion(a), daemons.NewVersion(a),
 	} {
 		cmd.GroupID = groupNouns
 		root.AddCommand(cmd)

@@ -45,6 +45,7 @@ then it is removed, whatever happens.`,
 	kernels.CompleteFlag(a, cmd)
 	r.exec.register(cmd)
 	cmd.Flags().BoolVar(&r.remove, "rm", false, "remove the VM when the command has ended")
+	app.RegisterForce(cmd, &r.force)
 	cmd.Flags().BoolVarP(&r.quiet, "quiet", "q", false, "no progress; with -d print the VM's ID only")
 	return cmd
 }
@@ -56,6 +57,7 @@ type runner struct {
 	given         *auth.Given
 	exec          execFlags
 	remove, quiet bool
+	force         bool
 }
 
 func (r *runner) run(cmd *cobra.Command, args []string) (err error) {
@@ -201,7 +203,7 @@ func (r *runner) create(ctx context.Context, spec api.VMSpec, begun func(c *clie
 	op, err := r.Operate(ctx, app.Action{
 		Begin: func(waiting context.Context, c *client.Client) (api.Operation, error) {
 			op, err := r.given.Send(r.App, func(auth *api.Auth) (api.Operation, error) {
-				return c.VMCreateBegin(waiting, api.VMCreateRequest{Spec: spec, Start: true, Auth: auth})
+				return c.VMCreateBegin(waiting, api.VMCreateRequest{Spec: spec, Start: true, Force: r.force, Auth: auth})
 			})
 			if err == nil {
 				known.Store(&op)

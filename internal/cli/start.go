@@ -16,6 +16,7 @@ func newStart(a *app.App) *cobra.Command {
 	var how app.Waiting
 	var labels app.Labels
 	var vmm string
+	var force bool
 	cmd := &cobra.Command{
 		Use:   "start [flags] VM…",
 		Short: "Start VMs; running ones stay as they are",
@@ -31,7 +32,7 @@ func newStart(a *app.App) *cobra.Command {
 			act := app.Action{Cancel: true, How: how, Tell: reach.TellChosen}
 			return a.EachChosen(cmd, args, labels, act, func(ctx context.Context, c *client.Client, vm string) (api.Operation, error) {
 				return given.Send(a, func(auth *api.Auth) (api.Operation, error) {
-					return c.VMStart(ctx, api.VMStartRequest{VM: vm, VMM: vmm, Auth: auth})
+					return c.VMStart(ctx, api.VMStartRequest{VM: vm, VMM: vmm, Force: force, Auth: auth})
 				})
 			})
 		},
@@ -39,6 +40,7 @@ func newStart(a *app.App) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&vmm, "vmm", "", "move them to this virtual machine monitor, or auto; otherwise they stay on their own")
 	app.CompleteVMMFlag(a, cmd)
+	app.RegisterForce(cmd, &force)
 	labels.Register(a, cmd)
 	how.Register(cmd, "no progress")
 	how.RegisterTimeout(cmd)

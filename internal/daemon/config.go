@@ -18,6 +18,7 @@ import (
 	"github.com/banger-vm/banger/internal/places"
 	"github.com/banger-vm/banger/internal/size"
 	"github.com/banger-vm/banger/internal/vm/access"
+	"github.com/banger-vm/banger/internal/vm/capacity"
 	"github.com/banger-vm/banger/internal/vmm/install"
 )
 
@@ -37,6 +38,11 @@ type Settings struct {
 	DiskIOPS      int64 `toml:"disk_iops"`
 	// Auth is what VMs are given of their users' own; the client reads it.
 	Auth credential.Settings `toml:"auth"`
+	// MemoryOvercommit, CPUOvercommit and DiskReserve say what VMs this host can
+	// carry; 0 is the default.
+	MemoryOvercommit float64 `toml:"memory_overcommit"`
+	CPUOvercommit    float64 `toml:"cpu_overcommit"`
+	DiskReserve      Size    `toml:"disk_reserve"`
 	// VMMBinary are the programs of VMMs, by name: absolute paths.
 	VMMBinary map[string]string `toml:"vmm_binary"`
 	Log       struct {
@@ -91,6 +97,9 @@ func ReadSettings(path string) (Settings, error) {
 		return s, fmt.Errorf("%s cannot be read: %w", path, err)
 	}
 	err = errors.Join(s.driveLimit().Check(), s.Auth.Check())
+	if err == nil {
+		err = s.capacity().Check()
+	}
 	if err == nil && s.Zone != "" {
 		err = access.CheckZone(s.Zone)
 	}
@@ -129,6 +138,11 @@ func (s Settings) givenBinaries(names []string) (map[string]install.Given, error
 // driveLimit is what each drive of a VM is held to.
 func (s Settings) driveLimit() disk.Limit {
 	return disk.Limit{BytesPerSecond: int64(s.DiskBandwidth), OpsPerSecond: s.DiskIOPS}
+}
+
+// capacity is by what VMs are let in.
+func (s Settings) capacity() capacity.Policy {
+	return capacity.Policy{MemoryOvercommit: s.MemoryOvercommit, CPUOvercommit: s.CPUOvercommit, DiskReserve: int64(s.DiskReserve)}
 }
 
 // logFile is where the log goes; a relative path is one in the state directory.

@@ -31,6 +31,7 @@ import (
 	"github.com/banger-vm/banger/internal/vm"
 	"github.com/banger-vm/banger/internal/vm/access"
 	"github.com/banger-vm/banger/internal/vm/auth"
+	"github.com/banger-vm/banger/internal/vm/capacity"
 	"github.com/banger-vm/banger/internal/vm/hook"
 	"github.com/banger-vm/banger/internal/vm/spec"
 	"github.com/banger-vm/banger/internal/vmm/install"
@@ -91,8 +92,11 @@ func (d *Daemon) newVMs(self string, p *parts, runtime *control.Runtime, network
 		Ports:   runtime,
 		Pauser:  runtime,
 		Resizer: runtime,
-		Vitals:  runtime,
-		Units:   d.units,
+		Capacity: capacity.NewJudge(func() (capacity.Host, error) {
+			return capacity.Look(os.DirFS("/"), filepath.Join(d.places.StateDir, "vms"))
+		}, d.settings.capacity()),
+		Vitals: runtime,
+		Units:  d.units,
 		// The operations are made after the VMs.
 		Images:   imageSource{p.images, func() *operation.Registry { return p.ops }},
 		Kernels:  p.kernels,

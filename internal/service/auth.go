@@ -44,7 +44,7 @@ func (p Parts) create(ctx context.Context, r api.VMCreateRequest) (any, error) {
 		}
 		given = append(given, p.Auth.Given(s))
 	}
-	return begun(p.VMs.Create(ctx, specFrom(r.Spec), r.Start, r.Key, given...))
+	return begun(p.VMs.Create(ctx, specFrom(r.Spec), vm.Creation{Start: r.Start, Force: r.Force}, r.Key, given...))
 }
 
 func (p Parts) start(ctx context.Context, r api.VMStartRequest) (any, error) {
@@ -58,7 +58,7 @@ func (p Parts) start(ctx context.Context, r api.VMStartRequest) (any, error) {
 			return nil, err
 		}
 	}
-	rec, err := p.VMs.Boot(ctx, r.VM, r.VMM, r.Key)
+	rec, err := p.VMs.Boot(ctx, r.VM, vm.Start{VMM: r.VMM, Force: r.Force}, r.Key)
 	if err != nil {
 		takeBack()
 	}

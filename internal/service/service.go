@@ -49,6 +49,7 @@ type Parts struct {
 func Methods(p Parts) map[string]rpcserver.Handler {
 	all := map[string]rpcserver.Handler{
 		api.MethodDaemonStatus: rpcserver.Bind(func(ctx context.Context, _ api.Empty) (any, error) { return p.Daemon.Status(ctx) }),
+		api.MethodDaemonInfo:   rpcserver.Bind(p.info),
 		api.MethodDaemonStop: rpcserver.Bind(func(context.Context, api.Empty) (any, error) {
 			p.Daemon.Stop()
 			return api.Empty{}, nil

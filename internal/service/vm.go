@@ -23,7 +23,7 @@ func (p Parts) vmMethods() map[string]rpcserver.Handler {
 			return begun(m.Stop(ctx, r.VM, time.Duration(r.TimeoutMS)*time.Millisecond, r.Key))
 		}),
 		api.MethodVMRestart: rpcserver.Bind(func(ctx context.Context, r api.VMStopRequest) (any, error) {
-			return begun(m.Restart(ctx, r.VM, time.Duration(r.TimeoutMS)*time.Millisecond, r.Key))
+			return begun(m.Restart(ctx, r.VM, time.Duration(r.TimeoutMS)*time.Millisecond, r.Force, r.Key))
 		}),
 		api.MethodVMPause: rpcserver.Bind(func(ctx context.Context, r api.VMActionRequest) (any, error) {
 			return begun(m.Pause(ctx, r.VM, r.Key))

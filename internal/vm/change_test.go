@@ -73,7 +73,7 @@ func TestSetOfARunningVM(t *testing.T) {
 	if got.Spec.CPUs != 2 {
 		t.Errorf("it was started with %d CPUs", got.Spec.CPUs)
 	}
-	r.ok(r.vms.Restart(t.Context(), "dev", 0, ""))
+	r.ok(r.vms.Restart(t.Context(), "dev", 0, false, ""))
 	v = r.view("dev")
 	if len(v.Pending) != 0 || v.Boot.Shape.CPUs != 4 || got.Spec.CPUs != 4 || got.Spec.MemoryBytes != 1<<30+1<<20 {
 		t.Errorf("then pending %q, boot %+v, launched with %d CPUs and %d bytes", v.Pending, v.Boot.Shape, got.Spec.CPUs, got.Spec.MemoryBytes)
@@ -110,7 +110,7 @@ func TestSetOfAStoppedVM(t *testing.T) {
 		t.Errorf("%q, %+v", v.Pending, v.Spec)
 	}
 	r.changed(r.set("dev", change.Asked{DiskBytes: 20 << 30}))
-	r.ok(r.vms.Boot(t.Context(), "dev", "", ""))
+	r.ok(r.vms.Boot(t.Context(), "dev", vm.Start{}, ""))
 	if size := r.workDisk("dev"); size != 20<<30 {
 		t.Errorf("the work disk has %d bytes", size)
 	}
@@ -276,7 +276,7 @@ func TestSetDiskThatCannotGrowNow(t *testing.T) {
 	if v := r.view("dev"); v.Spec.DiskBytes != 30<<30 || r.workDisk("dev") != 30<<30 || v.Spec.CPUs != 1 || !slices.Equal(v.Pending, []string{"disk"}) {
 		t.Errorf("%d bytes of %d, pending %q, %d CPUs", r.workDisk("dev"), v.Spec.DiskBytes, v.Pending, v.Spec.CPUs)
 	}
-	r.ok(r.vms.Restart(t.Context(), "dev", 0, ""))
+	r.ok(r.vms.Restart(t.Context(), "dev", 0, false, ""))
 	if v := r.view("dev"); len(v.Pending) != 0 || v.Boot.Shape.DiskBytes != 30<<30 {
 		t.Errorf("then %q, %+v", v.Pending, v.Boot.Shape)
 	}

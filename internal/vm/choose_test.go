@@ -26,7 +26,7 @@ func (r *rig) view(name string) vm.View {
 }
 
 func (r *rig) boot(name, vmm string) (operation.Record, error) {
-	return r.vms.Boot(r.t.Context(), name, vmm, "")
+	return r.vms.Boot(r.t.Context(), name, vm.Start{VMM: vmm}, "")
 }
 
 // A VM knows its VMM, why it is that one, and what sets it apart: before its

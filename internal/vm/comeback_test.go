@@ -99,7 +99,7 @@ func TestStoppedByAUser(t *testing.T) {
 			r.close()
 			r.open()
 			r.staysDown("dev")
-			r.ok(r.vms.Boot(t.Context(), "dev", "", ""))
+			r.ok(r.vms.Boot(t.Context(), "dev", vm.Start{}, ""))
 			r.ends("dev", machine.ExitPoweroff)
 			r.comesBack("dev")
 		})
@@ -147,12 +147,12 @@ func TestStartsThatFail(t *testing.T) {
 	}
 	r.unfit = nil
 	r.host.LaunchHook = func(context.Context, machine.Launch) error { return errors.New("QEMU fell over") }
-	if rec := r.done(r.vms.Boot(t.Context(), "dev", "", "")); rec.State != operation.Failed {
+	if rec := r.done(r.vms.Boot(t.Context(), "dev", vm.Start{}, "")); rec.State != operation.Failed {
 		t.Fatal(rec.State)
 	}
 	r.await("it to be given up again", func() bool { b := r.view("dev").Comeback; return b != nil && b.GaveUp && b.Total == 3 })
 	r.host.LaunchHook = nil
-	r.ok(r.vms.Boot(t.Context(), "dev", "", ""))
+	r.ok(r.vms.Boot(t.Context(), "dev", vm.Start{}, ""))
 	if b := r.view("dev").Comeback; b != nil {
 		t.Errorf("a user's start: %+v", b)
 	}

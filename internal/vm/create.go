@@ -30,10 +30,17 @@ type createParams struct {
 	DiskAsked bool    `json:"disk_asked,omitempty"` // for the very disk driver
 	Start     bool    `json:"start"`
 	BootID    string  `json:"boot_id"`
+	Force     bool    `json:"force,omitempty"`
+}
+
+// Creation is how a VM is made.
+type Creation struct {
+	Start bool // it is started as part of the same operation
+	Force bool // whether this host can carry it or not
 }
 
 // Create begins the creation of a VM, and its first start if asked.
-func (m *Manager) Create(ctx context.Context, asked spec.VM, start bool, key string, given ...Given) (operation.Record, error) {
+func (m *Manager) Create(ctx context.Context, asked spec.VM, how Creation, key string, given ...Given) (operation.Record, error) {
 	s := asked.WithDefaults(m.cfg.Defaults)
 	if s.Name == "" {
 		s.Name = spec.MadeUpName()
@@ -48,9 +55,9 @@ func (m *Manager) Create(ctx context.Context, asked spec.VM, start bool, key str
 		return operation.Record{}, err
 	}
 	p := createParams{
-		ID: newID(6), MachineID: newID(16), Spec: s, DiskAsked: asked.DiskDriver != "", Start: start, BootID: newID(8),
+		ID: newID(6), MachineID: newID(16), Spec: s, DiskAsked: asked.DiskDriver != "", Start: how.Start, BootID: newID(8), Force: how.Force,
 	}
-	if err := errors.Join(m.checkKernel(ctx, p), m.preflight(ctx)); err != nil {
+	if err := errors.Join(m.checkKernel(ctx, p), m.preflight(ctx), m.carries(ctx, p)); err != nil {
 		return operation.Record{}, err
 	}
 	return m.beginGiven(ctx, given, p.ID, operation.Request{
@@ -152,7 +159,7 @@ func (m *Manager) planCreate(op operation.Record) (operation.Plan, error) {
 	}
 	plan.Steps = slices.Insert(plan.Steps, len(plan.Steps)-1, m.hooks.Steps(hook.Create, p.ID)...)
 	if p.Start {
-		plan.Steps = append(plan.Steps, m.startSteps(startParams{ID: p.ID, BootID: p.BootID})...)
+		plan.Steps = append(plan.Steps, m.startSteps(startParams{ID: p.ID, BootID: p.BootID, Force: p.Force})...)
 	}
 	return plan, nil
 }

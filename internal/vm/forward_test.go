@@ -13,6 +13,7 @@ import (
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/forward"
 	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/vm"
 	"github.com/banger-vm/banger/internal/vm/spec"
 )
 
@@ -80,7 +81,7 @@ func TestForwards(t *testing.T) {
 		t.Fatal(op.Error)
 	}
 	r.has("a", text+"@0", "0:22@0")
-	r.ok(r.vms.Boot(t.Context(), "a", "", ""))
+	r.ok(r.vms.Boot(t.Context(), "a", vm.Start{}, ""))
 	r.has("a", text+"@"+strconv.Itoa(web.HostPort), "0:22@40001")
 	if op := r.forward("a", new(true), forward.Forward{Address: "0.0.0.0", HostPort: free(t), GuestPort: 443}); op.State != operation.Succeeded {
 		t.Fatal(op.Error)
@@ -137,7 +138,7 @@ func TestPortInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	mine := fmt.Sprintf("port %d is in use by %s (pid %d)", web.HostPort, strings.TrimSpace(string(comm)), os.Getpid())
-	op := r.done(r.vms.Boot(t.Context(), "a", "", ""))
+	op := r.done(r.vms.Boot(t.Context(), "a", vm.Start{}, ""))
 	if op.State != operation.Failed || op.Error.Kind != fault.Busy || op.Error.Message != mine {
 		t.Errorf("a start: %v", op.Error)
 	}
@@ -145,7 +146,7 @@ func TestPortInUse(t *testing.T) {
 		t.Errorf("%s %s, %d launches", state, reason, r.host.Launches())
 	}
 	l.Close()
-	r.ok(r.vms.Boot(t.Context(), "a", "", ""))
+	r.ok(r.vms.Boot(t.Context(), "a", vm.Start{}, ""))
 	r.ok(r.create(spec.VM{Name: "b", Image: "debian"}, true))
 	l = hold(t, web.HostPort) // in the place of a's monitor
 	op = r.forward("b", nil, web)

@@ -80,7 +80,7 @@ func TestHooksActInSteps(t *testing.T) {
 			[]string{"create: witness done", "pre-start: witness done", "ready: witness done"},
 		},
 		{
-			func() (operation.Record, error) { return r.vms.Restart(t.Context(), "a", 0, "") },
+			func() (operation.Record, error) { return r.vms.Restart(t.Context(), "a", 0, false, "") },
 			[]string{"pre-start a", "ready a"},
 			[]string{"pre-start: witness done", "ready: witness done"},
 		},
@@ -122,7 +122,7 @@ func TestFailedHookIsSeen(t *testing.T) {
 		t.Errorf("%q", reduced())
 	}
 	w.failing(hook.Ready, nil)
-	r.ok(r.vms.Restart(t.Context(), "a", 0, ""))
+	r.ok(r.vms.Restart(t.Context(), "a", 0, false, ""))
 	if slices.Contains(reduced(), sentence) {
 		t.Errorf("it is still seen: %q", reduced())
 	}
@@ -151,18 +151,18 @@ func TestHooksOfAVMThatIsNotMade(t *testing.T) {
 		taken = append(taken, "put")
 		return func() { taken = append(taken, "taken back") }, nil
 	}
-	rec := r.done(r.vms.Create(t.Context(), spec.VM{Name: "a"}, true, "", bring))
+	rec := r.done(r.vms.Create(t.Context(), spec.VM{Name: "a"}, vm.Creation{Start: true}, "", bring))
 	if got := w.took(); rec.State != operation.Failed || !slices.Equal(got, []string{"delete "}) {
 		t.Errorf("%s: %q", rec.State, got)
 	}
 	r.parts.failWork = nil
-	r.ok(r.vms.Create(t.Context(), spec.VM{Name: "a"}, false, "once", bring))
-	r.ok(r.vms.Create(t.Context(), spec.VM{Name: "a"}, false, "once", bring)) // the same, asked for again
+	r.ok(r.vms.Create(t.Context(), spec.VM{Name: "a"}, vm.Creation{}, "once", bring))
+	r.ok(r.vms.Create(t.Context(), spec.VM{Name: "a"}, vm.Creation{}, "once", bring)) // the same, asked for again
 	if want := []string{"put", "put", "put", "taken back"}; !slices.Equal(taken, want) {
 		t.Errorf("%q", taken)
 	}
 	fail := errors.New("it does not fit")
-	_, err := r.vms.Create(t.Context(), spec.VM{Name: "b"}, false, "", bring, func(context.Context, string) (func(), error) { return nil, fail })
+	_, err := r.vms.Create(t.Context(), spec.VM{Name: "b"}, vm.Creation{}, "", bring, func(context.Context, string) (func(), error) { return nil, fail })
 	if !errors.Is(err, fail) || taken[len(taken)-1] != "taken back" {
 		t.Errorf("%v, %q", err, taken)
 	}

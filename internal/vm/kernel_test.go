@@ -10,6 +10,7 @@ import (
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/vm"
 	"github.com/banger-vm/banger/internal/vm/spec"
 )
 
@@ -51,7 +52,7 @@ func TestKernelIsKept(t *testing.T) {
 	r.ok(r.vms.Kill(t.Context(), "dev", ""))
 	r.close()
 	r.open()
-	r.ok(r.vms.Boot(t.Context(), "dev", "", ""))
+	r.ok(r.vms.Boot(t.Context(), "dev", vm.Start{}, ""))
 	if v, err = r.vms.Inspect(t.Context(), "dev"); err != nil || v.KernelID != "k2" {
 		t.Errorf("started again: %+v, %v", v.Record, err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/vm/access"
+	"github.com/banger-vm/banger/internal/vm/capacity"
 	"github.com/banger-vm/banger/internal/vm/hook"
 	"github.com/banger-vm/banger/internal/vm/live"
 	"github.com/banger-vm/banger/internal/vm/spec"
@@ -112,6 +113,7 @@ type Parts struct {
 	VMMs     VMMs
 	Units    Units // nil: there is none
 	Access   *access.Files
+	Capacity *capacity.Judge // nil: every start is let in
 	Disks    map[string]disk.Driver
 	Networks map[string]network.Driver
 	Claims   *claim.Table

@@ -22,7 +22,7 @@ func TestPause(t *testing.T) {
 			t.Errorf("%s of a stopped VM: %v", what, err)
 		}
 	}
-	r.ok(r.vms.Boot(t.Context(), "dev", "", ""))
+	r.ok(r.vms.Boot(t.Context(), "dev", vm.Start{}, ""))
 	r.ok(r.vms.Resume(t.Context(), "dev", "")) // it runs
 	for range 2 {
 		r.ok(r.vms.Pause(t.Context(), "dev", ""))
@@ -57,7 +57,7 @@ func TestPause(t *testing.T) {
 	if _, err := r.vms.Reconnect(t.Context(), "dev"); fault.KindOf(err) != fault.Precondition {
 		t.Errorf("connecting again to a VM that has ended: %v", err)
 	}
-	r.ok(r.vms.Boot(t.Context(), "dev", "", ""))
+	r.ok(r.vms.Boot(t.Context(), "dev", vm.Start{}, ""))
 	r.ok(r.vms.Pause(t.Context(), "dev", ""))
 	r.ok(r.vms.Delete(t.Context(), "dev", true, ""))
 	r.empty()

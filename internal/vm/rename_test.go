@@ -55,7 +55,7 @@ func TestRename(t *testing.T) {
 	if hostname != "dev" {
 		t.Errorf("it was started as %q", hostname)
 	}
-	r.ok(r.vms.Restart(t.Context(), "web", 0, ""))
+	r.ok(r.vms.Restart(t.Context(), "web", 0, false, ""))
 	if hostname != "web" {
 		t.Errorf("it was started again as %q", hostname)
 	}

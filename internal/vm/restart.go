@@ -3,6 +3,7 @@ package vm
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,12 +15,14 @@ type restartParams struct {
 	ID      string        `json:"id"`
 	BootID  string        `json:"boot_id"`
 	Timeout time.Duration `json:"timeout"`
+	Force   bool          `json:"force,omitempty"`
 }
 
 // Restart begins to stop a VM as Stop does and to start it as Boot does, under
 // one claim: nobody comes in between, not even what removes VMs that are made to
-// be thrown away. One that does not run is started.
-func (m *Manager) Restart(ctx context.Context, ref string, timeout time.Duration, key string) (operation.Record, error) {
+// be thrown away. One that does not run is started. force starts it whether this
+// host can carry it or not.
+func (m *Manager) Restart(ctx context.Context, ref string, timeout time.Duration, force bool, key string) (operation.Record, error) {
 	if timeout <= 0 {
 		timeout = m.cfg.StopTimeout
 	}
@@ -27,12 +30,12 @@ func (m *Manager) Restart(ctx context.Context, ref string, timeout time.Duration
 		if err := whole(r); err != nil {
 			return operation.Request{}, err
 		}
-		if err := m.preflight(ctx); err != nil {
+		if err := errors.Join(m.preflight(ctx), m.fits(ctx, r.ID, r.Spec, force)); err != nil {
 			return operation.Request{}, err
 		}
 		ended := r
 		ended.Boot = nil // its VMM must be there for the start
-		p := restartParams{ID: r.ID, BootID: newID(8), Timeout: timeout}
+		p := restartParams{ID: r.ID, BootID: newID(8), Timeout: timeout, Force: force}
 		return request(KindRestart, r, p), m.checkVMM(ctx, ended, "")
 	})
 }
@@ -46,7 +49,7 @@ func (m *Manager) planRestart(op operation.Record) (operation.Plan, error) {
 	}
 	return operation.Plan{
 		Steps: append(m.stopSteps(endParams{ID: p.ID, Timeout: p.Timeout}),
-			m.startSteps(startParams{ID: p.ID, BootID: p.BootID})...),
+			m.startSteps(startParams{ID: p.ID, BootID: p.BootID, Force: p.Force})...),
 		Result: func() any { return map[string]string{"id": p.ID} },
 		Fail:   func(context.Context, error) { m.removeUnneeded(p.ID) },
 	}, nil

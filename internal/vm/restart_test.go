@@ -23,7 +23,7 @@ func TestRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.ok(r.vms.Restart(t.Context(), "dev", 0, ""))
+	r.ok(r.vms.Restart(t.Context(), "dev", 0, false, ""))
 	r.tells("dev", "running", "forward_opened", "stopped", "running", "forward_opened")
 	after, err := r.vms.Inspect(t.Context(), "dev")
 	if err != nil || after.State != vm.Running || after.Boot.ID == before.Boot.ID || r.host.Launches() != 2 || r.host.Running() != 1 {
@@ -34,13 +34,13 @@ func TestRestart(t *testing.T) {
 	}
 
 	r.ok(r.vms.Stop(t.Context(), "dev", 0, ""))
-	r.ok(r.vms.Restart(t.Context(), "dev", 0, "")) // one that does not run is started
+	r.ok(r.vms.Restart(t.Context(), "dev", 0, false, "")) // one that does not run is started
 	if s, why := r.state("dev"); s != vm.Running || r.host.Launches() != 3 {
 		t.Errorf("%s %q after %d launches", s, why, r.host.Launches())
 	}
 
 	r.host.Deaf = true
-	r.ok(r.vms.Restart(t.Context(), "dev", 20*time.Millisecond, ""))
+	r.ok(r.vms.Restart(t.Context(), "dev", 20*time.Millisecond, false, ""))
 	if told := r.told("dev"); !slices.Contains(told, "stop_timeout") || r.host.Launches() != 4 {
 		t.Errorf("a guest that does not stop: %q, %d launches", told, r.host.Launches())
 	}
@@ -51,7 +51,7 @@ func TestRestartThatCannotStart(t *testing.T) {
 	r := newRig(t)
 	r.ok(r.create(spec.VM{Name: "dev", VMM: "other"}, true))
 	r.vmms.missing = true
-	if _, err := r.vms.Restart(t.Context(), "dev", 0, ""); fault.KindOf(err) != fault.Precondition {
+	if _, err := r.vms.Restart(t.Context(), "dev", 0, false, ""); fault.KindOf(err) != fault.Precondition {
 		t.Errorf("its VMM is gone: %v", err)
 	}
 	if s, why := r.state("dev"); s != vm.Running {
@@ -65,13 +65,13 @@ func TestRestartAndAutoRemove(t *testing.T) {
 	r := newRig(t)
 	r.ok(r.create(spec.VM{Name: "tmp", AutoRemove: true}, true))
 	for range 3 {
-		r.ok(r.vms.Restart(t.Context(), "tmp", 0, ""))
+		r.ok(r.vms.Restart(t.Context(), "tmp", 0, false, ""))
 	}
 	if s, why := r.state("tmp"); s != vm.Running {
 		t.Fatalf("%s %q", s, why)
 	}
 	r.host.LaunchHook = func(context.Context, machine.Launch) error { return errors.New("QEMU fell over") }
-	if rec := r.done(r.vms.Restart(t.Context(), "tmp", 0, "")); rec.State != operation.Failed {
+	if rec := r.done(r.vms.Restart(t.Context(), "tmp", 0, false, "")); rec.State != operation.Failed {
 		t.Fatal(rec.State)
 	}
 	r.await("the VM that did not start again to be gone", func() bool {
@@ -85,11 +85,11 @@ func TestRestartThatFailsKeepsTheVM(t *testing.T) {
 	r := newRig(t)
 	r.ok(r.create(spec.VM{Name: "dev"}, true))
 	r.host.LaunchHook = func(context.Context, machine.Launch) error { return errors.New("QEMU fell over") }
-	if rec := r.done(r.vms.Restart(t.Context(), "dev", 0, "")); rec.State != operation.Failed {
+	if rec := r.done(r.vms.Restart(t.Context(), "dev", 0, false, "")); rec.State != operation.Failed {
 		t.Fatal(rec.State)
 	}
 	r.host.LaunchHook = nil
-	r.ok(r.vms.Restart(t.Context(), "dev", 0, ""))
+	r.ok(r.vms.Restart(t.Context(), "dev", 0, false, ""))
 	if s, why := r.state("dev"); s != vm.Running {
 		t.Errorf("%s %q", s, why)
 	}
@@ -124,7 +124,7 @@ func TestDaemonRestartInARestart(t *testing.T) {
 			r.ok(r.create(spec.VM{Name: "tmp", AutoRemove: true}, true))
 			reached := make(chan struct{})
 			hold(r, reached)
-			rec, err := r.vms.Restart(t.Context(), "tmp", 0, "")
+			rec, err := r.vms.Restart(t.Context(), "tmp", 0, false, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -157,7 +157,7 @@ func TestConnectingWhileItRestarts(t *testing.T) {
 	}
 	reached, goOn := make(chan struct{}), make(chan struct{})
 	r.host.LaunchHook = func(context.Context, machine.Launch) error { close(reached); <-goOn; return nil }
-	rec, err := r.vms.Restart(t.Context(), "dev", 0, "")
+	rec, err := r.vms.Restart(t.Context(), "dev", 0, false, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/banger-vm/banger/internal/store"
 	"github.com/banger-vm/banger/internal/vm"
 	"github.com/banger-vm/banger/internal/vm/access"
+	"github.com/banger-vm/banger/internal/vm/capacity"
 	"github.com/banger-vm/banger/internal/vm/change"
 	"github.com/banger-vm/banger/internal/vm/comeback"
 	"github.com/banger-vm/banger/internal/vm/hook"
@@ -62,6 +63,7 @@ type rig struct {
 	on        vm.Host // where the daemon runs
 
 	capabilities []hook.Capability
+	capacity     *capacity.Judge
 }
 
 func newRig(t *testing.T) *rig { return newRigWith(t, func(*rig) {}) }
@@ -102,8 +104,8 @@ func (r *rig) open() {
 		Networks: map[string]network.Driver{"user": r.parts, "none": none.New()},
 		Access:   access.New(filepath.Join(r.dir, "ssh"), r.zone, func(id string) []string { return []string{"banger", "dial", id} }),
 		Claims:   claims, Events: r.events, Log: log, Preflight: func(context.Context) error { return r.unfit },
-		Capabilities: r.capabilities,
-		Ended:        func(id string) { r.comebacks.Ended(id) },
+		Capabilities: r.capabilities, Capacity: r.capacity,
+		Ended: func(id string) { r.comebacks.Ended(id) },
 	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: r.stopTimeout, Host: r.on})
 	r.changes = change.New(r.vms, vms)
 	r.resets = reset.New(r.vms, r.parts, disks, func(context.Context) error { return r.unfit })
@@ -158,7 +160,7 @@ func (r *rig) ok(rec operation.Record, err error) {
 }
 
 func (r *rig) create(s spec.VM, start bool) (operation.Record, error) {
-	return r.vms.Create(r.t.Context(), s, start, "")
+	return r.vms.Create(r.t.Context(), s, vm.Creation{Start: start}, "")
 }
 
 func (r *rig) state(name string) (vm.State, string) {

@@ -26,6 +26,13 @@ type startParams struct {
 	Was choose.Choice `json:"was,omitzero"`
 	// Unasked: no user began it, so what is counted of those starts goes on.
 	Unasked bool `json:"unasked,omitempty"`
+	Force   bool `json:"force,omitempty"`
+}
+
+// Start is how a VM is started.
+type Start struct {
+	VMM   string // to move it to, "" for the one that it has
+	Force bool   // whether this host can carry it or not
 }
 
 func (m *Manager) networkDriver(name string) (network.Driver, error) {
@@ -58,32 +65,32 @@ func (m *Manager) checkNetwork(s *spec.VM) error {
 
 // Boot begins a start; a VM that runs already makes it succeed at once. It
 // stays on its VMM unless another one is named.
-func (m *Manager) Boot(ctx context.Context, ref, vmm, key string) (operation.Record, error) {
-	return m.boot(ctx, ref, vmm, key, false)
+func (m *Manager) Boot(ctx context.Context, ref string, how Start, key string) (operation.Record, error) {
+	return m.boot(ctx, ref, how, key, false)
 }
 
 // BootUnasked begins a start that is not a user's, who is not to find that it
 // was: what is counted of such starts goes on.
 func (m *Manager) BootUnasked(ctx context.Context, id, key string) (operation.Record, error) {
-	return m.boot(ctx, id, "", key, true)
+	return m.boot(ctx, id, Start{}, key, true)
 }
 
-func (m *Manager) boot(ctx context.Context, ref, vmm, key string, unasked bool) (operation.Record, error) {
+func (m *Manager) boot(ctx context.Context, ref string, how Start, key string, unasked bool) (operation.Record, error) {
 	return m.begin(ctx, ref, KindStart, key, func(r Record) (operation.Request, error) {
 		if err := whole(r); err != nil {
 			return operation.Request{}, err
 		}
 		if !r.MayRun() { // one that runs has what it needs
-			if err := m.preflight(ctx); err != nil {
+			if err := errors.Join(m.preflight(ctx), m.fits(ctx, r.ID, r.Spec, how.Force)); err != nil {
 				return operation.Request{}, err
 			}
 		}
-		p := startParams{ID: r.ID, BootID: newID(8), VMM: vmm, Unasked: unasked}
-		if vmm != "" {
+		p := startParams{ID: r.ID, BootID: newID(8), VMM: how.VMM, Unasked: unasked, Force: how.Force}
+		if how.VMM != "" {
 			p.Was = r.Choice
 			p.Was.VMM = r.Spec.VMM // of a VM from before choices were kept
 		}
-		return request(KindStart, r, p), m.checkVMM(ctx, r, vmm)
+		return request(KindStart, r, p), m.checkVMM(ctx, r, how.VMM)
 	})
 }
 
@@ -118,7 +125,7 @@ func (m *Manager) planStart(op operation.Record) (operation.Plan, error) {
 
 // startSteps bring a VM from stopped to an agent that answers.
 func (m *Manager) startSteps(p startParams) []operation.Step {
-	return slices.Concat(m.hooks.Steps(hook.PreStart, p.ID), []operation.Step{
+	return slices.Concat([]operation.Step{m.admitStep(p)}, m.hooks.Steps(hook.PreStart, p.ID), []operation.Step{
 		{
 			Name: "connect the network",
 			Do: func(ctx context.Context, _ operation.Report) error {
@@ -227,6 +234,7 @@ func (m *Manager) launch(ctx context.Context, p startParams, report operation.Re
 	if err := m.update(ctx, p.ID, func(r *Record) { r.begin(boot, p.Unasked) }); err != nil {
 		return err
 	}
+	m.settled(p.ID)
 	s, err := m.Runtime.Launch(ctx, dir, l)
 	if err != nil {
 		// Without this a failed start would look like a running VM.

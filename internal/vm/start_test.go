@@ -16,7 +16,7 @@ func (r *rig) startOnEnding() operation.Record {
 	r.t.Helper()
 	r.ok(r.create(spec.VM{Name: "dev"}, true))
 	r.host.Change(r.vmDir("dev"), func(s *machine.Status) { s.Phase = machine.PhaseStopping })
-	rec, err := r.vms.Boot(r.t.Context(), "dev", "", "")
+	rec, err := r.vms.Boot(r.t.Context(), "dev", vm.Start{}, "")
 	if err != nil {
 		r.t.Fatal(err)
 	}

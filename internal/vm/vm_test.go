@@ -23,11 +23,11 @@ func TestLife(t *testing.T) {
 	if s, _ := r.state("dev"); s != vm.Stopped {
 		t.Fatalf("made: %s", s)
 	}
-	r.ok(r.vms.Boot(t.Context(), "dev", "", ""))
+	r.ok(r.vms.Boot(t.Context(), "dev", vm.Start{}, ""))
 	if s, _ := r.state("dev"); s != vm.Running {
 		t.Fatalf("started: %s", s)
 	}
-	r.ok(r.vms.Boot(t.Context(), "dev", "", "")) // running already
+	r.ok(r.vms.Boot(t.Context(), "dev", vm.Start{}, "")) // running already
 	if r.host.Launches() != 1 {
 		t.Errorf("a start of a running VM launched another machine")
 	}
@@ -39,7 +39,7 @@ func TestLife(t *testing.T) {
 	if s, why := r.state("dev"); s != vm.Stopped || why != "" {
 		t.Fatalf("stopped: %s %q", s, why)
 	}
-	r.ok(r.vms.Boot(t.Context(), "dev", "", ""))
+	r.ok(r.vms.Boot(t.Context(), "dev", vm.Start{}, ""))
 	r.ok(r.vms.Kill(t.Context(), "dev", ""))
 	if s, why := r.state("dev"); s != vm.Stopped || why != "it was killed" {
 		t.Fatalf("killed: %s %q", s, why)
@@ -110,15 +110,15 @@ func TestPreflight(t *testing.T) {
 	if _, err := r.create(spec.VM{Name: "new"}, false); !errors.Is(err, r.unfit) {
 		t.Errorf("a VM is made: %v", err)
 	}
-	if _, err := r.vms.Boot(t.Context(), "stopped", "", ""); !errors.Is(err, r.unfit) {
+	if _, err := r.vms.Boot(t.Context(), "stopped", vm.Start{}, ""); !errors.Is(err, r.unfit) {
 		t.Errorf("a VM is started: %v", err)
 	}
 	for _, name := range []string{"runs", "stopped"} {
-		if _, err := r.vms.Restart(t.Context(), name, 0, ""); !errors.Is(err, r.unfit) {
+		if _, err := r.vms.Restart(t.Context(), name, 0, false, ""); !errors.Is(err, r.unfit) {
 			t.Errorf("a VM is restarted: %v", err)
 		}
 	}
-	r.ok(r.vms.Boot(t.Context(), "runs", "", ""))
+	r.ok(r.vms.Boot(t.Context(), "runs", vm.Start{}, ""))
 	if s, why := r.state("runs"); s != vm.Running {
 		t.Errorf("%s %q", s, why)
 	}
@@ -238,7 +238,7 @@ func TestHangingStartDelaysNobody(t *testing.T) {
 	if views, err := r.vms.List(t.Context(), true); err != nil || len(views) != 2 {
 		t.Errorf("list: %d (%v)", len(views), err)
 	}
-	r.ok(r.vms.Boot(t.Context(), "other", "", ""))
+	r.ok(r.vms.Boot(t.Context(), "other", vm.Start{}, ""))
 	if _, err := r.vms.Stop(t.Context(), "stuck", 0, ""); fault.KindOf(err) != fault.Busy {
 		t.Errorf("a stop beside the create: %v", err)
 	}
@@ -340,8 +340,8 @@ func TestDaemonRestartInACreate(t *testing.T) {
 
 func TestIdempotencyKey(t *testing.T) {
 	r := newRig(t)
-	a := r.done(r.vms.Create(t.Context(), spec.VM{Name: "dev"}, false, "key"))
-	b := r.done(r.vms.Create(t.Context(), spec.VM{Name: "dev"}, false, "key"))
+	a := r.done(r.vms.Create(t.Context(), spec.VM{Name: "dev"}, vm.Creation{}, "key"))
+	b := r.done(r.vms.Create(t.Context(), spec.VM{Name: "dev"}, vm.Creation{}, "key"))
 	if a.ID != b.ID || b.State != operation.Succeeded {
 		t.Errorf("the same key made %s and %s (%s)", a.ID, b.ID, b.State)
 	}
@@ -352,7 +352,7 @@ func TestIdempotencyKey(t *testing.T) {
 func TestRepeatedRequestAfterTheVMIsGone(t *testing.T) {
 	r := newRig(t)
 	for name, ask := range map[string]func(key string) (operation.Record, error){
-		"start":  func(key string) (operation.Record, error) { return r.vms.Boot(t.Context(), "dev", "", key) },
+		"start":  func(key string) (operation.Record, error) { return r.vms.Boot(t.Context(), "dev", vm.Start{}, key) },
 		"stop":   func(key string) (operation.Record, error) { return r.vms.Stop(t.Context(), "dev", 0, key) },
 		"kill":   func(key string) (operation.Record, error) { return r.vms.Kill(t.Context(), "dev", key) },
 		"delete": func(key string) (operation.Record, error) { return r.vms.Delete(t.Context(), "dev", true, key) },
@@ -387,7 +387,7 @@ func TestFailedFirstStartKeepsTheVM(t *testing.T) {
 		t.Errorf("the work disk: %v", err)
 	}
 	r.host.LaunchHook = nil
-	r.ok(r.vms.Boot(t.Context(), "dev", "", ""))
+	r.ok(r.vms.Boot(t.Context(), "dev", vm.Start{}, ""))
 	if s, _ := r.state("dev"); s != vm.Running {
 		t.Errorf("started again: %s", s)
 	}
@@ -491,7 +491,7 @@ func TestNameLikeAnID(t *testing.T) {
 	if s, why := r.state("dev"); s != vm.Stopped || why != "it was killed" {
 		t.Errorf("killed: %s %q", s, why)
 	}
-	r.ok(r.vms.Boot(t.Context(), "dev", "", ""))
+	r.ok(r.vms.Boot(t.Context(), "dev", vm.Start{}, ""))
 	if s, _ := r.state("dev"); s != vm.Running {
 		t.Errorf("started again: %s", s)
 	}

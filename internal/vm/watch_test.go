@@ -118,6 +118,6 @@ func TestEndIsStoredBeforeTheNextBoot(t *testing.T) {
 	r.host.End(r.vmDir("dev"), machine.ExitPoweroff)
 	r.await("the store to have failed", func() bool { return fail.Load() < 1 })
 	// Its watcher makes a pause now.
-	r.ok(r.vms.Boot(t.Context(), "dev", "", ""))
+	r.ok(r.vms.Boot(t.Context(), "dev", vm.Start{}, ""))
 	r.tells("dev", "running", "stopped", "running")
 }

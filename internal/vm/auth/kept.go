@@ -137,17 +137,18 @@ func write(dir, name string, v any) error {
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", name, err)
 	}
-	path := filepath.Join(dir, name)
-	f, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	// Nobody takes a name that begins with a dot for what was sent for a VM.
+	path, tmp := filepath.Join(dir, name), filepath.Join(dir, "."+name+".tmp")
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err == nil {
 		_, err = f.Write(data)
 		err = errors.Join(err, f.Sync(), f.Close())
 	}
 	if err == nil {
-		err = os.Rename(path+".tmp", path)
+		err = os.Rename(tmp, path)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", name, err), ignoreMissing(os.Remove(path+".tmp")))
+		return errors.Join(fmt.Errorf("writing %s: %w", name, err), ignoreMissing(os.Remove(tmp)))
 	}
 	return nil
 }

@@ -13,11 +13,12 @@ import (
 
 // Host is what there is. Sizes are bytes.
 type Host struct {
-	CPUs           int   // that this process may use
-	MemoryBytes    int64 // of the host, or of the control group that bounds it
-	AvailableBytes int64 // of these, without swapping
-	DiskBytes      int64 // of the file system that the VMs are on
-	FreeBytes      int64 // of these, for this user
+	Kernel         string // its release
+	CPUs           int    // that this process may use
+	MemoryBytes    int64  // of the host, or of the control group that bounds it
+	AvailableBytes int64  // of these, without swapping
+	DiskBytes      int64  // of the file system that the VMs are on
+	FreeBytes      int64  // of these, for this user
 }
 
 // Load is what a VM may take.
@@ -114,42 +115,74 @@ func (p Policy) Fits(h Host, s Sum, l Load, diskBytes int64) error {
 	return nil
 }
 
-// Ledger keeps what was granted to VMs that no record tells of yet, so that two
-// who ask at once do not get the same room. Its mutex is a leaf.
-type Ledger struct {
+// Judge lets VMs in. It keeps what it granted to those that no record tells of
+// yet, so that two who ask at once do not get the same room. Its mutex is a leaf.
+type Judge struct {
+	look   func() (Host, error)
+	policy Policy
+
 	mu      sync.Mutex
 	granted map[string]Load // by VM
 }
 
-// NewLedger has granted nothing.
-func NewLedger() *Ledger { return &Ledger{granted: map[string]Load{}} }
+// NewJudge has granted nothing; look asks the host.
+func NewJudge(look func() (Host, error), p Policy) *Judge {
+	return &Judge{look: look, policy: p.WithDefaults(), granted: map[string]Load{}}
+}
 
-// Grant grants l to a VM if it fits beside the VMs of others, by their IDs, and
-// those with a grant; it is in force until Settle.
-func (g *Ledger) Grant(id string, others map[string]Load, l Load, fits func(Sum) error) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	var s Sum
-	for other, load := range others {
-		if other != id {
-			s.Add(load)
-		}
-	}
-	for other, load := range g.granted {
-		if _, counted := others[other]; !counted && other != id {
-			s.Add(load)
-		}
-	}
-	if err := fits(s); err != nil {
+// Host asks the host.
+func (j *Judge) Host() (Host, error) { return j.look() }
+
+// Policy is what it goes by.
+func (j *Judge) Policy() Policy { return j.policy }
+
+// Fits refuses a VM that does not fit beside others, by their IDs, and those
+// with a grant.
+func (j *Judge) Fits(id string, others map[string]Load, l Load) error {
+	h, err := j.look()
+	if err != nil {
 		return err
 	}
-	g.granted[id] = l
+	j.mu.Lock()
+	s := j.sum(id, others)
+	j.mu.Unlock()
+	return j.policy.Fits(h, s, l, 0)
+}
+
+// Grant takes the room for a VM, which is in force until Settle, or refuses it
+// as Fits does.
+func (j *Judge) Grant(id string, others map[string]Load, l Load) error {
+	h, err := j.look()
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.policy.Fits(h, j.sum(id, others), l, 0); err != nil {
+		return err
+	}
+	j.granted[id] = l
 	return nil
 }
 
 // Settle ends a VM's grant: its record tells of it now, or nothing comes of it.
-func (g *Ledger) Settle(id string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(g.granted, id)
+func (j *Judge) Settle(id string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	delete(j.granted, id)
+}
+
+// sum counts all but the VM itself; the caller holds the mutex.
+func (j *Judge) sum(id string, others map[string]Load) (s Sum) {
+	for other, l := range others {
+		if other != id {
+			s.Add(l)
+		}
+	}
+	for other, l := range j.granted {
+		if _, counted := others[other]; !counted && other != id {
+			s.Add(l)
+		}
+	}
+	return s
 }

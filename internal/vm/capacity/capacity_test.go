@@ -1,6 +1,7 @@
 package capacity
 
 import (
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -66,20 +67,18 @@ func TestPolicy(t *testing.T) {
 }
 
 // Of many who ask at once, only as many get room as there is.
-func TestLedger(t *testing.T) {
-	led := NewLedger()
+func TestGrant(t *testing.T) {
+	host := Host{CPUs: 1, MemoryBytes: 3 * g, AvailableBytes: 3 * g, FreeBytes: g}
+	judge := func() *Judge {
+		return NewJudge(func() (Host, error) { return host, nil }, Policy{MemoryOvercommit: 1})
+	}
+	one := Load{CPUs: 1, MemoryBytes: g}
+	j := judge()
 	var granted atomic.Int32
 	var all sync.WaitGroup
-	fits := func(s Sum) error {
-		if s.VMs >= 3 {
-			return fault.New(fault.Precondition, "", "full")
-		}
-		return nil
-	}
-	running := map[string]Load{"r": {CPUs: 1}}
 	for _, id := range strings.Split("abcdefghij", "") {
 		all.Go(func() {
-			if led.Grant(id, running, Load{CPUs: 1}, fits) == nil {
+			if j.Grant(id, map[string]Load{"r": one}, one) == nil {
 				granted.Add(1)
 			}
 		})
@@ -89,28 +88,32 @@ func TestLedger(t *testing.T) {
 		t.Errorf("%d were granted", granted.Load())
 	}
 	// A VM's own grant and its own record do not stand in its way, nor count twice.
-	led = NewLedger()
+	j = judge()
 	for range 5 {
-		if err := led.Grant("a", map[string]Load{"a": {}, "b": {}, "c": {}}, Load{}, fits); err != nil {
+		if err := errors.Join(j.Fits("a", map[string]Load{"a": one, "b": one}, one), j.Grant("a", map[string]Load{"a": one, "b": one}, one)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := led.Grant("d", map[string]Load{"a": {}, "b": {}}, Load{}, fits); err != nil {
+	if err := j.Grant("d", map[string]Load{"a": one}, one); err != nil {
 		t.Fatal(err)
 	}
-	if err := led.Grant("e", map[string]Load{"b": {}}, Load{}, fits); err == nil {
+	if j.Fits("e", map[string]Load{"b": one}, one) == nil || j.Grant("e", map[string]Load{"b": one}, one) == nil {
 		t.Fatal("b runs, a and d have a grant")
 	}
-	led.Settle("a")
-	if err := led.Grant("e", map[string]Load{"b": {}}, Load{}, fits); err != nil {
+	j.Settle("a")
+	if err := j.Grant("e", map[string]Load{"b": one}, one); err != nil {
 		t.Fatal(err)
+	}
+	broken := NewJudge(func() (Host, error) { return Host{}, errors.New("no /proc") }, Policy{})
+	if broken.Fits("a", nil, one) == nil || broken.Grant("a", nil, one) == nil {
+		t.Error("a host that cannot be looked at carries all")
 	}
 }
 
 func TestLook(t *testing.T) {
-	root := fstest.MapFS{"proc/meminfo": {Data: []byte("MemTotal:       16777216 kB\nMemFree: 1 kB\nMemAvailable:    8388608 kB\nHugePages_Total:       0\n")}}
+	root := fstest.MapFS{"proc/sys/kernel/osrelease": {Data: []byte("6.1.0\n")}, "proc/meminfo": {Data: []byte("MemTotal:       16777216 kB\nMemFree: 1 kB\nMemAvailable:    8388608 kB\nHugePages_Total:       0\n")}}
 	h, err := Look(root, t.TempDir())
-	if err != nil || h.MemoryBytes != 16*g || h.AvailableBytes != 8*g || h.CPUs < 1 || h.DiskBytes <= 0 || h.FreeBytes > h.DiskBytes {
+	if err != nil || h.MemoryBytes != 16*g || h.AvailableBytes != 8*g || h.CPUs < 1 || h.Kernel != "6.1.0" || h.DiskBytes <= 0 || h.FreeBytes > h.DiskBytes {
 		t.Fatalf("%+v, %v", h, err)
 	}
 	// A container's group, and one above it, bound that.

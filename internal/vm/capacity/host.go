@@ -16,7 +16,10 @@ import (
 // dir is where the VMs are.
 func Look(root fs.FS, dir string) (Host, error) {
 	h := Host{CPUs: runtime.NumCPU()}
-	var err error
+	release, err := fs.ReadFile(root, "proc/sys/kernel/osrelease")
+	if err == nil {
+		h.Kernel = strings.TrimSpace(string(release))
+	}
 	if h.MemoryBytes, h.AvailableBytes, err = memory(root); err != nil {
 		return h, err
 	}
