@@ -36,6 +36,7 @@ type world struct {
 	fails   func(r *vm.Record) error // before a boot
 	outcome operation.State          // of a start that boots; "" is success
 	refuse  error                    // of beginning one
+	hang    bool                     // starts do not end
 }
 
 func newWorld(records ...vm.Record) *world {
@@ -116,10 +117,14 @@ func (w *world) BootUnasked(_ context.Context, id, key string) (operation.Record
 
 // Wait ends a start after a second.
 func (w *world) Wait(ctx context.Context, id string) (operation.Record, error) {
+	took := time.Second
+	if w.hang {
+		took = 24 * time.Hour
+	}
 	select {
 	case <-ctx.Done():
 		return operation.Record{}, context.Cause(ctx)
-	case <-time.After(time.Second):
+	case <-time.After(took):
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -348,6 +353,27 @@ func TestWithHost(t *testing.T) {
 		}
 		if n := again("h3"); n != 6 {
 			t.Errorf("%d were started with the host's next start", n)
+		}
+	})
+}
+
+// Starts that hang hold the others up only for a while.
+func TestStartsThatHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(crashed("a", "always"), crashed("bb", "always"), crashed("ccc", "always"))
+		w.hang = true
+		k := w.keeper(t, Config{})
+		defer k.Close()
+		if err := k.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(30 * time.Second)
+		if n := len(w.starts()); n != 2 {
+			t.Errorf("%d at once", n)
+		}
+		time.Sleep(time.Minute)
+		if n := len(w.starts()); n != 3 {
+			t.Errorf("%d were begun", n)
 		}
 	})
 }
