@@ -50,7 +50,7 @@ type VM struct {
 	Name      string    `json:"name"`
 	State     State     `json:"state"`
 	Reason    string    `json:"reason,omitempty"` // why it is in this state, one sentence
-	Spec      VMSpec    `json:"spec"`             // as resolved at create
+	Spec      VMSpec    `json:"spec"`             // what it is asked to be; see Pending
 	ImageID   string    `json:"image_id"`
 	KernelID  string    `json:"kernel_id"`
 	User      string    `json:"user"` // the image's login user

@@ -71,5 +71,8 @@ func (c *Client) Unused(ctx context.Context, req UnusedRequest) ([]Unused, error
 }
 
 func unused(vm api.VM) bool {
+	if vm.Comeback != nil && !vm.Comeback.NextAt.IsZero() {
+		return false // it is about to be started again
+	}
 	return vm.Operation == "" && (vm.State == api.StateStopped || vm.State == api.StateFailed)
 }

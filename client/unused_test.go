@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/rpc/rpcserver"
@@ -12,6 +13,7 @@ import (
 func TestUnusedWhileVMsGo(t *testing.T) {
 	vms := []api.VM{{ID: "1", Name: "goes", State: api.StateStopped}, {ID: "2", Name: "stays", State: api.StateFailed}}
 	vms = append(vms, api.VM{ID: "3", Name: "runs", State: api.StateRunning}, api.VM{ID: "4", Name: "held", State: api.StateStopped, Operation: "op"})
+	vms = append(vms, api.VM{ID: "5", Name: "back", State: api.StateFailed, Comeback: &api.Comeback{NextAt: time.Now()}})
 	socket := socketPath(t)
 	daemon(t, socket, map[string]rpcserver.Handler{
 		api.MethodVMList: rpcserver.Bind(func(context.Context, api.VMListRequest) (api.VMList, error) { return api.VMList{VMs: vms}, nil }),

@@ -46,6 +46,7 @@ func (f *specFlags) register(cmd *cobra.Command) {
 	fs.StringVar(&f.spec.Restart, "restart", "", "start it again when it ends by itself: no, on-failure, on-failure:N (N times in a row at most) or always (default no)")
 	fs.BoolVar(&f.spec.Autostart, "autostart", false, "start it with the host")
 	app.CompleteRestart(cmd)
+	app.CompleteNetwork(cmd)
 }
 
 // resolve returns the spec. What was given, even if empty or 0, is never

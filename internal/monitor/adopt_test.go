@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -109,5 +111,16 @@ func TestMovedDirectory(t *testing.T) {
 			}
 			time.Sleep(time.Minute) // the agent's client gives its attempt up
 		})
+	}
+}
+
+func TestSameDir(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	link := filepath.Join(other, "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	if !sameDir(dir, link) || !sameDir(dir, dir+"/") || sameDir(dir, other) || sameDir(filepath.Join(dir, "gone"), dir) {
+		t.Error("directories are not told apart")
 	}
 }

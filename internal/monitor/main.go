@@ -69,9 +69,10 @@ func Main(ctx context.Context, o Options) error {
 	if l.Protocol != machine.Protocol {
 		return fmt.Errorf("the VM was launched with version %d of the monitor's protocol, this is version %d", l.Protocol, machine.Protocol)
 	}
-	if l.Spec.Dir != o.Dir { // it was moved, or is a copy whose original may run
-		o.movedFrom, l.Spec.Dir = l.Spec.Dir, o.Dir
+	if !sameDir(l.Spec.Dir, o.Dir) { // it was moved, or is a copy whose original may run
+		o.movedFrom = l.Spec.Dir
 	}
+	l.Spec.Dir = o.Dir
 	o.Log.File, o.Log.MaxBytes = filepath.Join(o.Dir, control.LogFile), 256<<10
 	log, closer, err := telemetry.Open(o.Log)
 	if err != nil {
@@ -88,6 +89,16 @@ func Main(ctx context.Context, o Options) error {
 		return err
 	}
 	return serve(ctx, o, l, log)
+}
+
+// sameDir reports whether two paths lead to one directory.
+func sameDir(a, b string) bool {
+	here, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(b)
+	return err == nil && os.SameFile(here, there)
 }
 
 // serve answers on the monitor's socket for as long as the VM lives.

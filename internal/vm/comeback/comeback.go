@@ -177,10 +177,12 @@ func (k *Keeper) sleep(d time.Duration) {
 func (k *Keeper) start(id string) error {
 	select {
 	case k.slots <- struct{}{}:
-		defer func() { <-k.slots }()
 	case <-k.ctx.Done():
 		return k.ctx.Err()
 	}
+	release := sync.OnceFunc(func() { <-k.slots })
+	defer release()
+	defer time.AfterFunc(k.cfg.Longest, release).Stop() // one that hangs, on a full disk, holds up nobody for ever
 	r, err := k.store.VMByID(k.ctx, id)
 	if err != nil || r.Comeback == nil || r.Comeback.Next.IsZero() {
 		return ignoreMissing(err) // it was halted while others were started

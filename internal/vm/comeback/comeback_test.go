@@ -36,6 +36,7 @@ type world struct {
 	fails   func(r *vm.Record) error // before a boot
 	outcome operation.State          // of a start that boots; "" is success
 	refuse  error                    // of beginning one
+	hang    bool                     // starts do not end
 }
 
 func newWorld(records ...vm.Record) *world {
@@ -116,10 +117,14 @@ func (w *world) BootUnasked(_ context.Context, id, key string) (operation.Record
 
 // Wait ends a start after a second.
 func (w *world) Wait(ctx context.Context, id string) (operation.Record, error) {
+	took := time.Second
+	if w.hang {
+		took = 24 * time.Hour
+	}
 	select {
 	case <-ctx.Done():
 		return operation.Record{}, context.Cause(ctx)
-	case <-time.After(time.Second):
+	case <-time.After(took):
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -145,6 +150,27 @@ func (w *world) Wait(ctx context.Context, id string) (operation.Record, error) {
 	}
 	w.vms[r.ID], w.ops[id] = &r, op
 	return op, nil
+}
+
+// starts are those that were begun.
+func (w *world) starts() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.begun)
+}
+
+// failing has all starts fail before a boot; nil ends that.
+func (w *world) failing(fails func(*vm.Record) error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fails = fails
+}
+
+// heard are the events.
+func (w *world) heard() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.told)
 }
 
 // end ends a VM's boot.
@@ -198,8 +224,8 @@ func TestPauses(t *testing.T) {
 		k.Ended("a")
 		time.Sleep(3 * time.Second)
 		want := []string{"a 100ms", "a 3.2s", "a 6.4s", "a 9.4s", "a 12.4s", "a 27.1s"}
-		if !slices.Equal(w.begun, want) {
-			t.Errorf("starts at %q, want %q", w.begun, want)
+		if !slices.Equal(w.starts(), want) {
+			t.Errorf("starts at %q, want %q", w.starts(), want)
 		}
 		if b := w.get("a").Comeback; b.Total != 6 || b.Row != 1 || !b.Next.IsZero() {
 			t.Errorf("%+v", b)
@@ -212,17 +238,17 @@ func TestPauses(t *testing.T) {
 func TestFailedStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(crashed("a", "on-failure:3"))
-		w.fails = func(*vm.Record) error { return fault.New(fault.Precondition, "", "the kernel is gone") }
+		w.failing(func(*vm.Record) error { return fault.New(fault.Precondition, "", "the kernel is gone") })
 		k := w.keeper(t, Config{})
 		defer k.Close()
 		k.Ended("a")
 		time.Sleep(time.Hour)
 		b := w.get("a").Comeback
-		if len(w.begun) != 3 || !b.GaveUp || b.Why != "the kernel is gone" {
-			t.Errorf("%q, %+v", w.begun, b)
+		if len(w.starts()) != 3 || !b.GaveUp || b.Why != "the kernel is gone" {
+			t.Errorf("%q, %+v", w.starts(), b)
 		}
-		if want := []string{"a vm.comes_back", "a vm.comes_back", "a vm.comes_back", "a vm.stays_down"}; !slices.Equal(w.told, want) {
-			t.Errorf("%q", w.told)
+		if want := []string{"a vm.comes_back", "a vm.comes_back", "a vm.comes_back", "a vm.stays_down"}; !slices.Equal(w.heard(), want) {
+			t.Errorf("%q", w.heard())
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -232,8 +258,8 @@ func TestFailedStarts(t *testing.T) {
 		defer k.Close()
 		k.Ended("a")
 		time.Sleep(time.Hour)
-		if r := w.get("a"); len(w.begun) != 1 || !r.Halted || r.Comeback != nil {
-			t.Errorf("%q, %+v", w.begun, r)
+		if r := w.get("a"); len(w.starts()) != 1 || !r.Halted || r.Comeback != nil {
+			t.Errorf("%q, %+v", w.starts(), r)
 		}
 	})
 }
@@ -250,8 +276,8 @@ func TestBusy(t *testing.T) {
 		defer k.Close()
 		k.Ended("a")
 		time.Sleep(time.Minute)
-		if r := w.get("a"); !r.MayRun() || len(w.begun) != 0 || r.Comeback.Total != 0 {
-			t.Errorf("%q, %+v", w.begun, r.Comeback)
+		if r := w.get("a"); !r.MayRun() || len(w.starts()) != 0 || r.Comeback.Total != 0 {
+			t.Errorf("%q, %+v", w.starts(), r.Comeback)
 		}
 	})
 }
@@ -272,8 +298,8 @@ func TestNextKeeper(t *testing.T) {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Minute)
-			if r := w.get("a"); !r.MayRun() || len(w.begun) != 1 || r.Comeback.Total != 1 {
-				t.Errorf("ended after %v: %q, %+v", at, w.begun, r.Comeback)
+			if r := w.get("a"); !r.MayRun() || len(w.starts()) != 1 || r.Comeback.Total != 1 {
+				t.Errorf("ended after %v: %q, %+v", at, w.starts(), r.Comeback)
 			}
 		})
 	}
@@ -297,14 +323,14 @@ func TestWithHost(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		k.Close()
-		if len(w.begun) != 6 || w.most != 2 || w.begun[0] != "x 0s" || w.begun[1] != " x 100ms" {
-			t.Errorf("%q, %d at once", w.begun, w.most)
+		if len(w.starts()) != 6 || w.most != 2 || w.starts()[0] != "x 0s" || w.starts()[1] != " x 100ms" {
+			t.Errorf("%q, %d at once", w.starts(), w.most)
 		}
 		for _, r := range all {
 			w.end(r.ID, machine.ExitPoweroff)
 		}
 		again := func(boot string) int {
-			before := len(w.begun)
+			before := len(w.starts())
 			cfg.Host.Boot = boot
 			k := w.keeper(t, cfg)
 			defer k.Close()
@@ -312,21 +338,42 @@ func TestWithHost(t *testing.T) {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Minute)
-			return len(w.begun) - before
+			return len(w.starts()) - before
 		}
 		if n := again("h1"); n != 0 {
 			t.Errorf("%d were started in the same boot of the host", n)
 		}
-		w.fails = func(*vm.Record) error { return errors.New("no") }
+		w.failing(func(*vm.Record) error { return errors.New("no") })
 		if n := again("h2"); n != 6 {
 			t.Errorf("%d were started with the host", n)
 		}
-		w.fails = nil
+		w.failing(nil)
 		if n := again("h2"); n != 0 {
 			t.Errorf("%d that failed were started again", n)
 		}
 		if n := again("h3"); n != 6 {
 			t.Errorf("%d were started with the host's next start", n)
+		}
+	})
+}
+
+// Starts that hang hold the others up only for a while.
+func TestStartsThatHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(crashed("a", "always"), crashed("bb", "always"), crashed("ccc", "always"))
+		w.hang = true
+		k := w.keeper(t, Config{})
+		defer k.Close()
+		if err := k.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(30 * time.Second)
+		if n := len(w.starts()); n != 2 {
+			t.Errorf("%d at once", n)
+		}
+		time.Sleep(time.Minute)
+		if n := len(w.starts()); n != 3 {
+			t.Errorf("%d were begun", n)
 		}
 	})
 }
@@ -361,9 +408,9 @@ func TestAnyOrder(t *testing.T) {
 			k := w.keeper(t, Config{})
 			defer func() { k.Close() }()
 			for _, s := range steps {
-				before := len(w.begun)
+				before := len(w.starts())
 				apply(t, w, &k, s)
-				if r := w.get("a"); r.Halted && len(w.begun) > before {
+				if r := w.get("a"); r.Halted && len(w.starts()) > before {
 					t.Fatalf("%s: it was started against a user's will", s)
 				}
 				time.Sleep(10 * time.Minute)
@@ -397,9 +444,9 @@ func apply(t *testing.T, w *world, k **Keeper, step string) {
 		}
 		(*k).Ended("a")
 	case "fail":
-		w.fails = func(*vm.Record) error { return errors.New("no") }
+		w.failing(func(*vm.Record) error { return errors.New("no") })
 	case "work":
-		w.fails = nil
+		w.failing(nil)
 	case "daemon":
 		(*k).Close()
 		*k = w.keeper(t, Config{})
