@@ -20,8 +20,10 @@ func TestRulesForDrives(t *testing.T) {
 	}}}
 	rules := rulesFor(l, nil, []string{"/bin/vmm"})
 	for _, want := range []sandbox.Rule{
-		{Path: "/vms/1", Access: sandbox.Write}, {Path: "/images/1/root.img", Access: sandbox.Read},
-		{Path: "/kernels/1/modules", Access: sandbox.Read}, {Path: "/bin/vmm", Access: sandbox.Exec},
+		{Path: "/vms/1", Access: sandbox.Write},
+		{Path: "/images/1/root.img", Access: sandbox.Read},
+		{Path: "/kernels/1/modules", Access: sandbox.Read},
+		{Path: "/bin/vmm", Access: sandbox.Exec},
 	} {
 		if !slices.Contains(rules, want) {
 			t.Errorf("there is no rule %+v", want)
