@@ -54,6 +54,15 @@ func confine(l machine.Launch, writable, programs []string) (reduced string, err
 	if err := os.Setenv("TMPDIR", l.Spec.Dir); err != nil {
 		return "", fmt.Errorf("setting the temporary directory: %w", err)
 	}
+	err = sandbox.Confine(rulesFor(l, writable, programs))
+	if errors.Is(err, sandbox.ErrUnavailable) {
+		return "Its monitor and VMM may open all files of this user: this kernel has no Landlock.", nil
+	}
+	return "", err
+}
+
+// rulesFor are the files of a VM, of its programs and of the host's.
+func rulesFor(l machine.Launch, writable, programs []string) []sandbox.Rule {
 	rules := append([]sandbox.Rule{
 		{Path: l.Spec.Dir, Access: sandbox.Write},
 		{Path: l.Spec.Kernel, Access: sandbox.Read},
@@ -78,9 +87,5 @@ func confine(l machine.Launch, writable, programs []string) (reduced string, err
 			rules = append(rules, sandbox.Rule{Path: d.Backing, Access: sandbox.Read})
 		}
 	}
-	err = sandbox.Confine(rules)
-	if errors.Is(err, sandbox.ErrUnavailable) {
-		return "Its monitor and VMM may open all files of this user: this kernel has no Landlock.", nil
-	}
-	return "", err
+	return rules
 }

@@ -109,6 +109,7 @@ func TestPrepare(t *testing.T) {
 		"is no ELF file":              func(s *vmm.Spec) { s.Kernel = "/etc/passwd" },
 		"has 4 drives, not 3":         func(s *vmm.Spec) { s.Drives = s.Drives[:3] },
 		"Firecracker has no TCG":      func(s *vmm.Spec) { s.Accel = vmm.AccelTCG },
+		"vda is in the format qcow2":  func(s *vmm.Spec) { s.Drives[0].Format, s.Drives[0].Backing = disk.FormatQCOW2, s.Kernel },
 		"no accelerator \"warp\"":     func(s *vmm.Spec) { s.Accel = "warp" },
 		"network backend \"builtin\"": func(s *vmm.Spec) { s.Network.Backend = network.BackendBuiltin },
 		"command line has 3":          func(s *vmm.Spec) { s.Cmdline = []string{strings.Repeat("x", 3000)} },

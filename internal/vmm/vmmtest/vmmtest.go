@@ -57,6 +57,7 @@ func timeout() time.Duration {
 func Run(t *testing.T, h Harness) {
 	for name, test := range map[string]func(*testing.T, Harness){
 		"Info":              testInfo,
+		"Formats":           testFormats,
 		"Start":             testStart,
 		"Connect":           testConnect,
 		"NotRunning":        testNotRunning,
