@@ -84,6 +84,7 @@ func TestAuth(t *testing.T) {
 	})
 	t.Run("the user's key", func(t *testing.T) {
 		notOnFake(t, noSystemd)
+		await(t, "an SSH server", func() bool { return e.banger(t, "dial", "--wait=60s", "auth", "22").code == 0 })
 		dial := "ProxyCommand=" + program("banger") + " dial --wait=60s auth 22"
 		out := e.openSSH(t, "", "/usr/bin/ssh", "-F", "/dev/null", "-i", filepath.Join(home, ".ssh/id"), "-o", "IdentitiesOnly=yes",
 			"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", "-o", dial, "dev@auth", "id -un")
