@@ -18,7 +18,7 @@ var reads = map[string][]string{
 	"ls": nil, "ps": nil, "inspect": {"web"}, "logs": {"web"}, "ports": {"web"}, "ping": {"web"}, "stats": {"-i", "1ms"}, "health": {"web"},
 	"forward ls": nil, "auth ls": nil, "image ls": nil, "image inspect": {"debian"}, "kernel ls": nil, "kernel inspect": {"debian"},
 	"vmm ls": nil, "op ls": nil, "op show": {"0p"}, "events": nil,
-	"daemon status": nil, "daemon logs": nil, "version": nil, "ssh-config": nil, "doctor": nil,
+	"daemon status": nil, "daemon logs": nil, "info": nil, "version": nil, "ssh-config": nil, "doctor": nil,
 }
 
 // others act, or print what is for another program.

@@ -24,7 +24,7 @@ func TestChange(t *testing.T) {
 func (e *env) testSet(t *testing.T) {
 	r := e.banger(t, "set", "-c", "2", "-m", "768M", "--disk", "3G", "--label", "team=db", "alter")
 	later, disk := "cpus, memory", int64(3<<30) // the work disk grows at once
-	if os.Getenv("BANGER_FAKE") != "" {           // whose drives do not
+	if os.Getenv("BANGER_FAKE") != "" {         // whose drives do not
 		later, disk = "cpus, memory, disk", 1<<30
 	}
 	if r.code != 0 || r.stdout != "alter\n" || !strings.Contains(r.stderr, "at its next start (banger restart alter): "+later+"\n") {

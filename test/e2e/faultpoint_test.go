@@ -62,13 +62,20 @@ func (b *faultBench) moment(name string) string { return filepath.Join(b.state()
 // undisturbed does the deed once and returns its steps.
 func (b *faultBench) undisturbed(t *testing.T) []api.OpStep {
 	b.prepare(t)
-	b.ok(t, b.args...)
+	b.ok(t, b.arguments()...)
 	op := b.operation(t)
 	if op.State != api.OpSucceeded {
 		t.Fatalf("undisturbed: %+v", op)
 	}
 	b.settled(t, op, b.to)
 	return op.Steps
+}
+
+func (b *faultBench) arguments() []string {
+	if b.more == nil {
+		return b.args
+	}
+	return append(slices.Clone(b.args), b.more(b.round)...)
 }
 
 // faults are all that can happen at these steps.
@@ -121,7 +128,7 @@ func (b *faultBench) endure(t *testing.T, f fault) {
 	}
 	b.holdUp(t, f.step, first)
 	var said bytes.Buffer
-	cmd := b.command(ctx, b.args...)
+	cmd := b.command(ctx, b.arguments()...)
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -393,19 +400,23 @@ func (b *faultBench) settled(t *testing.T, op api.Operation, states ...api.State
 	}
 	b.run(t, name)
 	if b.from != gone {
-		b.reads(t, name, "synced")
+		b.reads(t, name, "synced", b.resets && op.State == api.OpSucceeded)
 		if !b.lossy {
-			b.reads(t, name, "unsynced")
+			b.reads(t, name, "unsynced", b.resets && op.State == api.OpSucceeded)
 		}
 	}
 	b.ok(t, "exec", name, "--", "true")
 	b.noStrays(t)
 }
 
-func (b *faultBench) reads(t *testing.T, name, file string) {
+// reads checks the guest's files of this round; reset: on its root there are none.
+func (b *faultBench) reads(t *testing.T, name, file string, reset bool) {
 	t.Helper()
 	want := strings.Repeat(strconv.Itoa(b.round)+"\n", 2)
-	if out := b.ok(t, "exec", "-u", "root", name, "--", "sh", "-c", fmt.Sprintf("for d in %s; do cat ${d}%s; done", homes, file)); out != want {
+	if reset {
+		want = "none\n" + strconv.Itoa(b.round) + "\n"
+	}
+	if out := b.ok(t, "exec", "-u", "root", name, "--", "sh", "-c", fmt.Sprintf("for d in %s; do cat ${d}%s 2>/dev/null || echo none; done", homes, file)); out != want {
 		t.Fatalf("its %s files are %q, want %q", file, out, want)
 	}
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
@@ -17,6 +18,9 @@ type deed struct {
 	lossy bool
 	// renames: it has another name after it.
 	renames bool
+	// resets: what its guest had written to its root is gone after it.
+	resets bool
+	more   func(round int) []string // arguments, of each time
 }
 
 // gone is the state of a VM that does not exist.
@@ -36,6 +40,14 @@ var deeds = []deed{
 	{name: "resume", kind: "vm.resume", from: api.StatePaused, to: api.StateRunning, args: []string{"resume", subject}},
 	{name: "rename", kind: "vm.rename", from: api.StateRunning, to: api.StateRunning, args: []string{"rename", subject, renamed}, renames: true},
 	{name: "forward", kind: "vm.forward", from: api.StateRunning, to: api.StateRunning, args: []string{"forward", "add", subject, "0:9"}},
+	{
+		name: "set", kind: "vm.set", from: api.StateRunning, to: api.StateRunning, args: []string{"set", subject},
+		more: func(round int) []string { // the disk grows at once, where VMM and guest can
+			return []string{"--disk", fmt.Sprintf("%dM", 16<<10+16*round), "--label", fmt.Sprintf("round=%d", round)}
+		},
+	},
+	{name: "reset", kind: "vm.reset", from: api.StateStopped, to: api.StateStopped, args: []string{"reset", subject}, resets: true},
+	{name: "reset -f", kind: "vm.reset", from: api.StateRunning, to: api.StateRunning, args: []string{"reset", "-f", subject}, resets: true},
 	{name: "delete", kind: "vm.delete", from: api.StateStopped, to: gone, args: []string{"rm", subject}},
 	{name: "delete -f", kind: "vm.delete", from: api.StateRunning, to: gone, args: []string{"rm", "-f", subject}, lossy: true},
 }

@@ -55,7 +55,8 @@ type model struct {
 	rt    *rapid.T
 	name  string
 	state api.State
-	files int // what its files hold, 0 while there are none
+	files int  // what its files hold, 0 while there are none
+	lost  bool // those on the root
 	done  []string
 }
 
@@ -90,6 +91,8 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"delete":    m.do(only(gone, api.StateStopped), "rm"),
 		"delete -f": m.do(always(gone), "rm", "-f"),
 		"rename":    m.rename,
+		"set":       m.do(func(s api.State) api.State { return s }, "set", "--label", "a=b", "-m", "288M"),
+		"reset":     m.reset,
 		"write":     m.write,
 		"read":      m.read,
 
@@ -166,6 +169,20 @@ func (m *model) rename(*rapid.T) {
 	m.name = name
 }
 
+// reset drops the root of a VM that does not run, and not its home.
+func (m *model) reset(*rapid.T) {
+	m.did("reset")
+	switch m.state {
+	case gone:
+		m.runs(3, "reset", m.name)
+	case api.StateStopped:
+		m.runs(0, "reset", m.name)
+		m.lost = m.files > 0
+	default:
+		m.runs(5, "reset", m.name)
+	}
+}
+
 // write writes what must outlive everything but the VM's end.
 func (m *model) write(rt *rapid.T) {
 	if m.state != api.StateRunning {
@@ -173,6 +190,7 @@ func (m *model) write(rt *rapid.T) {
 	}
 	m.did("write")
 	m.files++
+	m.lost = false
 	m.runs(0, "exec", "-u", "root", m.name, "--", "sh", "-c", fmt.Sprintf("for d in %s; do echo %d >${d}model; done; sync", homes, m.files))
 }
 
@@ -182,7 +200,10 @@ func (m *model) read(rt *rapid.T) {
 	}
 	m.did("read")
 	want := strings.Repeat(strconv.Itoa(m.files)+"\n", 2)
-	if got := m.runs(0, "exec", "-u", "root", m.name, "--", "sh", "-c", fmt.Sprintf("for d in %s; do cat ${d}model; done", homes)); got != want {
+	if m.lost {
+		want = "none\n" + strconv.Itoa(m.files) + "\n"
+	}
+	if got := m.runs(0, "exec", "-u", "root", m.name, "--", "sh", "-c", fmt.Sprintf("for d in %s; do cat ${d}model 2>/dev/null || echo none; done", homes)); got != want {
 		rt.Fatalf("after %q its files are %q, want %q", m.done, got, want)
 	}
 }
