@@ -112,7 +112,7 @@ func (d *Daemon) newOperations(p *parts) *operation.Registry {
 	maps.Copy(planners, p.rooms.changes.Planners())
 	maps.Copy(planners, p.rooms.resets.Planners())
 	maps.Copy(planners, p.installs.Planners())
-	return operation.New(p.store, p.claims, p.events, d.log, operation.Config{Planners: planners})
+	return operation.New(p.store, p.claims, p.events, d.log, operation.Config{Planners: planners, Pass: moments(d.places.StateDir)})
 }
 
 func byName[D interface{ Name() string }](drivers ...D) map[string]D {
