@@ -17,6 +17,10 @@ type deed struct {
 	lossy bool
 	// renames: it has another name after it.
 	renames bool
+	// drops: what the guest had written to its root goes with that step, "" none.
+	drops string
+	// before is what takes an earlier round back.
+	before []string
 }
 
 // gone is the state of a VM that does not exist.
@@ -36,6 +40,12 @@ var deeds = []deed{
 	{name: "resume", kind: "vm.resume", from: api.StatePaused, to: api.StateRunning, args: []string{"resume", subject}},
 	{name: "rename", kind: "vm.rename", from: api.StateRunning, to: api.StateRunning, args: []string{"rename", subject, renamed}, renames: true},
 	{name: "forward", kind: "vm.forward", from: api.StateRunning, to: api.StateRunning, args: []string{"forward", "add", subject, "0:9"}},
+	{
+		name: "set", kind: "vm.set", from: api.StateRunning, to: api.StateRunning, args: []string{"set", "-m", "300M", "--label", "fault=1", subject},
+		before: []string{"set", "-m", "256M", "--unlabel", "fault", subject},
+	},
+	{name: "reset", kind: "vm.reset", from: api.StateStopped, to: api.StateStopped, args: []string{"reset", subject}, drops: "drop the old one"},
+	{name: "reset -f", kind: "vm.reset", from: api.StateRunning, to: api.StateRunning, args: []string{"reset", "-f", subject}, drops: "drop the old one"},
 	{name: "delete", kind: "vm.delete", from: api.StateStopped, to: gone, args: []string{"rm", subject}},
 	{name: "delete -f", kind: "vm.delete", from: api.StateRunning, to: gone, args: []string{"rm", "-f", subject}, lossy: true},
 }
