@@ -339,6 +339,9 @@ func (b *faultBench) prepare(t *testing.T) {
 		b.ok(t, "vm", "create", "-q", "-m", "256M", "-n", subject)
 	}
 	b.run(t, subject)
+	if b.before != nil {
+		b.ok(t, b.before...)
+	}
 	b.write(t, "synced", "sync")
 	if !b.lossy {
 		b.write(t, "unsynced", "true")
@@ -392,6 +395,7 @@ func (b *faultBench) settled(t *testing.T, op api.Operation, states ...api.State
 		t.Fatalf("it is %s (%s), its operation %q; want %s", v.State, v.Reason, v.Operation, states)
 	}
 	b.noStrays(t)
+	b.isSet(t, v, op)
 	if v.State == gone {
 		if left := b.residue(t); len(left) > 0 {
 			t.Fatalf("left: %q", left)
@@ -400,25 +404,39 @@ func (b *faultBench) settled(t *testing.T, op api.Operation, states ...api.State
 	}
 	b.run(t, name)
 	if b.from != gone {
-		// A reset that was cancelled in the start after it is one all the same.
-		reset := b.resets && slices.ContainsFunc(op.Steps, func(s api.OpStep) bool { return s.Name == "drop the old one" && s.State == "done" })
-		b.reads(t, name, "synced", reset)
+		b.reads(t, name, "synced", op)
 		if !b.lossy {
-			b.reads(t, name, "unsynced", reset)
+			b.reads(t, name, "unsynced", op)
 		}
 	}
 	b.ok(t, "exec", name, "--", "true")
 	b.noStrays(t)
 }
 
-// reads checks the guest's files of this round; reset: on its root there are none.
-func (b *faultBench) reads(t *testing.T, name, file string, reset bool) {
+// isSet checks that all of a change was made, or nothing.
+func (b *faultBench) isSet(t *testing.T, v api.VM, op api.Operation) {
 	t.Helper()
-	want := strings.Repeat(strconv.Itoa(b.round)+"\n", 2)
-	if reset {
-		want = "none\n" + strconv.Itoa(b.round) + "\n"
+	if b.before == nil {
+		return
 	}
-	if out := b.ok(t, "exec", "-u", "root", name, "--", "sh", "-c", fmt.Sprintf("for d in %s; do cat ${d}%s 2>/dev/null || echo none; done", homes, file)); out != want {
+	memory, label := int64(256<<20), ""
+	if op.State == api.OpSucceeded {
+		memory, label = 300<<20, "1"
+	}
+	if v.Spec.MemoryBytes != memory || v.Spec.Labels["fault"] != label {
+		t.Fatalf("the change %s: %d bytes, labels %v", op.State, v.Spec.MemoryBytes, v.Spec.Labels)
+	}
+}
+
+func (b *faultBench) reads(t *testing.T, name, file string, op api.Operation) {
+	t.Helper()
+	copies := 2
+	if slices.ContainsFunc(op.Steps, func(s api.OpStep) bool { return s.Name == b.drops && s.State == "done" }) {
+		copies = 1 // that of its home
+	}
+	want := strings.Repeat(strconv.Itoa(b.round)+"\n", copies)
+	look := fmt.Sprintf("for d in %s; do cat ${d}%s 2>/dev/null; done; true", homes, file)
+	if out := b.ok(t, "exec", "-u", "root", name, "--", "sh", "-c", look); out != want {
 		t.Fatalf("its %s files are %q, want %q", file, out, want)
 	}
 }

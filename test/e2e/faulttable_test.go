@@ -18,8 +18,10 @@ type deed struct {
 	lossy bool
 	// renames: it has another name after it.
 	renames bool
-	// resets: what its guest had written to its root is gone after it.
-	resets bool
+	// drops: what the guest had written to its root goes with that step, "" none.
+	drops string
+	// before is what takes an earlier round back.
+	before []string
 	more   func(round int) []string // arguments, of each time
 }
 
@@ -41,13 +43,14 @@ var deeds = []deed{
 	{name: "rename", kind: "vm.rename", from: api.StateRunning, to: api.StateRunning, args: []string{"rename", subject, renamed}, renames: true},
 	{name: "forward", kind: "vm.forward", from: api.StateRunning, to: api.StateRunning, args: []string{"forward", "add", subject, "0:9"}},
 	{
-		name: "set", kind: "vm.set", from: api.StateRunning, to: api.StateRunning, args: []string{"set", subject},
+		name: "set", kind: "vm.set", from: api.StateRunning, to: api.StateRunning, args: []string{"set", "-m", "300M", "--label", "fault=1", subject},
+		before: []string{"set", "-m", "256M", "--unlabel", "fault", subject},
 		more: func(round int) []string { // the disk grows at once, where VMM and guest can
-			return []string{"--disk", fmt.Sprintf("%dM", 16<<10+16*round), "--label", fmt.Sprintf("round=%d", round)}
+			return []string{"--disk", fmt.Sprintf("%dM", 16<<10+16*round)}
 		},
 	},
-	{name: "reset", kind: "vm.reset", from: api.StateStopped, to: api.StateStopped, args: []string{"reset", subject}, resets: true},
-	{name: "reset -f", kind: "vm.reset", from: api.StateRunning, to: api.StateRunning, args: []string{"reset", "-f", subject}, resets: true},
+	{name: "reset", kind: "vm.reset", from: api.StateStopped, to: api.StateStopped, args: []string{"reset", subject}, drops: "drop the old one"},
+	{name: "reset -f", kind: "vm.reset", from: api.StateRunning, to: api.StateRunning, args: []string{"reset", "-f", subject}, drops: "drop the old one"},
 	{name: "delete", kind: "vm.delete", from: api.StateStopped, to: gone, args: []string{"rm", subject}},
 	{name: "delete -f", kind: "vm.delete", from: api.StateRunning, to: gone, args: []string{"rm", "-f", subject}, lossy: true},
 }

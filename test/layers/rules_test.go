@@ -68,7 +68,7 @@ var mayImport = []struct {
 	{"internal/vm/sshkey", leaves, "a part of vm sees one contract"},
 	{"internal/vm/access", leaves.with("internal/vm/sshkey"), "a part of vm sees one contract"},
 	{"internal/vm/ports", leaves.with("internal/forward"), "a part of vm sees one contract"},
-	{"internal/vm/capacity", leaves, "a part of vm sees one contract"},
+	{"internal/vm/capacity", leaves, "a part of vm sees facts"},
 	{"internal/vm/usage", leaves.with("internal/machine"), "a part of vm sees one contract"},
 	{"internal/vm/change", leaves.with("internal/disk/sparse", "internal/network", "internal/operation", "internal/vm", "internal/vm/spec"), "a room of its own sees contracts and the VMs"},
 	{"internal/vm/reset", leaves.with("internal/disk", "internal/operation", "internal/vm"), "a room of its own sees contracts and the VMs"},
