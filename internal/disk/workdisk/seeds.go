@@ -30,7 +30,7 @@ type Seeds struct {
 	run hostexec.Runner
 
 	mu     sync.Mutex
-	making map[string]chan struct{} // by seed; closed when whoever makes it is done
+	making map[string]chan struct{} // by directory; closed when whoever makes a seed there is done
 }
 
 // NewSeeds makes one; it keeps nothing that is not in the directories it is given.
@@ -81,25 +81,26 @@ func clone(ctx context.Context, path, seed string, sizeBytes int64) (found bool,
 	return true, nil
 }
 
-// ensure makes a seed, or waits for whoever does.
+// ensure makes a seed, or waits for whoever makes one there: it removes what is
+// left over, and must not meet what another is making.
 func (s *Seeds) ensure(ctx context.Context, m maker, dir, seed string) error {
 	s.mu.Lock()
-	others, busy := s.making[seed]
+	others, busy := s.making[dir]
 	if busy {
 		s.mu.Unlock()
 		select {
 		case <-others:
-			return nil // and look again: it may have failed, or been given up
+			return nil // and look again: it may be another, have failed, or been given up
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
 	done := make(chan struct{})
-	s.making[seed] = done
+	s.making[dir] = done
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
-		delete(s.making, seed)
+		delete(s.making, dir)
 		s.mu.Unlock()
 		close(done)
 	}()

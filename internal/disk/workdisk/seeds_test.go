@@ -139,6 +139,37 @@ func TestSeedsAreRefreshed(t *testing.T) {
 	}
 }
 
+// Links to its files, as a copy of the state may be made of, do not make a
+// skeleton another one.
+func TestLinkedSkeleton(t *testing.T) {
+	s := newSeeded(t)
+	if _, err := s.make(t, "a", 64<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(filepath.Join(s.home.Skel, ".profile"), filepath.Join(t.TempDir(), "link")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.make(t, "b", 64<<20); err != nil || s.run.made.Load() != 1 {
+		t.Errorf("mke2fs ran %d times, %v", s.run.made.Load(), err)
+	}
+}
+
+// Seeds of several sizes and homes that are made at once do not take each other away.
+func TestDifferentSeedsAtOnce(t *testing.T) {
+	s := newSeeded(t)
+	var all sync.WaitGroup
+	for i := range 12 {
+		home := s.home
+		home.UID += i % 3
+		all.Go(func() {
+			if err := s.Make(t.Context(), s.dir, filepath.Join(s.disk, fmt.Sprint(i)), int64(64+i%2)<<20, home); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
+
 func TestSeedsAreBounded(t *testing.T) {
 	s := newSeeded(t)
 	for i := range maxSeeds + 3 {

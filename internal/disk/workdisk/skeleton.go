@@ -2,7 +2,9 @@ package workdisk
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,10 +19,10 @@ const maxEntries = 10_000
 
 // skeleton is what a home begins with.
 type skeleton struct {
-	bytes   int64    // of its blocks
-	entries int64    // an inode each
-	foreign []string // paths of those that belong to somebody else
-	print   [sha256.Size]byte
+	bytes   int64             // of its blocks
+	entries int64             // an inode each
+	foreign []string          // paths of those that belong to somebody else
+	print   [sha256.Size]byte // of all that mke2fs takes over
 }
 
 // readSkeleton looks through a skeleton. It may hold directories, files and
@@ -52,8 +54,10 @@ func readSkeleton(dir string, uid, gid int) (s skeleton, err error) {
 		if !ok {
 			return fmt.Errorf("the owner of %s is not known", path)
 		}
-		// The time of its last change stands for what it holds.
-		fmt.Fprintf(print, "%q %o %d %d %d %v %v\n", name, st.Mode, st.Uid, st.Gid, st.Size, st.Mtim, st.Ctim)
+		fmt.Fprintf(print, "%q %o %d %d %d %v\n", name, st.Mode, st.Uid, st.Gid, st.Size, st.Mtim)
+		if err := addContent(print, path, info.Mode().Type()); err != nil {
+			return err
+		}
 		if int(st.Uid) == uid && int(st.Gid) == gid {
 			return nil
 		}
@@ -65,6 +69,24 @@ func readSkeleton(dir string, uid, gid int) (s skeleton, err error) {
 		return nil
 	})
 	return s, err
+}
+
+// addContent adds what a file or a link of a skeleton holds.
+func addContent(w io.Writer, path string, kind fs.FileMode) error {
+	switch kind {
+	case fs.ModeSymlink:
+		target, err := os.Readlink(path)
+		fmt.Fprintf(w, "%q\n", target)
+		return err
+	case fs.ModeDir:
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, f)
+	return errors.Join(err, f.Close())
 }
 
 // least is the smallest disk that takes the skeleton and leaves some room.
