@@ -8,8 +8,8 @@ import (
 	"github.com/banger-vm/banger/internal/guest/wire"
 )
 
-// What is taken of a guest's state is bounded and fit to be shown.
-func FuzzHello(f *testing.F) {
+// What a guest tells of its user's own is bounded and fit to be shown.
+func FuzzAuthReport(f *testing.F) {
 	f.Add([]byte(`{"protocol":1,"phase":"ready","notes":["a"],"auth":{"id":"1","problems":["b"],"files":["","c"]}}`))
 	f.Add([]byte(`{"protocol":1,"phase":"ready","auth":{"id":"\u001b"}}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
