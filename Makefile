@@ -22,7 +22,7 @@ LONG_PACKAGES := rsync neovim ansible-core
 # The test host's layered disk, and what fetches the Firecracker for it.
 HOST_PACKAGES := qemu-utils
 
-.PHONY: build install uninstall deps test-deps demo test test-unit test-fake test-vm test-long test-host bench bench-host lint faults matrix generate clean seed
+.PHONY: build install uninstall deps test-deps demo test test-unit test-fake test-vm test-long test-host bench bench-host lint faults fuzz matrix generate clean seed
 
 build: ## the binaries, static, into build/bin
 	@mkdir -p $(BIN)
@@ -73,10 +73,14 @@ bench-host: build ## the same on Firecracker, in the test host, into docs/benchm
 	@scripts/deps $(RUN_PACKAGES) $(TEST_PACKAGES) $(HOST_PACKAGES)
 	$(GO) run ./test/host bench
 
-faults: test-deps build ## the long campaigns: for now 50 rounds of write and power-off
-	@scripts/deps $(LONG_PACKAGES)
+faults: test-deps build ## the long campaigns: rounds of write and power-off, and the fault tables into docs/faults.md
+	@scripts/deps $(LONG_PACKAGES) $(HOST_PACKAGES)
 	BANGER_FAULTS=1 scripts/test-vm
 	BANGER_FAULTS=1 scripts/test-vm -long
+	scripts/faults
+
+fuzz: ## each parser of foreign bytes for ten minutes, into docs/fuzzing.md
+	scripts/fuzz
 
 lint: ## vet, staticcheck, gofumpt, generated files
 	@scripts/lint

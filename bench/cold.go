@@ -44,14 +44,15 @@ func cold(ctx context.Context, b *bench) error {
 	b.add(
 		row{"delete that running VM, client", "vm.delete by force", "ms", floor.gone, through.gone, b.limits.remove},
 		row{"– of it: until its VMM has ended", "", "ms", floor.ended, through.ended, 0},
+		row{"– of it: all else, after that", "", "ms", floor.beyond, through.beyond, 0},
 		row{"delete as a whole process, against the client", "banger rm -f new", "ms", through.gone, process.gone, 0},
 	)
 	return nil
 }
 
 // coming is the times from nothing to the first output, and from a running VM
-// to the end of its VMM and to nothing.
-type coming struct{ first, ended, gone samples }
+// to the end of its VMM, to nothing, and what lies between these two.
+type coming struct{ first, ended, gone, beyond samples }
 
 // bootParts says where the time of a cold boot goes.
 type bootParts struct{ disk, spawn, guest, agent samples }
@@ -204,8 +205,10 @@ func (c *coming) goes(pid int, remove func() error) error {
 	if err := remove(); err != nil {
 		return err // and the VMM perhaps lives
 	}
-	c.gone.add(time.Since(start))
-	c.ended.add(<-ended)
+	gone, vmmEnded := time.Since(start), <-ended
+	c.gone.add(gone)
+	c.ended.add(vmmEnded)
+	c.beyond.add(max(0, gone-vmmEnded))
 	return nil
 }
 

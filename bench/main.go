@@ -113,6 +113,7 @@ func groups() []group {
 		{"keys", keystrokes},
 		{"network", guestNetwork},
 		{"life", life},
+		{"five", five},
 		{"memory", memory},
 		{"cli", commandLine},
 	}

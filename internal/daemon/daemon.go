@@ -89,6 +89,7 @@ func (d *Daemon) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	defer d.reap(ctx)()
 	if err := d.notify.Ready("serving on " + d.places.Socket); err != nil {
 		d.log.Warn("systemd was not told that the daemon serves", "err", err)
 	}

@@ -121,7 +121,7 @@ func (d *Daemon) newOperations(p *parts) *operation.Registry {
 	maps.Copy(planners, p.vms.Planners())
 	maps.Copy(planners, p.auth.Planners())
 	maps.Copy(planners, p.installs.Planners())
-	return operation.New(p.store, p.claims, p.events, d.log, operation.Config{Planners: planners})
+	return operation.New(p.store, p.claims, p.events, d.log, operation.Config{Planners: planners, Pass: moments(d.places.StateDir)})
 }
 
 func byName[D interface{ Name() string }](drivers ...D) map[string]D {

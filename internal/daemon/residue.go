@@ -11,6 +11,7 @@ import (
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/doctor/residue"
 	"github.com/banger-vm/banger/internal/monitor/control"
+	"github.com/banger-vm/banger/internal/reaper"
 	"github.com/banger-vm/banger/internal/rpc"
 	"github.com/banger-vm/banger/internal/store"
 	"github.com/banger-vm/banger/internal/unit"
@@ -19,13 +20,32 @@ import (
 // strays compares this host with what the daemon knows, or its database where
 // no daemon answers.
 func (x *examiner) strays(ctx context.Context) ([]residue.Stray, error) {
+	return residue.Find(ctx, x.host(), x.known)
+}
+
+// reap puts right what is left over, now and then, until what it returns is called.
+func (d *Daemon) reap(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	find := func(ctx context.Context) ([]residue.Stray, error) {
+		return residue.Find(ctx, d.host(), d.parts.store.Known)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		reaper.New(find, d.parts.events, d.log, reaper.Config{}).Run(ctx)
+	}()
+	return func() { cancel(); <-done }
+}
+
+// host is where strays are looked for.
+func (d *Daemon) host() residue.Host {
 	manager := unit.New(unit.SystemConfig())
 	systemctl := "systemctl stop "
 	if manager.User() {
 		systemctl = "systemctl --user stop "
 	}
-	return residue.Find(ctx, residue.Host{
-		StateDir: x.places.StateDir, CacheDir: x.places.CacheDir, Socket: x.places.Socket,
+	return residue.Host{
+		StateDir: d.places.StateDir, CacheDir: d.places.CacheDir, Socket: d.places.Socket,
 		UID: os.Geteuid(), Proc: "/proc", Now: time.Now,
 		Listens: listens,
 		Monitors: func(ctx context.Context) (all []residue.Service, _ error) {
@@ -36,7 +56,7 @@ func (x *examiner) strays(ctx context.Context) ([]residue.Stray, error) {
 			return all, err
 		},
 		Stop: func(unit string) string { return systemctl + unit },
-	}, x.known)
+	}
 }
 
 // listens reports whether a process takes connections on a socket.

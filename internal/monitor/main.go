@@ -130,6 +130,7 @@ func serve(ctx context.Context, o Options, l machine.Launch, log *slog.Logger) e
 // live runs the VM, unless there is an obstacle, and writes down how it ended,
 // before anybody is told.
 func (m *Monitor) live(ctx context.Context, adopt bool, obstacle error) error {
+	defer m.isKnown()
 	var exit machine.Exit
 	err := obstacle
 	if err == nil {

@@ -61,6 +61,10 @@ type Monitor struct {
 	// dismissed is closed by dismiss: nobody needs this monitor once its VM has ended.
 	dismissed chan struct{}
 	dismiss   func()
+	// known is closed by isKnown, as soon as the status is of a VMM that was taken
+	// over and not of nothing yet: a VM that runs never seems to be starting.
+	known   chan struct{}
+	isKnown func()
 }
 
 // newMonitor prepares for the VM that launch describes.
@@ -75,6 +79,8 @@ func newMonitor(l machine.Launch, driver vmm.Driver, log *slog.Logger) (*Monitor
 	restore(l.Spec.Dir, &status)
 	m := &Monitor{launch: l, driver: driver, log: log, board: newBoard(status), console: c, line: line.New(l.Spec.Dir, c), dismissed: make(chan struct{})}
 	m.dismiss = sync.OnceFunc(func() { close(m.dismissed) })
+	m.known = make(chan struct{})
+	m.isKnown = sync.OnceFunc(func() { close(m.known) })
 	m.agent = guest.New(m.dialAgent, log, guest.Config{})
 	m.forwards = relay.New(m.dialPort, log, relay.Config{Changed: m.forwarding})
 	m.auto.turn = make(chan struct{}, 1)
@@ -86,6 +92,7 @@ func newMonitor(l machine.Launch, driver vmm.Driver, log *slog.Logger) (*Monitor
 // takes a running VMM over; machine.ErrNotRunning if there is none.
 func (m *Monitor) run(ctx context.Context, adopt bool) (machine.Exit, error) {
 	if !adopt {
+		m.isKnown()
 		if err := m.console.Rotate(); err != nil {
 			return machine.Exit{}, fmt.Errorf("beginning a new console file: %w", err)
 		}
@@ -167,7 +174,10 @@ func (m *Monitor) begin(ctx context.Context, adopt bool) (vmm.Machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errAlive, err)
 	}
-	m.board.update(func(s *machine.Status) { s.VMM = mach.Facts() })
+	m.board.update(func(s *machine.Status) { takeUp(s, mach.Facts()) })
+	if !mach.Facts().Paused { // else the driver is about to say why
+		m.isKnown()
+	}
 	if err := m.confineOnce(ctx); err != nil {
 		// The VMM runs, and its starter confined it: it must not be let go for this.
 		m.log.Error("the monitor could not be confined", "err", err)

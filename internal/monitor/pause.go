@@ -172,6 +172,7 @@ func (m *Monitor) paused(reason string) {
 		s.Held = s.Held || reason == vmm.PauseAsked
 		sayPause(s)
 	})
+	m.isKnown()
 }
 
 // resumed tells that the guest goes on. That may be what was reported before a

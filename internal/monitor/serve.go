@@ -54,6 +54,11 @@ func (m *Monitor) server() *rpcserver.Server {
 func (m *Monitor) handleStatus(ctx context.Context, req control.StatusRequest) (machine.Status, error) {
 	bounded, cancel := context.WithTimeout(ctx, min(time.Duration(req.WaitMS)*time.Millisecond, maxWait))
 	defer cancel()
+	select {
+	case <-m.known:
+	case <-time.After(adoptPatience):
+	case <-ctx.Done():
+	}
 	// At the bound, and when the monitor ends, the last status is the answer.
 	s, _ := m.board.wait(bounded, func(s machine.Status) bool { return s.Version > req.After })
 	return s, nil

@@ -73,6 +73,7 @@ func (u *run) forward() error {
 }
 
 func (u *run) do(i int, step Step) error {
+	u.pass(step, Starting)
 	start := time.Now()
 	err := guard(u, "step "+step.Name, func() error { return step.Do(u.ctx, u.report) })
 	state := StepDone
@@ -84,9 +85,14 @@ func (u *run) do(i int, step Step) error {
 		state = StepFailed
 	}
 	took := time.Since(start)
+	u.pass(step, Acted)
 	u.setStep(i, state, took)
 	u.log.Debug("step", "step", step.Name, "state", state, "ms", took.Milliseconds())
 	return err
+}
+
+func (u *run) pass(step Step, at Instant) {
+	u.r.cfg.Pass(Moment{Kind: u.rec.Kind, Target: u.rec.Target, Step: step.Name, At: at})
 }
 
 // alreadyDone asks a step that an earlier daemon had started.
@@ -151,9 +157,11 @@ func (u *run) backward() error {
 				u.log.Warn("an undone step could not be stored", "err", err)
 			}
 		}
+		u.pass(step, Undoing)
 		ctx, cancel := context.WithTimeout(u.r.life, u.r.cfg.UndoTimeout)
 		err := guard(u, "undoing "+step.Name, func() error { return step.Undo(ctx) })
 		cancel()
+		u.pass(step, Reversed)
 		if err != nil {
 			u.log.Error("a step could not be undone", "step", step.Name, "err", err)
 			errs = append(errs, fmt.Errorf("%s: %w", step.Name, err))

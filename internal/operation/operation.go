@@ -128,6 +128,24 @@ type StepRecord struct {
 	MS    float64
 }
 
+// Moment is a place in an operation at which a crash finds the journal and the
+// world apart.
+type Moment struct {
+	Kind, Target, Step string
+	At                 Instant
+}
+
+// Instant says which moment of a step it is.
+type Instant string
+
+// The moments of a step.
+const (
+	Starting Instant = "starting" // it is journaled as started and has not acted
+	Acted    Instant = "acted"    // it has, and is not journaled as done
+	Undoing  Instant = "undoing"  // it is to be undone, and that has not begun
+	Reversed Instant = "reversed" // it is undone, which is not journaled
+)
+
 // Journal keeps operations; internal/store implements it. A missing one is
 // fault.NotFound, an ambiguous prefix fault.Invalid.
 type Journal interface {

@@ -25,6 +25,9 @@ type Config struct {
 	NewID         func() string
 	UndoTimeout   time.Duration // for the undoing of one step; default 2 minutes
 	ProgressEvery time.Duration // at most one progress event in this time; default 100 ms
+	// Pass is told of each moment between two writes of the journal, and may
+	// hold the operation up there: tests end the program in it. nil: nobody is.
+	Pass func(Moment)
 }
 
 // Registry runs operations. Its own mutex and those of its runs are leaves.
@@ -63,6 +66,9 @@ func New(j Journal, claims *claim.Table, events event.Publisher, log *slog.Logge
 	}
 	if cfg.ProgressEvery == 0 {
 		cfg.ProgressEvery = 100 * time.Millisecond
+	}
+	if cfg.Pass == nil {
+		cfg.Pass = func(Moment) {}
 	}
 	r := &Registry{
 		journal: j, claims: claims, events: events, log: log, cfg: cfg,

@@ -22,7 +22,7 @@ func DoctorReport(results []doctor.Result) api.DoctorReport {
 func Residue(strays []residue.Stray) api.Residue {
 	r := api.Residue{Strays: make([]api.Stray, len(strays))}
 	for i, s := range strays {
-		r.Strays[i] = api.Stray(s)
+		r.Strays[i] = api.Stray{Kind: s.Kind, What: s.What, Why: s.Why, Command: s.Command}
 	}
 	return r
 }

@@ -19,22 +19,30 @@ func (s *Store) Known(ctx context.Context) (residue.Known, error) {
 		return residue.Known{}, fault.New(fault.Precondition, "Let a daemon do it first: banger ls",
 			"banger's state is of version %d, and can be compared with the host once it is of version %d", have, newest)
 	}
-	ops, err := s.Operations(ctx, false)
+	ops, err := s.Operations(ctx, true)
 	if err != nil {
 		return residue.Known{}, err
 	}
-	k, busy := residue.NewKnown(len(ops) > 0), map[string]bool{}
+	k, busy := residue.NewKnown(false), map[string]bool{}
 	for _, op := range ops {
-		id, _ := strings.CutPrefix(op.Target, "vm/")
-		busy[id] = true
+		id, ofVM := strings.CutPrefix(op.Target, "vm/")
+		if !op.State.Final() {
+			busy[id], k.Busy = true, true
+		}
+		// A VM that has no record, and once had or was to have one.
+		k.Removed[id] = k.Removed[id] || ofVM
 	}
 	vms, err := s.VMs(ctx)
 	if err != nil {
 		return k, err
 	}
 	for _, v := range vms {
+		delete(k.Removed, v.ID)
 		mayRun := v.Boot != nil && v.Boot.Exit == nil
 		k.VMs[v.ID] = residue.VM{Name: v.Spec.Name, Runs: mayRun || busy[v.ID], Made: v.Made && !busy[v.ID]}
+	}
+	for id := range busy {
+		delete(k.Removed, id)
 	}
 	images, err := s.Images(ctx)
 	for _, i := range images {

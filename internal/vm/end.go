@@ -165,8 +165,14 @@ func (m *Manager) kill(ctx context.Context, id string, report operation.Report) 
 	if err := m.Runtime.Kill(ctx, m.dir(id)); err != nil && !errors.Is(err, machine.ErrNotRunning) {
 		return err
 	}
-	return m.settle(ctx, id)
+	// Whoever gives up now must not find it running.
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), killSeen)
+	defer cancel()
+	return m.settle(bounded, id)
 }
+
+// killSeen bounds the time until the end of a killed machine is known.
+const killSeen = 10 * time.Second
 
 func (m *Manager) endForDelete(ctx context.Context, p endParams, report operation.Report) error {
 	if !p.Force {

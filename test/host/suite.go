@@ -57,6 +57,10 @@ var suite = []Test{
 	{Name: "firecracker-user", Package: "internal/vmm/firecracker", Run: "^TestReal", User: debian.User, Timeout: 20 * time.Minute, Long: true},
 	{Name: "e2e-firecracker-root", Package: "test/e2e", Run: "^Test(Run|Life|CopyDisk)$", Timeout: 10 * time.Minute, Env: []string{firecrackerConfig}, Long: true},
 	{Name: "e2e-root", Package: "test/e2e", Run: "^Test(Run|Life|Identity|NoNetwork|DaemonStopLeavesVMs|VMMKilledFromOutside)$", Timeout: 15 * time.Minute, Long: true, Env: []string{qemuConfig}},
+	// make faults: of programs that are built for it.
+	{Name: "faults-boots", Package: "test/e2e", Run: faultTable + "/^(create|start|restart)$", User: debian.User, Timeout: 3 * time.Hour, Env: []string{networkConfig, "BANGER_FAULTS=1"}, Long: true},
+	{Name: "faults-ends", Package: "test/e2e", Run: faultTable + "/^(stop|kill|delete)", User: debian.User, Timeout: 3 * time.Hour, Env: []string{networkConfig, "BANGER_FAULTS=1"}, Long: true},
+	{Name: "faults-changes", Package: "test/e2e", Run: faultTable + "/^(pause|resume|rename|forward|set|reset)", User: debian.User, Timeout: 3 * time.Hour, Env: []string{networkConfig, "BANGER_FAULTS=1"}, Long: true},
 	{Name: "qemu-root", Package: "internal/vmm/qemu", Run: "^TestReal", Skip: "OfAHangingGuest$", Timeout: 12 * time.Minute, Long: true},
 }
 
@@ -66,6 +70,7 @@ const (
 	networkConfig     = "BANGER_TEST_CONFIG=vmm = \"firecracker\"\n" // with a network, the usual one
 	qemuConfig        = "BANGER_TEST_CONFIG=vmm = \"qemu\"\n"
 	firecrackerConfig = "BANGER_TEST_CONFIG=vmm = \"firecracker\"\nnetwork = \"none\"\n"
+	faultTable        = "^TestLongFaultTable$"
 	onFirecracker     = "^Test(Run|Life|NoNetwork|Detached|Events|BadInput|GuestPanics|GuestReboots|GuestPowersOff|VMMKilledFromOutside|MonitorKilledDuringStart|DaemonStopLeavesVMs)$"
 )
 

@@ -53,6 +53,7 @@ var mayImport = []struct {
 	{"client/...", patterns{"api", "client/...", "internal/rpc", "internal/stream", "internal/archive"}, "client is what other programs import"},
 	{"internal/cli/...", patterns{"client/...", "api", "internal/calm", "internal/credential", "internal/places", "internal/size", "internal/version", "internal/cli/*"}, "cli sees only client and api"},
 
+	{"internal/reaper", leaves.with("internal/doctor/residue"), "a reaper acts on what is found"},
 	{"internal/doctor", leaves, "a contract"},
 	{"internal/doctor/vmms", leaves.with("internal/doctor", "internal/vmm"), "checks see a contract and the facts that they are given"},
 	{"internal/doctor/host", leaves.with("internal/doctor"), "checks see the facts that they are given"},
@@ -154,7 +155,7 @@ var importedBy = []struct {
 	{patterns{"internal/service", "internal/store"}, patterns{"internal/daemon"}, "only daemon wires"},
 	{patterns{"internal/guest"}, patterns{"internal/monitor/..."}, "a guest's bytes are checked in its monitor"},
 	{patterns{"internal/archive"}, patterns{"client", "internal/guestd/files"}, "a monitor passes archives unread"},
-	{patterns{"internal/doctor/..."}, patterns{"internal/daemon", "internal/doctor/...", "internal/service", "internal/store"}, "only daemon has all facts"},
+	{patterns{"internal/doctor/..."}, patterns{"internal/daemon", "internal/reaper", "internal/doctor/...", "internal/service", "internal/store"}, "only daemon has all facts"},
 	{patterns{"internal/guestd/..."}, patterns{"cmd/banger-guest", "internal/guestd/..."}, "guestd runs in the guest"},
 	{patterns{"internal/cli/..."}, patterns{"cmd/banger", "internal/cli/..."}, "cli is the top"},
 	{patterns{"os/exec"}, patterns{"internal/hostexec", "internal/cli/...", "client/...", "internal/guestd/...", "internal/disk/disktest", "internal/vmm/vmmtest/lab"}, "only hostexec starts processes"},

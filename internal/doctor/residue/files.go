@@ -26,23 +26,37 @@ func list(dir string) ([]fs.DirEntry, error) {
 
 // remove is the stray of a file or directory.
 func (l look) remove(path string, dir bool, why string) Stray {
-	s := Stray{File, path, why, "rm -f " + doctor.Quote(path)}
+	s := Stray{Kind: File, What: path, Why: why, Command: "rm -f " + doctor.Quote(path)}
 	if dir {
 		s.Kind, s.Command = Directory, "rm -rf "+doctor.Quote(path)
 	}
-	// An image in the making has files of the user's subordinate IDs.
-	if dir && l.UID != 0 && strings.Contains(filepath.Base(path), "making-") {
+	if dir && l.subordinate(path) {
 		s.Command = "unshare --user --map-root-user --map-auto -- " + s.Command
 	}
 	return s
 }
 
 // vmFiles finds directories of VMs that no record knows.
+// subordinate reports whether a directory may have files of the user's
+// subordinate IDs, as an image in the making has.
+func (l look) subordinate(path string) bool {
+	return l.UID != 0 && strings.Contains(filepath.Base(path), "making-")
+}
+
+// unfinished is what nobody can have worked with.
+func (l look) unfinished(path string, dir bool, why string) Stray {
+	s := l.remove(path, dir, why)
+	s.Sure = !l.subordinate(path)
+	return s
+}
+
 func (l look) vmFiles(context.Context) (strays []Stray, _ error) {
 	entries, err := list(l.vms())
 	for _, e := range entries {
 		if _, ok := l.VMs[e.Name()]; !ok {
-			strays = append(strays, l.remove(filepath.Join(l.vms(), e.Name()), e.IsDir(), "there is no VM "+e.Name()))
+			s := l.remove(filepath.Join(l.vms(), e.Name()), e.IsDir(), "there is no VM "+e.Name())
+			s.Sure = l.Removed[e.Name()]
+			strays = append(strays, s)
 		}
 	}
 	return strays, err
@@ -87,7 +101,7 @@ func (l look) stateFiles(ctx context.Context) ([]Stray, error) {
 	}
 	for _, name := range []string{"banger.db.new", "banger.db.new-wal", "banger.db.new-shm", "ssh/config.new", "ssh/known_hosts.new"} {
 		if path := filepath.Join(l.StateDir, name); there(path) {
-			strays = append(strays, l.remove(path, false, "it was never finished"))
+			strays = append(strays, l.unfinished(path, false, "it was never finished"))
 		}
 	}
 	return strays, ctx.Err()
@@ -119,7 +133,7 @@ func (l look) halfMade(dir string) (strays []Stray, _ error) {
 	for _, e := range entries {
 		for _, prefix := range halfMade {
 			if strings.HasPrefix(e.Name(), prefix) {
-				strays = append(strays, l.remove(filepath.Join(dir, e.Name()), e.IsDir(), "no operation works on it"))
+				strays = append(strays, l.unfinished(filepath.Join(dir, e.Name()), e.IsDir(), "no operation works on it"))
 			}
 		}
 	}
@@ -160,7 +174,7 @@ func (l look) cache(context.Context) (strays []Stray, _ error) {
 		}
 		for _, path := range paths {
 			if info, err := os.Lstat(path); err == nil && l.Now().Sub(lastWrite(path, info)) > abandoned {
-				strays = append(strays, l.remove(path, info.IsDir(), "nobody has worked on it for an hour"))
+				strays = append(strays, l.unfinished(path, info.IsDir(), "nobody has worked on it for an hour"))
 			}
 		}
 	}
@@ -192,7 +206,7 @@ func (l look) records(context.Context) (strays []Stray, _ error) {
 	for _, id := range slices.Sorted(maps.Keys(l.VMs)) {
 		vm := l.VMs[id]
 		if dir := filepath.Join(l.vms(), id); vm.Made && !there(dir) {
-			strays = append(strays, Stray{Record, "VM " + vm.Name, "its directory " + dir + " is gone", "banger rm -f " + doctor.Quote(vm.Name)})
+			strays = append(strays, Stray{Kind: Record, What: "VM " + vm.Name, Why: "its directory " + dir + " is gone", Command: "banger rm -f " + doctor.Quote(vm.Name)})
 		}
 	}
 	if l.Busy {
@@ -206,7 +220,7 @@ func (l look) records(context.Context) (strays []Stray, _ error) {
 func (l look) lost(what string, known map[string]string) (strays []Stray) {
 	for _, id := range slices.Sorted(maps.Keys(known)) {
 		if dir := filepath.Join(l.StateDir, what+"s", id); !there(dir) {
-			strays = append(strays, Stray{Record, what + " " + known[id], "its directory " + dir + " is gone", "banger " + what + " rm " + doctor.Quote(known[id])})
+			strays = append(strays, Stray{Kind: Record, What: what + " " + known[id], Why: "its directory " + dir + " is gone", Command: "banger " + what + " rm " + doctor.Quote(known[id])})
 		}
 	}
 	return strays

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/banger-vm/banger/internal/hostexec"
 )
 
 // lockFile is what a VMM holds for as long as it lives, whoever started it.
@@ -38,7 +40,13 @@ func (l look) processes(ctx context.Context) (strays []Stray, _ error) {
 			continue
 		}
 		if why := l.disowned(id); why != "" {
-			strays = append(strays, Stray{Process, strconv.Itoa(pid), "it is a " + what + ", but " + why, "kill -9 " + strconv.Itoa(pid)})
+			s := Stray{Kind: Process, What: strconv.Itoa(pid), Why: "it is a " + what + ", but " + why, Command: "kill -9 " + strconv.Itoa(pid)}
+			_, recorded := l.VMs[id]
+			s.Sure = recorded || l.Removed[id] || !there(filepath.Join(l.vms(), id))
+			if s.Process, err = hostexec.Identify(pid); err != nil {
+				continue // it has ended
+			}
+			strays = append(strays, s)
 		}
 	}
 	return strays, nil
@@ -121,7 +129,7 @@ func (l look) units(ctx context.Context) (strays []Stray, _ error) {
 			continue // of another state directory
 		}
 		if why := l.disowned(id); why != "" {
-			strays = append(strays, Stray{Unit, s.Name, "it keeps a monitor, but " + why, l.Stop(s.Name)})
+			strays = append(strays, Stray{Kind: Unit, What: s.Name, Why: "it keeps a monitor, but " + why, Command: l.Stop(s.Name)})
 		}
 	}
 	return strays, nil

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/banger-vm/banger/internal/hostexec"
 )
 
 // The kinds of strays.
@@ -27,19 +29,25 @@ type Stray struct {
 	What    string // a path, a process ID, a name
 	Why     string // a sentence without its stop
 	Command string // a line for sh that removes it
+	// Sure: with it nobody's work can be lost, whatever became of the records.
+	Sure    bool
+	Process hostexec.ID // of a process
 }
 
 // Known is what the records say.
 type Known struct {
 	VMs             map[string]VM     // by ID
 	Images, Kernels map[string]string // names by ID
+	// Removed are the IDs of VMs that were deleted, or were never finished: what
+	// is left of them is nobody's.
+	Removed map[string]bool
 	// Busy: an operation has not ended, which may own what is half-made.
 	Busy bool
 }
 
 // NewKnown has no records yet.
 func NewKnown(busy bool) Known {
-	return Known{VMs: map[string]VM{}, Images: map[string]string{}, Kernels: map[string]string{}, Busy: busy}
+	return Known{VMs: map[string]VM{}, Images: map[string]string{}, Kernels: map[string]string{}, Removed: map[string]bool{}, Busy: busy}
 }
 
 // VM is one by its record.

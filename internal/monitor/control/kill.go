@@ -19,8 +19,14 @@ type Signature struct {
 	VMM         hostexec.ID `json:"vmm,omitzero"` // zero while none is known to run
 }
 
+// killedWait bounds the wait for the end of processes that were killed.
+const killedWait = 30 * time.Second
+
 // Kill ends VMM and monitor and waits until both processes are gone.
 func (r *Runtime) Kill(ctx context.Context, dir string) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if done, err := r.killBoth(ctx, dir); done || err != nil {
 		return err
 	}
@@ -91,8 +97,11 @@ func (r *Runtime) killBoth(ctx context.Context, dir string) (done bool, err erro
 	if err := vmm.Kill(); err != nil {
 		return false, fmt.Errorf("ending the VMM: %w", err)
 	}
+	// Whoever gives up now must not find it running.
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), killedWait)
+	defer cancel()
 	for _, p := range []*hostexec.Process{monitor, vmm} {
-		if _, err := p.Wait(ctx); err != nil {
+		if _, err := p.Wait(bounded); err != nil {
 			return false, err
 		}
 	}

@@ -27,7 +27,7 @@ type echoParams struct {
 
 // serve runs a server for the test and returns its socket and a stop, which
 // returns what Serve returned.
-func serve(t *testing.T, cfg rpcserver.Config) (socket string, stop func() error) {
+func serve(t testing.TB, cfg rpcserver.Config) (socket string, stop func() error) {
 	t.Helper()
 	socket = filepath.Join(t.TempDir(), "s")
 	l, err := rpc.Listen(socket, 0o600)

@@ -1,7 +1,9 @@
 package spec
 
 import (
+	"encoding/hex"
 	"math"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -37,4 +39,27 @@ func TestMadeUpNamesAreNames(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// A name that is taken is a DNS label, a file name and no ID, and a label that is
+// chosen by can be no other one.
+func FuzzNames(f *testing.F) {
+	for _, name := range []string{"dev", "web-2", "-a", "a-", "0123456789ab", "..", "a/b", "A", "\u00e9", strings.Repeat("a", 64), "ci=4", "=x"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if CheckName(name) == nil {
+			if len(name) < 1 || len(name) > 63 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" ||
+				strings.HasPrefix(name, "-") || strings.HasSuffix(name, "-") || name != filepath.Base(name) {
+				t.Errorf("%q is taken", name)
+			}
+			if _, err := hex.DecodeString(name); err == nil && (len(name) == 12 || len(name) == 16) {
+				t.Errorf("%q looks like an ID", name)
+			}
+		}
+		key, value, exact := strings.Cut(name, "=")
+		if s := (Selector{name}); s.Check() == nil && (!s.Match(map[string]string{key: value}) || s.Match(nil) || exact && s.Match(map[string]string{key: value + "x"})) {
+			t.Errorf("%q does not choose what it says", name)
+		}
+	})
 }

@@ -125,3 +125,44 @@ func TestFeaturesAreRefusedByName(t *testing.T) {
 		t.Errorf("LoadSnapshot = %v after %d loads", err, loads)
 	}
 }
+
+// Whatever comes back on the socket, a call ends with a state that there is or
+// with an error of bounded length.
+func FuzzReplies(f *testing.F) {
+	for _, reply := range []string{
+		"HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n{\"state\":\"Running\"}",
+		"HTTP/1.1 400 Bad\r\nContent-Length: 25\r\n\r\n{\"fault_message\":\"no\\u001b\"}",
+		"HTTP/1.1 204 No Content\r\n\r\n",
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{}   \r\n0\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n{",
+		"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+	} {
+		f.Add([]byte(reply))
+	}
+	f.Fuzz(func(t *testing.T, reply []byte) {
+		c := New(func(context.Context) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() {
+				defer theirs.Close()
+				_, _ = theirs.Read(make([]byte, 4096))
+				_, _ = theirs.Write(reply)
+			}()
+			return ours, nil
+		})
+		defer c.Close()
+		state, err := c.State(t.Context())
+		if err == nil && state != StateNotStarted && state != StateRunning && state != StatePaused {
+			t.Errorf("the state %q is taken", state)
+		}
+		if err != nil && len(err.Error()) > 2*maxReply {
+			t.Errorf("an error of %d bytes", len(err.Error()))
+		}
+		if v, err := c.Version(t.Context()); err == nil && v == (Version{}) {
+			t.Error("no version is taken for one")
+		}
+		var refused *Error
+		if err := c.Pause(t.Context()); errors.As(err, &refused) && strings.ContainsFunc(refused.Message, func(r rune) bool { return r < ' ' }) {
+			t.Errorf("its message is shown as %q", refused.Message)
+		}
+	})
+}
