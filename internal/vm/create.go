@@ -153,7 +153,7 @@ func (m *Manager) planCreate(op operation.Record) (operation.Plan, error) {
 		},
 		Result: func() any { return m.created(p.ID) },
 		Fail: func(ctx context.Context, _ error) {
-			m.unhook(ctx, p.ID)
+			m.givenUp(ctx, p.ID)
 			m.removeUnneeded(p.ID)
 		},
 	}

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/banger-vm/banger/internal/fault"
@@ -78,13 +79,15 @@ func (h hooked) HookEnded(ctx context.Context, id, step string, hookErr error) {
 	}
 }
 
-// unhook is Delete's hooks for a VM whose making was taken back: there was no
-// step for it.
-func (m *Manager) unhook(ctx context.Context, id string) {
-	if _, err := m.Store.VMByID(ctx, id); fault.KindOf(err) != fault.NotFound {
-		return
+// givenUp tells the hooks of a create or a start that did not succeed, and those
+// at Delete of a VM whose making was taken back: there was no step for it.
+func (m *Manager) givenUp(ctx context.Context, id string) {
+	vm := hook.VM{ID: id, Dir: m.dir(id)}
+	err := m.hooks.Run(ctx, hook.GivenUp, vm)
+	if _, missing := m.Store.VMByID(ctx, id); fault.KindOf(missing) == fault.NotFound {
+		err = errors.Join(err, m.hooks.Run(ctx, hook.Delete, vm))
 	}
-	if err := m.hooks.Run(ctx, hook.Delete, hook.VM{ID: id, Dir: m.dir(id)}); err != nil {
-		m.Log.Warn("what a VM that was not made was given is not all gone", "vm", id, "err", err)
+	if err != nil {
+		m.Log.Warn("what was brought for a VM is not all gone", "vm", id, "err", err)
 	}
 }

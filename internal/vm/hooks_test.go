@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/vm"
 	"github.com/banger-vm/banger/internal/vm/hook"
@@ -27,7 +28,7 @@ type witness struct {
 func (*witness) Name() string { return "witness" }
 
 func (w *witness) Hooks() (all []hook.Hook) {
-	for _, p := range []hook.Point{hook.Create, hook.PreStart, hook.Ready, hook.Delete} {
+	for _, p := range []hook.Point{hook.Create, hook.PreStart, hook.Ready, hook.Delete, hook.GivenUp} {
 		all = append(all, hook.Hook{At: p, Essential: w.essential, Do: func(_ context.Context, v hook.VM) error {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -141,6 +142,18 @@ func TestEssentialHookFailsTheStart(t *testing.T) {
 	}
 }
 
+// A start that fails tells the hooks.
+func TestHooksOfAStartThatIsGivenUp(t *testing.T) {
+	r, w := withWitness(t, false)
+	r.ok(r.create(spec.VM{Name: "a"}, false))
+	w.took()
+	r.host.LaunchHook = func(context.Context, machine.Launch) error { return errors.New("no VMM") }
+	rec := r.done(r.vms.Boot(t.Context(), "a", "", ""))
+	if got := w.took(); rec.State != operation.Failed || !slices.Equal(got, []string{"pre-start a", "given up "}) {
+		t.Errorf("%s: %q", rec.State, got)
+	}
+}
+
 // A VM that was not made leaves nothing with its capabilities, nor with who
 // brought something for it.
 func TestHooksOfAVMThatIsNotMade(t *testing.T) {
@@ -152,7 +165,7 @@ func TestHooksOfAVMThatIsNotMade(t *testing.T) {
 		return func() { taken = append(taken, "taken back") }, nil
 	}
 	rec := r.done(r.vms.Create(t.Context(), spec.VM{Name: "a"}, vm.Creation{Start: true}, "", bring))
-	if got := w.took(); rec.State != operation.Failed || !slices.Equal(got, []string{"delete "}) {
+	if got := w.took(); rec.State != operation.Failed || !slices.Equal(got, []string{"given up ", "delete "}) {
 		t.Errorf("%s: %q", rec.State, got)
 	}
 	r.parts.failWork = nil

@@ -119,7 +119,10 @@ func (m *Manager) planStart(op operation.Record) (operation.Plan, error) {
 	return operation.Plan{
 		Steps:  append(steps, m.startSteps(p)...),
 		Result: func() any { return map[string]string{"id": p.ID} },
-		Fail:   func(context.Context, error) { m.removeUnneeded(p.ID) },
+		Fail: func(ctx context.Context, _ error) {
+			m.givenUp(ctx, p.ID)
+			m.removeUnneeded(p.ID)
+		},
 	}, nil
 }
 

@@ -89,13 +89,15 @@ const giving = 30 * time.Second
 // Hooks implements hook.Capability.
 func (k *Keeper) Hooks() []hook.Hook {
 	take := func(_ context.Context, v hook.VM) error { return k.take(v.ID) }
+	drop := func(_ context.Context, v hook.VM) error {
+		return k.dropStaged(func(id string) bool { return id == v.ID })
+	}
 	return []hook.Hook{
 		{At: hook.Create, Do: take},
 		{At: hook.PreStart, Do: take},
 		{At: hook.Ready, Deadline: giving, Do: k.ready},
-		{At: hook.Delete, Do: func(_ context.Context, v hook.VM) error {
-			return k.dropStaged(func(id string) bool { return id == v.ID })
-		}},
+		{At: hook.Delete, Do: drop},
+		{At: hook.GivenUp, Do: drop},
 	}
 }
 

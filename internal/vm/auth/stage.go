@@ -49,7 +49,7 @@ func (k *Keeper) stage(id string, s Sent) (takeBack func(), err error) {
 }
 
 // take keeps what was sent for a VM. A step that is repeated finds the same
-// again, or nothing any more; what fails for now is there for the next start.
+// again, or nothing any more.
 func (k *Keeper) take(id string) error {
 	var errs []error
 	for name := range k.staged(func(of string) bool { return of == id }) {

@@ -21,10 +21,13 @@ const (
 	PreStart Point = "pre-start" // before a start, also one that finds the VM running
 	Ready    Point = "ready"     // its guest can run commands
 	Delete   Point = "delete"    // nothing of it runs; its files are there, or were never made
+	// GivenUp is in no step: a create or a start failed or was cancelled, perhaps
+	// before any of its steps, and is not over yet.
+	GivenUp Point = "given up"
 )
 
-// VM is a VM as a hook sees it. At Delete of one whose making was taken back
-// only ID and Dir are known.
+// VM is a VM as a hook sees it. At GivenUp, and at Delete of one whose making was
+// taken back, only ID and Dir are known.
 type VM struct {
 	ID, Name, User string
 	Dir            string
