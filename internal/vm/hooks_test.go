@@ -148,7 +148,7 @@ func TestHooksOfAStartThatIsGivenUp(t *testing.T) {
 	r.ok(r.create(spec.VM{Name: "a"}, false))
 	w.took()
 	r.host.LaunchHook = func(context.Context, machine.Launch) error { return errors.New("no VMM") }
-	rec := r.done(r.vms.Boot(t.Context(), "a", "", ""))
+	rec := r.done(r.vms.Boot(t.Context(), "a", vm.Start{}, ""))
 	if got := w.took(); rec.State != operation.Failed || !slices.Equal(got, []string{"pre-start a", "given up "}) {
 		t.Errorf("%s: %q", rec.State, got)
 	}
