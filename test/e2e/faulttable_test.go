@@ -87,9 +87,9 @@ func proven(t *testing.T, kept map[string]table.Table, verb string, steps []api.
 	for _, s := range steps {
 		names = append(names, s.Name)
 	}
-	for _, vmm := range []string{"qemu", "firecracker"} {
-		if lacks := kept[vmm].Lacks(verb, names); len(lacks) > 0 {
-			t.Errorf("the fault table of %s, of %q, lacks %q: run make faults", vmm, kept[vmm].Date, lacks)
+	for vmm, table := range kept {
+		if lacks := table.Lacks(verb, names); len(lacks) > 0 {
+			t.Errorf("the fault table of %s, of %s, lacks %q: run make faults", vmm, table.Date, lacks)
 		}
 	}
 }
