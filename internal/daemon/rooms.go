@@ -20,7 +20,7 @@ type rooms struct {
 // addRooms makes those that have operations of their own.
 func (d *Daemon) addRooms(p *parts) {
 	p.rooms.changes = change.New(p.vms, p.store)
-	p.rooms.resets = reset.New(p.vms, p.vms.Images, p.vms.Disks, d.preflight())
+	p.rooms.resets = reset.New(p.vms, p.vms.Images, p.vms.Disks)
 }
 
 func (d *Daemon) newComebacks(p *parts, host vm.Host) *comeback.Keeper {

@@ -9,8 +9,8 @@ import (
 	"github.com/banger-vm/banger/internal/fault"
 )
 
-// Grow makes a raw image that nobody has open as large as sizeBytes, sparse; it
-// never makes one smaller. A link in its place is refused.
+// Grow makes a raw image as large as sizeBytes, sparse; it never makes one smaller.
+// Whoever has it open sees that when it looks again. A link in its place is refused.
 func Grow(path string, sizeBytes int64) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NOFOLLOW, 0)
 	if err != nil {

@@ -2,6 +2,8 @@ package monitor
 
 import (
 	"context"
+	"fmt"
+	"path/filepath"
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/disk"
@@ -28,6 +30,13 @@ func (m *Monitor) handleGrow(ctx context.Context, req control.GrowRequest) (api.
 		return api.Empty{}, fault.New(fault.Precondition, "Stop and start the VM: it has the new size then.",
 			"the VM's VMM cannot tell its guest of a disk's new size")
 	}
+	// A VMM may be told of less than the file has, and would cut it off.
+	if u, err := disk.FileUsage(m.workDisk()); err != nil {
+		return api.Empty{}, fmt.Errorf("looking at the work disk: %w", err)
+	} else if u.ApparentBytes != req.SizeBytes {
+		return api.Empty{}, fault.New(fault.Precondition, "Stop and start the VM: it has the file's size then.",
+			"the work disk's file has %d bytes and not %d", u.ApparentBytes, req.SizeBytes)
+	}
 	if err := r.Resize(ctx, disk.SlotWork, req.SizeBytes); err != nil {
 		return api.Empty{}, err
 	}
@@ -37,4 +46,17 @@ func (m *Monitor) handleGrow(ctx context.Context, req control.GrowRequest) (api.
 	}
 	m.log.Info("the work disk has grown", "disk", req.SizeBytes, "file_system", size)
 	return api.Empty{}, nil
+}
+
+// workDisk is the path of the work disk's file.
+func (m *Monitor) workDisk() string {
+	for _, d := range m.launch.Spec.Drives {
+		if d.Slot == disk.SlotWork {
+			if filepath.IsAbs(d.Path) {
+				return d.Path
+			}
+			return filepath.Join(m.launch.Spec.Dir, d.Path)
+		}
+	}
+	return ""
 }

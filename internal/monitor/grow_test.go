@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/banger-vm/banger/internal/disk"
@@ -46,8 +48,14 @@ func TestGrow(t *testing.T) {
 			t.Error(err)
 		}
 	}))
+	file := filepath.Join(t.TempDir(), "work.img")
+	m.launch.Spec.Drives = []disk.Drive{{Slot: disk.SlotWork, Path: file}}
 	grow := func(size int64) error {
-		_, err := m.handleGrow(t.Context(), control.GrowRequest{SizeBytes: size})
+		err := errors.Join(os.WriteFile(file, nil, 0o600), os.Truncate(file, size))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = m.handleGrow(t.Context(), control.GrowRequest{SizeBytes: size})
 		return err
 	}
 	if err := grow(1 << 30); err != nil || len(mach.told) != 1 || len(asked) != 1 || asked[0] != 1<<30 {
@@ -55,6 +63,10 @@ func TestGrow(t *testing.T) {
 	}
 	if err := grow(2 << 30); err == nil || len(asked) != 1 {
 		t.Errorf("%v, %v", asked, err)
+	}
+	// A file that is larger would be cut off.
+	if _, err := m.handleGrow(t.Context(), control.GrowRequest{SizeBytes: 1 << 29}); fault.KindOf(err) != fault.Precondition || len(mach.told) != 1 {
+		t.Errorf("%v, %v", mach.told, err)
 	}
 	m.machine = nil
 	if err := grow(1 << 30); fault.KindOf(err) != fault.Unavailable {

@@ -68,6 +68,11 @@ func (u *run) forward() error {
 		if err := u.do(i, step); err != nil {
 			return err
 		}
+		if u.wasAsked() {
+			if _, err := u.requestCancel(); err != nil {
+				u.log.Error("a cancel could not be stored", "err", err)
+			}
+		}
 	}
 	return nil
 }
@@ -89,6 +94,15 @@ func (u *run) do(i int, step Step) error {
 	u.setStep(i, state, took)
 	u.log.Debug("step", "step", step.Name, "state", state, "ms", took.Milliseconds())
 	return err
+}
+
+// wasAsked reports whether a cancel has waited for the end of a step.
+func (u *run) wasAsked() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	asked := u.later
+	u.later = false
+	return asked
 }
 
 func (u *run) pass(step Step, at Instant) {

@@ -389,10 +389,6 @@ func TestFinalThatIsKept(t *testing.T) {
 		final.Final, final.Keep = true, true
 		r := newRig(t, newJournal(), map[string]Plan{"k": {Steps: []Step{tr.step("a", nil), final, tr.step("c", sleep)}}})
 		id := r.begin(t, Request{Kind: "k", Target: "x"}).ID
-		synctest.Wait()
-		if _, err := r.Cancel(t.Context(), id); fault.KindOf(err) != fault.Precondition {
-			t.Errorf("a cancel in a step of no return: %v", err)
-		}
 		for tr.String() != "+a +b +c" {
 			time.Sleep(10 * time.Millisecond)
 		}
@@ -446,6 +442,32 @@ func TestCancelJustBeforeFinal(t *testing.T) {
 		close(log.held)
 		if end := r.end(t, id); end.State != Canceled || tr.String() != "+a -a" {
 			t.Fatalf("%s: %s", end.State, &tr)
+		}
+	})
+}
+
+// A cancel that comes in a step of no return whose end leaves something to be
+// cancelled is not forgotten: it counts from the end of that step on.
+func TestCancelWaitsForAFinalStep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tr trace
+		final := tr.step("b", sleep)
+		final.Final, final.Keep = true, true
+		hang := tr.step("c", func(ctx context.Context, _ Report) error {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		})
+		r := newRig(t, newJournal(), map[string]Plan{"k": {Steps: []Step{final, hang}}, "kill": {Steps: []Step{tr.step("kill", nil)}}})
+		held := r.begin(t, Request{Kind: "k", Target: "x"})
+		synctest.Wait()
+		begin := time.Now()
+		rec, err := r.Begin(t.Context(), Request{Kind: "kill", Target: "x", Preempt: true})
+		if err != nil || time.Since(begin) > time.Minute {
+			t.Fatalf("%v after %v: %s", err, time.Since(begin), tr.String())
+		}
+		r.end(t, rec.ID)
+		if rec = r.end(t, held.ID); rec.State != Canceled || rec.Steps[0].State != StepDone || rec.Steps[1].State != StepPending {
+			t.Errorf("%+v", rec)
 		}
 	})
 }

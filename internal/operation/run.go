@@ -28,6 +28,7 @@ type run struct {
 	unsaved bool          // its end could not be stored; only its own goroutine looks
 
 	mu      sync.Mutex // leaf
+	later   bool       // a cancel waits for the end of a step
 	rec     Record
 	final   *Record // the end, from the moment it is decided; rec once it is stored
 	changed chan struct{}
@@ -86,14 +87,19 @@ func (u *run) report(p Progress) { u.update(func(rec *Record) { rec.Progress = p
 
 // requestCancel stores that the operation is to be undone, and interrupts it.
 func (u *run) requestCancel() (Record, error) {
-	var asked, final bool
+	var asked, final, later bool
 	u.update(func(rec *Record) {
 		final = rec.State == Running && u.isFinal(rec)
+		later = final && u.inKept(rec)
+		u.later = u.later || later
 		if asked = rec.State == Running && !final; asked {
 			rec.State = Canceling
 			rec.Error = &fault.Error{Kind: fault.Canceled, Message: rec.Kind + " was cancelled", Operation: rec.ID}
 		}
 	})
+	if later { // what comes after this step is not to begin, or to be taken back
+		return u.snapshot(), nil
+	}
 	if final {
 		rec := u.snapshot()
 		return rec, fault.New(fault.Precondition, "Wait for it with: banger op show "+rec.ID+".",
@@ -116,6 +122,17 @@ func (u *run) isFinal(rec *Record) bool {
 		}
 		if s := rec.Steps[i].State; s == StepStarted || s == StepDone && !step.Keep {
 			return true
+		}
+	}
+	return false
+}
+
+// inKept reports whether the step of no return that has begun is one after which
+// there is something to be cancelled.
+func (u *run) inKept(rec *Record) bool {
+	for i, step := range u.plan.Steps {
+		if i < len(rec.Steps) && rec.Steps[i].State == StepStarted {
+			return step.Final && step.Keep && i < len(u.plan.Steps)-1
 		}
 	}
 	return false

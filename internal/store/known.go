@@ -6,6 +6,7 @@ import (
 
 	"github.com/banger-vm/banger/internal/doctor/residue"
 	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/operation"
 )
 
 // Known is what the records say of what is on the host. A VM on which an
@@ -29,20 +30,23 @@ func (s *Store) Known(ctx context.Context) (residue.Known, error) {
 		if !op.State.Final() {
 			busy[id], k.Busy = true, true
 		}
-		// A VM that has no record, and once had or was to have one.
-		k.Removed[id] = k.Removed[id] || ofVM
+		if ofVM && op.Kind == "vm.create" && (op.State == operation.Canceled || op.State == operation.Failed) {
+			k.Unmade[id] = true
+		}
 	}
 	vms, err := s.VMs(ctx)
 	if err != nil {
 		return k, err
 	}
 	for _, v := range vms {
-		delete(k.Removed, v.ID)
+		delete(k.Unmade, v.ID)
 		mayRun := v.Boot != nil && v.Boot.Exit == nil
 		k.VMs[v.ID] = residue.VM{Name: v.Spec.Name, Runs: mayRun || busy[v.ID], Made: v.Made && !busy[v.ID]}
 	}
-	for id := range busy {
-		delete(k.Removed, id)
+	for _, op := range ops { // a VM that was whole is kept though its first start failed
+		if id, ofVM := strings.CutPrefix(op.Target, "vm/"); ofVM && op.Kind != "vm.create" {
+			delete(k.Unmade, id)
+		}
 	}
 	images, err := s.Images(ctx)
 	for _, i := range images {

@@ -703,6 +703,18 @@ func TestKnown(t *testing.T) {
 	if _, err := s.InsertOperation(t.Context(), operation.Record{ID: "01", Kind: "vm.start", Target: "vm/" + busy.ID, State: operation.Running}); err != nil {
 		t.Fatal(err)
 	}
+	// One that was never made; one that was, and is gone; one whose first start failed.
+	for _, op := range []operation.Record{
+		{ID: "02", Kind: "vm.create", Target: "vm/0a0a", State: operation.Canceled},
+		{ID: "03", Kind: "vm.create", Target: "vm/0b0b", State: operation.Failed},
+		{ID: "04", Kind: "vm.delete", Target: "vm/0b0b", State: operation.Succeeded},
+		{ID: "05", Kind: "vm.create", Target: "vm/" + ended.ID, State: operation.Failed},
+		{ID: "06", Kind: "vm.create", Target: "vm/0c0c", State: operation.Succeeded},
+	} {
+		if _, err := s.InsertOperation(t.Context(), op); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := s.InsertImage(t.Context(), image.Image{ID: "0a", Name: "debian"}); err != nil {
 		t.Fatal(err)
 	}
@@ -711,7 +723,7 @@ func TestKnown(t *testing.T) {
 	want.VMs[runs.ID] = residue.VM{Name: "vm-0001", Runs: true, Made: true}
 	want.VMs[ended.ID] = residue.VM{Name: "vm-0002", Made: true}
 	want.VMs[busy.ID] = residue.VM{Name: "vm-0003", Runs: true}
-	want.Images["0a"] = "debian"
+	want.Images["0a"], want.Unmade["0a0a"] = "debian", true
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}

@@ -37,16 +37,21 @@ func (m *Manager) settled(id string) {
 	}
 }
 
-// carries refuses a VM in the making that this host cannot carry.
-func (m *Manager) carries(ctx context.Context, p createParams) error {
-	if !p.Start {
-		return nil
+// admitsNew refuses a VM in the making that this host cannot carry.
+func (m *Manager) admitsNew(ctx context.Context, p createParams) error {
+	l := capacity.Load{}
+	if p.Start {
+		l = load(p.Spec)
 	}
-	return m.fits(ctx, p.ID, p.Spec, p.Force)
+	return m.admits(ctx, p.ID, l, p.Force)
 }
 
-// fits refuses a start that this host cannot carry.
-func (m *Manager) fits(ctx context.Context, id string, s spec.VM, force bool) error {
+// Admits refuses a start of a VM that this host cannot carry.
+func (m *Manager) Admits(ctx context.Context, r Record, force bool) error {
+	return m.admits(ctx, r.ID, load(r.Spec), force)
+}
+
+func (m *Manager) admits(ctx context.Context, id string, l capacity.Load, force bool) error {
 	if m.Capacity == nil || force {
 		return nil
 	}
@@ -54,7 +59,7 @@ func (m *Manager) fits(ctx context.Context, id string, s spec.VM, force bool) er
 	if err != nil {
 		return err
 	}
-	return m.Capacity.Fits(id, loads, load(s))
+	return m.Capacity.Admits(id, loads, l)
 }
 
 // loads are what the VMs that may run have.

@@ -25,31 +25,31 @@ func small(r *rig) {
 func TestAdmission(t *testing.T) {
 	r := newRigWith(t, small)
 	one := func(name string) spec.VM { return spec.VM{Name: name, MemoryBytes: 1 << 30} }
-	r.ok(r.create(one("a"), true))
-	r.ok(r.create(one("b"), true))
+	r.ok(r.create(one("one"), true))
+	r.ok(r.create(one("two"), true))
 	refused := func(what string, err error) {
 		t.Helper()
 		if f := fault.From(err); f == nil || f.Kind != fault.Precondition || !strings.Contains(f.Message, "too little memory for a VM of 1G") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	_, err := r.create(one("c"), true)
+	_, err := r.create(one("three"), true)
 	refused("create and start", err)
-	if _, err := r.vms.Inspect(t.Context(), "c"); fault.KindOf(err) != fault.NotFound {
+	if _, err := r.vms.Inspect(t.Context(), "three"); fault.KindOf(err) != fault.NotFound {
 		t.Errorf("it was made: %v", err)
 	}
-	r.ok(r.create(one("c"), false)) // which takes none of it
-	_, err = r.vms.Boot(t.Context(), "c", vm.Start{}, "")
+	r.ok(r.create(one("three"), false)) // which takes none of it
+	_, err = r.vms.Boot(t.Context(), "three", vm.Start{}, "")
 	refused("start", err)
-	_, err = r.vms.Restart(t.Context(), "c", 0, false, "")
+	_, err = r.vms.Restart(t.Context(), "three", 0, false, "")
 	refused("restart", err)
-	r.ok(r.vms.Boot(t.Context(), "a", vm.Start{}, "")) // runs already
-	r.ok(r.vms.Restart(t.Context(), "a", 0, false, ""))
-	r.ok(r.vms.Boot(t.Context(), "c", vm.Start{Force: true}, ""))
-	for _, name := range []string{"b", "c"} {
+	r.ok(r.vms.Boot(t.Context(), "one", vm.Start{}, "")) // runs already
+	r.ok(r.vms.Restart(t.Context(), "one", 0, false, ""))
+	r.ok(r.vms.Boot(t.Context(), "three", vm.Start{Force: true}, ""))
+	for _, name := range []string{"two", "three"} {
 		r.ok(r.vms.Kill(t.Context(), name, ""))
 	}
-	r.ok(r.vms.Boot(t.Context(), "b", vm.Start{}, ""))
+	r.ok(r.vms.Boot(t.Context(), "two", vm.Start{}, ""))
 	if h, s, err := r.vms.HostLoad(t.Context()); err != nil || h.CPUs != 2 || s.VMs != 2 || s.MemoryBytes != 2<<30 {
 		t.Errorf("%+v, %+v, %v", h, s, err)
 	}
@@ -59,16 +59,16 @@ func TestAdmission(t *testing.T) {
 func TestAdmissionOfAStartThatFails(t *testing.T) {
 	r := newRigWith(t, small)
 	two := spec.VM{MemoryBytes: 2 << 30}
-	for _, name := range []string{"a", "b"} {
+	for _, name := range []string{"one", "two"} {
 		two.Name = name
 		r.ok(r.create(two, false))
 	}
 	r.host.LaunchHook = func(context.Context, machine.Launch) error { return fault.New(fault.Unavailable, "", "no") }
 	for range 3 {
-		if rec := r.done(r.vms.Boot(t.Context(), "a", vm.Start{}, "")); rec.State != operation.Failed || rec.Error.Message != "no" {
+		if rec := r.done(r.vms.Boot(t.Context(), "one", vm.Start{}, "")); rec.State != operation.Failed || rec.Error.Message != "no" {
 			t.Fatalf("%+v", rec.Error)
 		}
 	}
 	r.host.LaunchHook = nil
-	r.ok(r.vms.Boot(t.Context(), "b", vm.Start{}, ""))
+	r.ok(r.vms.Boot(t.Context(), "two", vm.Start{}, ""))
 }

@@ -57,7 +57,7 @@ func (m *Manager) Create(ctx context.Context, asked spec.VM, how Creation, key s
 	p := createParams{
 		ID: newID(6), MachineID: newID(16), Spec: s, DiskAsked: asked.DiskDriver != "", Start: how.Start, BootID: newID(8), Force: how.Force,
 	}
-	if err := errors.Join(m.checkKernel(ctx, p), m.preflight(ctx), m.carries(ctx, p)); err != nil {
+	if err := errors.Join(m.checkKernel(ctx, p), m.preflight(ctx), m.admitsNew(ctx, p)); err != nil {
 		return operation.Record{}, err
 	}
 	return m.beginGiven(ctx, given, p.ID, operation.Request{

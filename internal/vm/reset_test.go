@@ -180,3 +180,24 @@ func TestDaemonRestartInAReset(t *testing.T) {
 		})
 	}
 }
+
+// A VM that was started though the host cannot carry it is reset and started
+// again; one that cannot start is not even stopped.
+func TestResetOfAForcedVM(t *testing.T) {
+	r := newRigWith(t, small)
+	r.ok(r.create(spec.VM{Name: "dev", MemoryBytes: 3 << 30}, false))
+	r.ok(r.vms.Boot(t.Context(), "dev", vm.Start{Force: true}, ""))
+	r.write("dev", "layer.img")
+	r.ok(r.reset("dev", true))
+	if s, why := r.state("dev"); s != vm.Running || r.written("dev", "layer.img") {
+		t.Errorf("it is %s: %s", s, why)
+	}
+	r.write("dev", "layer.img")
+	r.unfit = fault.New(fault.Precondition, "", "no mke2fs")
+	if _, err := r.reset("dev", true); !errors.Is(err, r.unfit) {
+		t.Errorf("%v", err)
+	}
+	if s, why := r.state("dev"); s != vm.Running || !r.written("dev", "layer.img") {
+		t.Errorf("it is %s: %s", s, why)
+	}
+}

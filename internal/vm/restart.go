@@ -3,7 +3,6 @@ package vm
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -30,13 +29,11 @@ func (m *Manager) Restart(ctx context.Context, ref string, timeout time.Duration
 		if err := whole(r); err != nil {
 			return operation.Request{}, err
 		}
-		if err := errors.Join(m.preflight(ctx), m.fits(ctx, r.ID, r.Spec, force)); err != nil {
+		if err := m.Admits(ctx, r, force); err != nil {
 			return operation.Request{}, err
 		}
-		ended := r
-		ended.Boot = nil // its VMM must be there for the start
 		p := restartParams{ID: r.ID, BootID: newID(8), Timeout: timeout, Force: force}
-		return request(KindRestart, r, p), m.checkVMM(ctx, ended, "")
+		return request(KindRestart, r, p), m.Startable(ctx, r)
 	})
 }
 

@@ -108,7 +108,7 @@ func (r *rig) open() {
 		Ended: func(id string) { r.comebacks.Ended(id) },
 	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: r.stopTimeout, Host: r.on})
 	r.changes = change.New(r.vms, vms)
-	r.resets = reset.New(r.vms, r.parts, disks, func(context.Context) error { return r.unfit })
+	r.resets = reset.New(r.vms, r.parts, disks)
 	planners := r.vms.Planners()
 	maps.Copy(planners, r.changes.Planners())
 	maps.Copy(planners, r.resets.Planners())

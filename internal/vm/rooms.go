@@ -34,9 +34,16 @@ func (m *Manager) Begin(ctx context.Context, ref, kind, key string, what func(Re
 // NewBootID makes the ID of a boot, before the operation begins that starts it.
 func NewBootID() string { return newID(8) }
 
-// StartSteps are those of Boot.
+// StartSteps are those of Boot, for a VM that ran: the room that it had is its own.
 func (m *Manager) StartSteps(id, bootID string) []operation.Step {
-	return m.startSteps(startParams{ID: id, BootID: bootID})
+	return m.startSteps(startParams{ID: id, BootID: bootID, Force: true})
+}
+
+// Startable refuses a VM whose next start would come to nothing, but for the room
+// that it takes.
+func (m *Manager) Startable(ctx context.Context, r Record) error {
+	r.Boot = nil // its VMM must be there then
+	return errors.Join(m.preflight(ctx), m.checkVMM(ctx, r, ""))
 }
 
 // StopSteps are those of Stop.
@@ -71,6 +78,9 @@ func (m *Manager) GrowDisk(ctx context.Context, id string) (grown bool, err erro
 	}
 	if err := disk.Grow(filepath.Join(m.dir(id), workDisk), r.Spec.DiskBytes); err != nil {
 		return false, fmt.Errorf("the work disk of %s: %w", r.Spec.Name, err)
+	}
+	if has, err := m.WorkDiskBytes(id); err != nil || has != r.Spec.DiskBytes {
+		return false, err // it is larger than anybody knows, and stays so
 	}
 	err = m.Resizer.GrowWork(ctx, m.dir(id), r.Spec.DiskBytes)
 	if errors.Is(err, machine.ErrNotRunning) || fault.KindOf(err) == fault.Precondition {

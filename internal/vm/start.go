@@ -80,8 +80,11 @@ func (m *Manager) boot(ctx context.Context, ref string, how Start, key string, u
 		if err := whole(r); err != nil {
 			return operation.Request{}, err
 		}
+		if unasked && r.Boot != nil {
+			how.Force = r.Boot.Forced // as its user had it
+		}
 		if !r.MayRun() { // one that runs has what it needs
-			if err := errors.Join(m.preflight(ctx), m.fits(ctx, r.ID, r.Spec, how.Force)); err != nil {
+			if err := errors.Join(m.preflight(ctx), m.Admits(ctx, r, how.Force)); err != nil {
 				return operation.Request{}, err
 			}
 		}
@@ -233,7 +236,7 @@ func (m *Manager) launch(ctx context.Context, p startParams, report operation.Re
 	if err := m.portsFree(ctx, p.ID, l.Forwards); err != nil {
 		return err
 	}
-	boot := Boot{ID: p.BootID, StartedAt: m.cfg.Now().UTC(), Host: m.cfg.Host}
+	boot := Boot{ID: p.BootID, StartedAt: m.cfg.Now().UTC(), Host: m.cfg.Host, Forced: p.Force}
 	if err := m.update(ctx, p.ID, func(r *Record) { r.begin(boot, p.Unasked) }); err != nil {
 		return err
 	}

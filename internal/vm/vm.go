@@ -52,6 +52,8 @@ type Boot struct {
 
 	Shape *spec.Shape `json:"shape,omitempty"` // what it was started with
 	Host  Host        `json:"host,omitzero"`   // on which it runs
+	// Forced: it was started whether the host could carry it or not.
+	Forced bool `json:"forced,omitempty"`
 }
 
 // Host is a host between two of its restarts.

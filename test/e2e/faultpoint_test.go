@@ -176,8 +176,10 @@ func (b *faultBench) judge(t *testing.T, f fault, op api.Operation, err error, s
 		t.Errorf("the operation %s, the command said: %v %s", op.State, err, said)
 	}
 	canceled := f.who == "cancel" || f.at == string(operation.Undoing) || f.at == string(operation.Reversed)
+	// A cancel counts, but in a step of no return, after one, and after all steps.
+	mayGoOn := f.who != "cancel" || b.goesOn(op, f)
 	switch {
-	case op.State == api.OpSucceeded:
+	case op.State == api.OpSucceeded && mayGoOn:
 		b.settled(t, op, b.to)
 	case canceled && op.State == api.OpCanceled:
 		b.settled(t, op, b.from, b.to, api.StateStopped)
@@ -186,6 +188,22 @@ func (b *faultBench) judge(t *testing.T, f fault, op api.Operation, err error, s
 	default:
 		t.Fatalf("it ended as %s: %+v", op.State, op.Error)
 	}
+}
+
+// goesOn reports whether an operation need not heed a cancel there.
+func (b *faultBench) goesOn(op api.Operation, f fault) bool {
+	if f.at == within { // the step may have ended first
+		return true
+	}
+	for i, s := range op.Steps {
+		if slices.Contains(b.final, s.Name) {
+			return true
+		}
+		if s.Name == f.step {
+			return i == len(op.Steps)-1 && f.at == string(operation.Acted) && b.kind == "vm.delete"
+		}
+	}
+	return false
 }
 
 // strike does what the fault is; false where there is nobody to be ended.

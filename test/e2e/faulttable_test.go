@@ -23,6 +23,7 @@ type deed struct {
 	// before is what takes an earlier round back.
 	before []string
 	more   func(round int) []string // arguments, of each time
+	final  []string                 // the steps from which on there is no way back
 }
 
 // gone is the state of a VM that does not exist.
@@ -49,10 +50,10 @@ var deeds = []deed{
 			return []string{"--disk", fmt.Sprintf("%dM", 16<<10+16*round)}
 		},
 	},
-	{name: "reset", kind: "vm.reset", from: api.StateStopped, to: api.StateStopped, args: []string{"reset", subject}, drops: "drop the old one"},
+	{name: "reset", kind: "vm.reset", from: api.StateStopped, to: api.StateStopped, args: []string{"reset", subject}, drops: "drop the old one", final: []string{"drop the old one"}},
 	{name: "reset -f", kind: "vm.reset", from: api.StateRunning, to: api.StateRunning, args: []string{"reset", "-f", subject}, drops: "drop the old one"},
-	{name: "delete", kind: "vm.delete", from: api.StateStopped, to: gone, args: []string{"rm", subject}},
-	{name: "delete -f", kind: "vm.delete", from: api.StateRunning, to: gone, args: []string{"rm", "-f", subject}, lossy: true},
+	{name: "delete", kind: "vm.delete", from: api.StateStopped, to: gone, args: []string{"rm", subject}, final: []string{"remove the files"}},
+	{name: "delete -f", kind: "vm.delete", from: api.StateRunning, to: gone, args: []string{"rm", "-f", subject}, lossy: true, final: []string{"remove the files"}},
 }
 
 // TestLongFaultTable ends the daemon with SIGKILL before, in and after every

@@ -80,7 +80,12 @@ func (r Root) fill(ctx context.Context, path string, base disk.Base, report spar
 	if info.Size() != base.SizeBytes {
 		return fmt.Errorf("the image %s has %d bytes instead of %d: it was changed", base.Path, info.Size(), base.SizeBytes)
 	}
-	err = disk.WriteFile(path, func(to *os.File) error { return r.Fill(ctx, to, from, base.SizeBytes, report) })
+	err = disk.WriteFile(path, func(to *os.File) error {
+		if err := r.Fill(ctx, to, from, base.SizeBytes, report); err != nil || filepath.Base(path) != freshFile {
+			return err
+		}
+		return to.Sync() // its size tells a resumed reset that it is whole
+	})
 	if err != nil {
 		return fmt.Errorf("the image could not be copied: %w", err)
 	}

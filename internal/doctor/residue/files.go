@@ -36,7 +36,6 @@ func (l look) remove(path string, dir bool, why string) Stray {
 	return s
 }
 
-// vmFiles finds directories of VMs that no record knows.
 // subordinate reports whether a directory may have files of the user's
 // subordinate IDs, as an image in the making has.
 func (l look) subordinate(path string) bool {
@@ -50,12 +49,13 @@ func (l look) unfinished(path string, dir bool, why string) Stray {
 	return s
 }
 
+// vmFiles finds directories of VMs that no record knows.
 func (l look) vmFiles(context.Context) (strays []Stray, _ error) {
 	entries, err := list(l.vms())
 	for _, e := range entries {
 		if _, ok := l.VMs[e.Name()]; !ok {
 			s := l.remove(filepath.Join(l.vms(), e.Name()), e.IsDir(), "there is no VM "+e.Name())
-			s.Sure = l.Removed[e.Name()]
+			s.Sure = l.Unmade[e.Name()]
 			strays = append(strays, s)
 		}
 	}

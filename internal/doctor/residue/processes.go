@@ -42,7 +42,7 @@ func (l look) processes(ctx context.Context) (strays []Stray, _ error) {
 		if why := l.disowned(id); why != "" {
 			s := Stray{Kind: Process, What: strconv.Itoa(pid), Why: "it is a " + what + ", but " + why, Command: "kill -9 " + strconv.Itoa(pid)}
 			_, recorded := l.VMs[id]
-			s.Sure = recorded || l.Removed[id] || !there(filepath.Join(l.vms(), id))
+			s.Sure = !recorded && !there(filepath.Join(l.vms(), id)) // its disks are gone: nothing could be kept of it
 			if s.Process, err = hostexec.Identify(pid); err != nil {
 				continue // it has ended
 			}

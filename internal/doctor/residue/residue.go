@@ -38,16 +38,16 @@ type Stray struct {
 type Known struct {
 	VMs             map[string]VM     // by ID
 	Images, Kernels map[string]string // names by ID
-	// Removed are the IDs of VMs that were deleted, or were never finished: what
-	// is left of them is nobody's.
-	Removed map[string]bool
+	// Unmade are the IDs of VMs whose creation was taken back: nobody has ever
+	// worked in them.
+	Unmade map[string]bool
 	// Busy: an operation has not ended, which may own what is half-made.
 	Busy bool
 }
 
 // NewKnown has no records yet.
 func NewKnown(busy bool) Known {
-	return Known{VMs: map[string]VM{}, Images: map[string]string{}, Kernels: map[string]string{}, Removed: map[string]bool{}, Busy: busy}
+	return Known{VMs: map[string]VM{}, Images: map[string]string{}, Kernels: map[string]string{}, Unmade: map[string]bool{}, Busy: busy}
 }
 
 // VM is one by its record.

@@ -335,3 +335,41 @@ func TestFind(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Sure is only that with which nobody's work can be lost.
+func TestSure(t *testing.T) {
+	r := newRig(t)
+	vms := r.vms()
+	r.known.Unmade = map[string]bool{"cc33": true}
+	for _, d := range []string{"/cc33", "/dd44", "/ee55"} {
+		r.mkdir(vms + d)
+	}
+	r.mkdir(r.StateDir + "/images/.making-i8")
+	idle := r.process(vms+"/bb22", r.lock(vms+"/bb22", true), "qemu", "run")    // of a VM that does not run
+	unknown := r.process(vms+"/dd44", r.lock(vms+"/dd44", true), "qemu", "run") // of one without a record
+	gone := r.process(vms+"/ee55", r.lock(vms+"/ee55", true), "qemu", "run")    // of one without anything
+	r.find()                                                                    // by now each has opened its script
+	time.Sleep(50 * time.Millisecond)
+	if err := os.RemoveAll(vms + "/ee55"); err != nil {
+		t.Fatal(err)
+	}
+	strays, err := find(t.Context(), r.Host, func(context.Context) (Known, error) { return r.known, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	sure := map[string]bool{}
+	for _, s := range strays {
+		sure[s.What] = s.Sure
+		if s.Kind == Process && strconv.Itoa(s.Process.PID) != s.What {
+			t.Errorf("%+v", s)
+		}
+	}
+	for what, want := range map[string]bool{
+		strconv.Itoa(idle.Process.Pid): false, strconv.Itoa(unknown.Process.Pid): false, strconv.Itoa(gone.Process.Pid): true,
+		vms + "/cc33": true, vms + "/dd44": false, r.StateDir + "/images/.making-i8": true,
+	} {
+		if got, found := sure[what]; !found || got != want {
+			t.Errorf("%s: found %v, sure %v, want %v", what, found, got, want)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/banger-vm/banger/api"
+	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/machine"
 )
@@ -19,6 +20,9 @@ type Signature struct {
 	hostexec.ID             // the monitor
 	VMM         hostexec.ID `json:"vmm,omitzero"` // zero while none is known to run
 }
+
+// maxKills bounds how often a monitor is told, a second or two between each.
+const maxKills = 20
 
 // killedWait bounds the wait for the end of processes that were killed.
 const killedWait = 30 * time.Second
@@ -64,6 +68,9 @@ func (r *Runtime) Kill(ctx context.Context, dir string) error {
 		}
 		if err != nil && round >= maxRevivals {
 			return err
+		}
+		if round >= maxKills {
+			return fault.New(fault.Unavailable, "See monitor.log in its directory.", "the VM's monitor answers, and does not end it")
 		}
 	}
 }
@@ -124,6 +131,12 @@ func (r *Runtime) wasKilled(dir string) error {
 // killThrough has the monitor end its VMM, and waits until the monitor is gone.
 func (r *Runtime) killThrough(ctx context.Context, dir string, pid int) error {
 	monitor, err := r.hold(dir, pid)
+	if errors.Is(err, os.ErrProcessDone) && pid > 0 {
+		// Whoever answers here keeps this VM, though its lock is another file by now;
+		// the next round sees whether it is gone.
+		_, err = r.call(ctx, dir, api.Empty{}, MethodKill)
+		return err
+	}
 	if errors.Is(err, os.ErrProcessDone) {
 		return nil // the next round sees what is left
 	}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -11,8 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/hostexec"
 	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/rpc/rpcserver"
 )
 
 // sleeper is a process that does nothing until it is killed.
@@ -159,5 +162,38 @@ func TestEndedWithTheHost(t *testing.T) {
 	}
 	if err := r.Kill(t.Context(), dir); err != nil {
 		t.Errorf("Kill: %v", err)
+	}
+}
+
+// A monitor that answers is told though its lock is another file by now, as after
+// a clean-up, and a kill that it does not follow ends with an error.
+func TestKillWithoutItsLock(t *testing.T) {
+	for _, obeys := range []bool{true, false} {
+		dir := t.TempDir()
+		r := New(slog.New(slog.DiscardHandler), Config{Program: "/does/not/exist"})
+		id, _ := monitorOf(t, dir)
+		kills := 0
+		monitor(t, dir, map[string]rpcserver.Handler{
+			MethodStatus: rpcserver.Bind(func(context.Context, StatusRequest) (machine.Status, error) {
+				return machine.Status{MonitorPID: id.PID, Phase: machine.PhaseRunning, Version: 1}, nil
+			}),
+			MethodKill: rpcserver.Bind(func(context.Context, api.Empty) (api.Empty, error) {
+				if kills++; obeys {
+					return api.Empty{}, os.Remove(filepath.Join(dir, SocketFile))
+				}
+				return api.Empty{}, nil
+			}),
+		})
+		err := errors.Join(WriteStatus(dir, MonitorFile, Signature{ID: id}), WriteFile(dir, LaunchFile, machine.Launch{BootID: "b"}),
+			WriteFile(dir, ExitFile, machine.Exit{BootID: "b"}), os.Remove(filepath.Join(dir, LockFile)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		err = r.Kill(ctx, dir)
+		cancel()
+		if kills == 0 || obeys && err != nil || !obeys && err == nil {
+			t.Errorf("obeys %v: told %d times, %v", obeys, kills, err)
+		}
 	}
 }

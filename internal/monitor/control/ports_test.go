@@ -26,9 +26,11 @@ func monitor(t *testing.T, dir string, methods map[string]rpcserver.Handler) {
 	if err := WriteFile(dir, LaunchFile, machine.Launch{BootID: "b"}); err != nil {
 		t.Fatal(err)
 	}
-	methods[MethodStatus] = rpcserver.Bind(func(context.Context, StatusRequest) (machine.Status, error) {
-		return machine.Status{BootID: "b", Phase: machine.PhaseRunning}, nil
-	})
+	if methods[MethodStatus] == nil {
+		methods[MethodStatus] = rpcserver.Bind(func(context.Context, StatusRequest) (machine.Status, error) {
+			return machine.Status{BootID: "b", Phase: machine.PhaseRunning}, nil
+		})
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() {

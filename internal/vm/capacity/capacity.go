@@ -92,8 +92,8 @@ func (s *Sum) Add(l Load) {
 const force = ", or use --force"
 
 // Fits refuses what h cannot carry beside the VMs of s, with a fault.Precondition.
-// diskBytes are written at once, before the VM runs.
-func (p Policy) Fits(h Host, s Sum, l Load, diskBytes int64) error {
+// A load of nothing is a VM that is only made.
+func (p Policy) Fits(h Host, s Sum, l Load) error {
 	if l.MemoryBytes > 0 {
 		need := int64(float64(s.YetBytes+l.MemoryBytes) / p.MemoryOvercommit)
 		if need > h.AvailableBytes {
@@ -107,10 +107,10 @@ func (p Policy) Fits(h Host, s Sum, l Load, diskBytes int64) error {
 				l.CPUs, h.CPUs, most, p.CPUOvercommit, s.CPUs)
 		}
 	}
-	if left := h.FreeBytes - diskBytes; left < p.DiskReserve {
+	if h.FreeBytes < p.DiskReserve {
 		return fault.New(fault.Precondition, "Make room (banger prune, banger image ls), set disk_reserve in config.toml"+force+".",
-			"this host has too little room for the VM's disks: %s are free, it takes %s at once, and %s are to stay free",
-			size.Format(h.FreeBytes), size.Format(diskBytes), size.Format(p.DiskReserve))
+			"this host has too little room for the VM's disks: %s are free, and %s are to stay so",
+			size.Format(h.FreeBytes), size.Format(p.DiskReserve))
 	}
 	return nil
 }
@@ -136,21 +136,20 @@ func (j *Judge) Host() (Host, error) { return j.look() }
 // Policy is what it goes by.
 func (j *Judge) Policy() Policy { return j.policy }
 
-// Fits refuses a VM that does not fit beside others, by their IDs, and those
-// with a grant.
-func (j *Judge) Fits(id string, others map[string]Load, l Load) error {
+// Admits refuses a VM that does not fit beside others, by their IDs, and those
+// with a grant. What it has itself, as one that is to be restarted, is its own.
+func (j *Judge) Admits(id string, others map[string]Load, l Load) error {
 	h, err := j.look()
 	if err != nil {
 		return err
 	}
 	j.mu.Lock()
-	s := j.sum(id, others)
-	j.mu.Unlock()
-	return j.policy.Fits(h, s, l, 0)
+	defer j.mu.Unlock()
+	return j.admits(h, id, others, l)
 }
 
 // Grant takes the room for a VM, which is in force until Settle, or refuses it
-// as Fits does.
+// as Admits does.
 func (j *Judge) Grant(id string, others map[string]Load, l Load) error {
 	h, err := j.look()
 	if err != nil {
@@ -158,11 +157,16 @@ func (j *Judge) Grant(id string, others map[string]Load, l Load) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err := j.policy.Fits(h, j.sum(id, others), l, 0); err != nil {
+	if err := j.admits(h, id, others, l); err != nil {
 		return err
 	}
 	j.granted[id] = l
 	return nil
+}
+
+func (j *Judge) admits(h Host, id string, others map[string]Load, l Load) error {
+	h.AvailableBytes += others[id].ResidentBytes
+	return j.policy.Fits(h, j.sum(id, others), l)
 }
 
 // Settle ends a VM's grant: its record tells of it now, or nothing comes of it.

@@ -21,7 +21,7 @@ func TestFits(t *testing.T) {
 		p    Policy
 		vms  []Load
 		ask  Load
-		disk int64
+		free int64  // of the disk, 0: enough
 		says string // "" fits
 	}{
 		{name: "empty host", p: strict, ask: Load{CPUs: 2, MemoryBytes: 8 * g}},
@@ -31,16 +31,21 @@ func TestFits(t *testing.T) {
 		{name: "overcommitted", p: Policy{MemoryOvercommit: 2, CPUOvercommit: 2}, vms: []Load{{CPUs: 1, MemoryBytes: 8 * g}}, ask: Load{CPUs: 1, MemoryBytes: 8 * g}},
 		{name: "processors", p: strict, vms: []Load{{CPUs: 6, MemoryBytes: 1}}, ask: Load{CPUs: 3, MemoryBytes: 1}, says: "its 4 carry 8 (cpu_overcommit 2), and 6 are in use"},
 		{name: "the last processors", p: strict, vms: []Load{{CPUs: 6, MemoryBytes: 1}}, ask: Load{CPUs: 2, MemoryBytes: 1}},
-		{name: "disk", p: strict, ask: Load{CPUs: 1, MemoryBytes: 1}, disk: 9*g + 1, says: "10G are free"},
-		{name: "disk to the reserve", p: strict, ask: Load{CPUs: 1, MemoryBytes: 1}, disk: 9 * g},
-		{name: "made, not started", p: strict, vms: []Load{{CPUs: 100, MemoryBytes: 100 * g}}, disk: g},
+		{name: "disk", p: strict, ask: Load{CPUs: 1, MemoryBytes: 1}, free: g / 2, says: "512M are free, and 1G are to stay so"},
+		{name: "disk to the reserve", p: strict, ask: Load{CPUs: 1, MemoryBytes: 1}, free: g},
+		{name: "made, not started", p: strict, vms: []Load{{CPUs: 100, MemoryBytes: 100 * g}}},
+		{name: "made on a full disk", p: strict, free: g / 2, says: "512M are free"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var s Sum
 			for _, l := range c.vms {
 				s.Add(l)
 			}
-			err := c.p.Fits(host, s, c.ask, c.disk)
+			h := host
+			if c.free != 0 {
+				h.FreeBytes = c.free
+			}
+			err := c.p.Fits(h, s, c.ask)
 			if (err == nil) != (c.says == "") {
 				t.Fatalf("%v", err)
 			}
@@ -90,22 +95,27 @@ func TestGrant(t *testing.T) {
 	// A VM's own grant and its own record do not stand in its way, nor count twice.
 	j = judge()
 	for range 5 {
-		if err := errors.Join(j.Fits("a", map[string]Load{"a": one, "b": one}, one), j.Grant("a", map[string]Load{"a": one, "b": one}, one)); err != nil {
+		if err := errors.Join(j.Admits("a", map[string]Load{"a": one, "b": one}, one), j.Grant("a", map[string]Load{"a": one, "b": one}, one)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := j.Grant("d", map[string]Load{"a": one}, one); err != nil {
 		t.Fatal(err)
 	}
-	if j.Fits("e", map[string]Load{"b": one}, one) == nil || j.Grant("e", map[string]Load{"b": one}, one) == nil {
+	if j.Admits("e", map[string]Load{"b": one}, one) == nil || j.Grant("e", map[string]Load{"b": one}, one) == nil {
 		t.Fatal("b runs, a and d have a grant")
 	}
 	j.Settle("a")
 	if err := j.Grant("e", map[string]Load{"b": one}, one); err != nil {
 		t.Fatal(err)
 	}
+	// What it has itself is there for its next start.
+	host.AvailableBytes = g / 2
+	if err := judge().Admits("big", map[string]Load{"big": {CPUs: 1, MemoryBytes: 2 * g, ResidentBytes: 2 * g}}, Load{CPUs: 1, MemoryBytes: 2 * g}); err != nil {
+		t.Errorf("its own restart: %v", err)
+	}
 	broken := NewJudge(func() (Host, error) { return Host{}, errors.New("no /proc") }, Policy{})
-	if broken.Fits("a", nil, one) == nil || broken.Grant("a", nil, one) == nil {
+	if broken.Admits("a", nil, one) == nil || broken.Grant("a", nil, one) == nil {
 		t.Error("a host that cannot be looked at carries all")
 	}
 }

@@ -73,7 +73,7 @@ func (c *Changer) Set(ctx context.Context, ref string, asked Asked, key string) 
 }
 
 func (c *Changer) fit(ctx context.Context, r vm.Record, want *spec.VM) error {
-	if want.DiskBytes < r.Spec.DiskBytes {
+	if want.DiskBytes != r.Spec.DiskBytes {
 		has, err := c.vms.WorkDiskBytes(r.ID)
 		if err != nil {
 			return fmt.Errorf("the work disk of %s cannot be looked at: %w", r.Spec.Name, err)

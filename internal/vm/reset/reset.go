@@ -21,6 +21,7 @@ type VMs interface {
 	Inspect(ctx context.Context, ref string) (vm.View, error)
 	StopSteps(id string, timeout time.Duration) []operation.Step
 	StartSteps(id, bootID string) []operation.Step
+	Startable(ctx context.Context, r vm.Record) error
 }
 
 // Images is the part of vm.Images that a Resetter needs.
@@ -33,14 +34,12 @@ type Resetter struct {
 	vms    VMs
 	images Images
 	disks  map[string]disk.Driver
-	ready  func(ctx context.Context) error // refuses what would make a start fail
 }
 
-// New makes a Resetter; disks are the drivers by their names, and ready refuses
-// where a start would come to nothing. Its planners go into the registry of
-// operations.
-func New(vms VMs, images Images, disks map[string]disk.Driver, ready func(ctx context.Context) error) *Resetter {
-	return &Resetter{vms, images, disks, ready}
+// New makes a Resetter; disks are the drivers by their names. Its planners go
+// into the registry of operations.
+func New(vms VMs, images Images, disks map[string]disk.Driver) *Resetter {
+	return &Resetter{vms, images, disks}
 }
 
 // params are all that a reset needs.
@@ -53,8 +52,8 @@ type params struct {
 }
 
 // Reset begins to reset a VM. One that runs is refused unless force: then its
-// guest is stopped first, for which it has timeout (0: the default), and it is
-// started again after that.
+// guest is stopped, for which it has timeout (0: the default), once the fresh root
+// is there, and it is started again after that.
 func (r *Resetter) Reset(ctx context.Context, ref string, force bool, timeout time.Duration, key string) (operation.Record, error) {
 	return r.vms.Begin(ctx, ref, vm.KindReset, key, func(rec vm.Record) (any, error) {
 		p := params{ID: rec.ID, Force: force, Timeout: timeout}
@@ -67,7 +66,7 @@ func (r *Resetter) Reset(ctx context.Context, ref string, force bool, timeout ti
 		if _, err := r.driver(rec); err != nil {
 			return nil, err
 		}
-		return p, r.ready(ctx)
+		return p, r.vms.Startable(ctx, rec)
 	})
 }
 
@@ -89,34 +88,32 @@ func (r *Resetter) Planners() map[string]operation.Planner {
 	return map[string]operation.Planner{vm.KindReset: r.plan}
 }
 
-// plan makes a fresh root while the old one is still there, so that a cancel
-// costs nothing; the old one goes in one step.
+// plan makes a fresh root while the old one is still there, and in use, so that a
+// cancel costs nothing; the old one goes in one step.
 func (r *Resetter) plan(op operation.Record) (operation.Plan, error) {
 	var p params
 	if err := json.Unmarshal(op.Params, &p); err != nil {
 		return operation.Plan{}, fmt.Errorf("reading the parameters of %s: %w", op.ID, err)
 	}
-	var steps []operation.Step
+	steps := []operation.Step{{
+		Name: "make a fresh root",
+		Do:   func(ctx context.Context, report operation.Report) error { return r.stage(ctx, p.ID, report) },
+		Undo: func(ctx context.Context) error { return r.unstage(ctx, p.ID) },
+	}}
 	if p.Force {
-		steps = r.vms.StopSteps(p.ID, p.Timeout)
+		steps = append(steps, r.vms.StopSteps(p.ID, p.Timeout)...)
 	} else {
-		steps = []operation.Step{{
+		steps = append(steps, operation.Step{
 			Name: "see that it does not run",
 			Do:   func(ctx context.Context, _ operation.Report) error { return r.idle(ctx, p.ID) },
-		}}
-	}
-	steps = append(steps,
-		operation.Step{
-			Name: "make a fresh root",
-			Do:   func(ctx context.Context, report operation.Report) error { return r.stage(ctx, p.ID, report) },
-			Undo: func(ctx context.Context) error { return r.unstage(ctx, p.ID) },
-		},
-		operation.Step{
-			Name: "drop the old one", Final: true, Keep: true,
-			Do: func(ctx context.Context, _ operation.Report) error {
-				return r.replace(context.WithoutCancel(ctx), p.ID)
-			},
 		})
+	}
+	steps = append(steps, operation.Step{
+		Name: "drop the old one", Final: true, Keep: true,
+		Do: func(ctx context.Context, _ operation.Report) error {
+			return r.replace(context.WithoutCancel(ctx), p.ID)
+		},
+	})
 	if p.BootID != "" {
 		steps = append(steps, r.vms.StartSteps(p.ID, p.BootID)...)
 	}

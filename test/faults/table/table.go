@@ -97,16 +97,22 @@ func (t Table) Write(path string) error {
 	return os.WriteFile(path, append(data, '\n'), 0o644)
 }
 
-// Lacks names the steps of a verb at which the table has no fault of the daemon's
-// and none of the monitor's that went as it must.
+// Lacks names the steps of a verb that the table does not prove: at which the
+// daemon was not ended, its monitor was not, the operation was not cancelled, or
+// one of these did not go as it must.
 func (t Table) Lacks(verb string, steps []string) []string {
 	return slices.DeleteFunc(slices.Clone(steps), func(step string) bool {
-		return t.has(verb, step, "daemon") && t.has(verb, step, "monitor")
-	})
-}
-
-func (t Table) has(verb, step, who string) bool {
-	return slices.ContainsFunc(t.Rows, func(r Row) bool {
-		return r.Verb == verb && r.Step == step && strings.HasPrefix(r.Fault, who) && !r.Failed
+		hit := map[string]bool{}
+		for _, r := range t.Rows {
+			if r.Verb != verb || r.Step != step {
+				continue
+			}
+			if r.Failed {
+				return false
+			}
+			who, _, _ := strings.Cut(r.Fault, " ")
+			hit[who] = true
+		}
+		return hit["daemon"] && hit["monitor"] && hit["cancel"]
 	})
 }

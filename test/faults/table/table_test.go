@@ -13,16 +13,17 @@ const events = `# a compiler's words
 {"Action":"attr","Key":"other","Value":"x"}
 {"Action":"attr","Key":"fault","Value":"{\"verb\":\"create\",\"step\":\"b\",\"fault\":\"daemon undoing\",\"ended\":\"canceled\",\"resumed\":1}"}
 {"Action":"attr","Key":"fault","Value":"{\"verb\":\"stop\",\"step\":\"a\",\"fault\":\"monitor acted\",\"ended\":\"succeeded; there was none\"}"}
+{"Action":"attr","Key":"fault","Value":"{\"verb\":\"stop\",\"step\":\"a\",\"fault\":\"cancel acted\",\"ended\":\"canceled\"}"}
 {"Action":"attr","Key":"fault","Value":"{\"verb\":\"stop\",\"step\":\"z\",\"fault\":\"monitor acted\",\"ended\":\"succeeded\",\"failed\":true}"}
 {"Action":"pass"}
 `
 
 func TestTable(t *testing.T) {
 	got, err := Read(strings.NewReader(events), "2026-01-02", "qemu/tcg")
-	if err != nil || len(got.Rows) != 4 || got.Rows[0].Verb != "create" || got.Rows[1].Fault != "daemon starting" {
+	if err != nil || len(got.Rows) != 5 || got.Rows[0].Verb != "create" || got.Rows[1].Fault != "daemon starting" {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	if s := got.Sum(); s != (Sum{Faults: 4, Failed: 1, Resumed: 1, TakenBack: 1}) {
+	if s := got.Sum(); s != (Sum{Faults: 5, Failed: 1, Resumed: 1, TakenBack: 1}) {
 		t.Errorf("%+v", s)
 	}
 	// z failed, new was not there, a of another verb does not count.
@@ -35,8 +36,8 @@ func TestTable(t *testing.T) {
 	var page bytes.Buffer
 	Page(&page, map[string]Table{"qemu": got})
 	for _, want := range []string{
-		"| qemu/tcg | 2026-01-02 | 4 | 1 | 1 | 1 |\n", "| create | b |  |  |  | canceled |\n",
-		"| stop | a | succeeded | there was none |  |  |\n", "| stop | z |  | **wrong** |  |  |\n",
+		"| qemu/tcg | 2026-01-02 | 5 | 1 | 1 | 1 |\n", "| create | b |  |  |  | canceled |\n",
+		"| stop | a | succeeded | there was none | canceled |  |\n", "| stop | z |  | **wrong** |  |  |\n",
 	} {
 		if !strings.Contains(page.String(), want) {
 			t.Errorf("there is no %q in\n%s", want, page.String())
