@@ -187,12 +187,7 @@ func (k *Keeper) start(id string) error {
 	if err != nil || r.Comeback == nil || r.Comeback.Next.IsZero() {
 		return ignoreMissing(err) // it was halted while others were started
 	}
-	// The next daemon finds the start by this, and does not begin another.
-	key := fmt.Sprintf("comeback-%s-%s-%d", id, r.Comeback.Boot, r.Comeback.Total)
-	if r.Comeback.Marked {
-		key += "-" + k.cfg.Host.Boot
-	}
-	rec, err := k.vms.BootUnasked(k.ctx, id, key)
+	rec, err := k.vms.BootUnasked(k.ctx, id, key(id, *r.Comeback))
 	var f *fault.Error
 	switch {
 	case err == nil:
@@ -207,6 +202,13 @@ func (k *Keeper) start(id string) error {
 		rec = operation.Record{State: operation.Failed, Error: fault.From(err)}
 	}
 	return k.record(id, rec)
+}
+
+// key is that of one start: the next daemon finds it by that, and does not begin
+// another. What is decided later, in this start of the host or the next, is due
+// at another time.
+func key(id string, b vm.Comeback) string {
+	return fmt.Sprintf("comeback-%s-%s-%d-%d", id, b.Boot, b.Total, b.Next.UnixNano())
 }
 
 // awaitOther waits for the operation that has the VM; then it is looked at anew.

@@ -477,3 +477,37 @@ func check(t *testing.T, r vm.Record, step string) {
 		t.Fatalf("%s: it is not to come back: %+v", step, b)
 	}
 }
+
+// However often starts fail, and the host is started meanwhile, each try is a
+// start of its own: none is taken for one that failed before.
+func TestEachTryIsAStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(crashed("a", "always"))
+		w.vms["a"].Spec.Autostart = true
+		w.failing(func(*vm.Record) error { return errors.New("no") })
+		cfg := Config{BootFile: filepath.Join(t.TempDir(), "host-boot")}
+		for host := range 3 {
+			cfg.Host.Boot = fmt.Sprint("h", host)
+			k := w.keeper(t, cfg)
+			if err := k.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10*time.Minute + 30*time.Second) // in a pause
+			k.Close()
+			if n, b := len(w.starts()), w.get("a").Comeback; n != b.Total {
+				t.Fatalf("after %d starts of the host: %d starts, %+v", host+1, n, b)
+			}
+		}
+		w.failing(nil)
+		before := len(w.starts())
+		k := w.keeper(t, cfg)
+		defer k.Close()
+		if err := k.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		if n := len(w.starts()); n != before+1 || !w.get("a").MayRun() {
+			t.Errorf("%d starts, running %v", n-before, w.get("a").MayRun())
+		}
+	})
+}

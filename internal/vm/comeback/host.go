@@ -65,8 +65,11 @@ func (k *Keeper) startsWithHost(r vm.Record) bool {
 
 func (k *Keeper) mark(id string, at time.Time) error {
 	return ignoreMissing(k.change(id, func(r *vm.Record) (*news, bool) {
-		r.Halted = false
-		r.Comeback = &vm.Comeback{Boot: bootID(*r), Next: at, Marked: true, Why: "the host was started"}
+		next := vm.Comeback{Boot: bootID(*r), Next: at, Marked: true, Why: "the host was started"}
+		if r.Comeback != nil {
+			next.Total = r.Comeback.Total
+		}
+		r.Halted, r.Comeback = false, &next
 		return &news{"vm.autostart", "it starts with the host"}, true
 	}))
 }
