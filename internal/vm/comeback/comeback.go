@@ -44,6 +44,7 @@ type Config struct {
 	Lasting  time.Duration // how long a guest is up after which pauses begin anew (10 s)
 	AtOnce   int           // starts at a time (2)
 	Apart    time.Duration // between two VMs that start with the host (1 s)
+	Now      func() time.Time
 }
 
 // Keeper brings VMs back.
@@ -74,6 +75,9 @@ func New(vms VMs, store Store, ops Operations, log *slog.Logger, cfg Config) *Ke
 	def(&cfg.Longest, time.Minute)
 	def(&cfg.Lasting, 10*time.Second)
 	def(&cfg.Apart, time.Second)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	if cfg.AtOnce == 0 {
 		cfg.AtOnce = 2
 	}
@@ -83,10 +87,12 @@ func New(vms VMs, store Store, ops Operations, log *slog.Logger, cfg Config) *Ke
 }
 
 // Start takes up what an earlier daemon had in mind, and has those started that
-// start with the host, if it was restarted since. The VMs must have been.
+// start with the host, if it was restarted since. The VMs must have been. That
+// those cannot be marked, or not be remembered to have been, is no reason not to
+// go on: a disk may be full.
 func (k *Keeper) Start(ctx context.Context) error {
 	if err := k.withHost(ctx); err != nil {
-		return err
+		k.log.Error("VMs that start with the host may not be started, or once more by the next daemon", "err", err)
 	}
 	records, err := k.store.VMs(ctx)
 	if err != nil {
@@ -151,8 +157,7 @@ func (k *Keeper) look(id string) {
 		case !due:
 			return
 		}
-		// A clock that was set back must not keep it down for ever.
-		if wait := min(time.Until(at), k.cfg.Longest); wait > 0 {
+		if wait := min(at.Sub(k.cfg.Now()), k.cfg.Longest); wait > 0 {
 			k.sleep(wait)
 			continue // whatever has happened meanwhile counts
 		}
