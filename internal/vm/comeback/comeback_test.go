@@ -543,7 +543,7 @@ func TestClockSetBack(t *testing.T) {
 				cfg := Config{Now: func() time.Time { return time.Now().Add(-time.Duration(back.Load())) }}
 				k := w.keeper(t, cfg)
 				k.Ended("a")
-				time.Sleep(10 * time.Minute)
+				time.Sleep(10*time.Minute + 30*time.Second)
 				if !daemon {
 					k.Close()
 				}
