@@ -8,10 +8,15 @@ import "time"
 // numbers with it that it had set aside.
 //
 // The types are vm.running, vm.system_ready, vm.paused, vm.resumed,
-// vm.rebooted, vm.adopted (by a new monitor), vm.renamed, vm.stopped, vm.stop_timeout (it
-// was killed), vm.forward_opened, vm.forward_closed, vm.forward_failed (its port
-// is in use; it is tried again); and op.started, op.progress, op.resumed and op.rolling_back (by a
-// new daemon), op.finished.
+// vm.rebooted, vm.adopted (by a new monitor), vm.renamed, vm.changed (by set),
+// vm.stopped, vm.stop_timeout (it was killed), vm.comes_back (its restart policy
+// starts it after a pause), vm.stays_down (it was started as often as that has
+// it), vm.autostart (it starts with the host), vm.autostart_failed,
+// vm.hook_failed (a capability could not be given), vm.forward_opened,
+// vm.forward_closed, vm.forward_failed (its port is in use; it is tried again);
+// op.started, op.progress, op.resumed and op.rolling_back (by a new daemon),
+// op.finished; and daemon.reaped (what was left over and nobody's was ended or
+// removed), daemon.stray (it was found, and is left to the user).
 type Event struct {
 	Seq     uint64    `json:"seq"`
 	Time    time.Time `json:"time"`

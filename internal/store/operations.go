@@ -35,7 +35,9 @@ func (s *Store) UpdateOperation(ctx context.Context, r operation.Record) error {
 	if err != nil {
 		return fmt.Errorf("the operation %s cannot be encoded: %w", r.ID, err)
 	}
-	res, err := s.write.ExecContext(ctx, "UPDATE operations SET ended = ?, record = ? WHERE id = ?",
+	// After a clock that was set back the last one to end is still the newest.
+	res, err := s.write.ExecContext(ctx, `UPDATE operations SET record = ?2,
+		ended = CASE ?1 WHEN 0 THEN 0 ELSE max(?1, 1 + (SELECT max(ended) FROM operations)) END WHERE id = ?3`,
 		ended(r), string(text), r.ID)
 	if err != nil {
 		return plain(err)

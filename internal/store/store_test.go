@@ -201,6 +201,30 @@ func TestKernelsMigration(t *testing.T) {
 	}
 }
 
+// Those that end after the clock was set back are not the oldest.
+func TestOperationsAfterTheClockWasSetBack(t *testing.T) {
+	s, ctx := newStore(t), t.Context()
+	s.keepEnded = 5
+	begin := time.Now()
+	for i := range 3 * s.keepEnded {
+		r := operation.Record{ID: fmt.Sprintf("%04x", i), Kind: "k", State: operation.Running}
+		if _, err := s.InsertOperation(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+		r.State, r.EndedAt = operation.Succeeded, begin.Add(-time.Duration(i)*time.Hour)
+		if err := s.UpdateOperation(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Operation(ctx, r.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := s.Operations(ctx, true)
+	if err != nil || len(all) != s.keepEnded || all[0].ID != "000e" || all[4].ID != "000a" {
+		t.Fatal(len(all), err)
+	}
+}
+
 func TestOperations(t *testing.T) {
 	s, ctx := newStore(t), t.Context()
 	s.keepEnded = 30

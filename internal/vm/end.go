@@ -92,22 +92,15 @@ func readEndParams(op operation.Record) (endParams, error) {
 
 func (m *Manager) planStop(op operation.Record) (operation.Plan, error) {
 	p, err := readEndParams(op)
-	return operation.Plan{Steps: m.stopSteps(p)}, err
+	steps := m.stopSteps(p)
+	steps[0] = m.halting(p.ID, steps[0])
+	return operation.Plan{Steps: steps}, err
 }
 
-// stopSteps bring a VM from running to stopped.
+// stopSteps bring a VM from running to stopped, whether or not it is to stay so.
 func (m *Manager) stopSteps(p endParams) []operation.Step {
 	return []operation.Step{
-		{
-			Name: "stop the guest",
-			Do: func(ctx context.Context, r operation.Report) error {
-				if err := m.halt(ctx, p.ID); err != nil {
-					return err
-				}
-				return m.stop(ctx, p, r)
-			},
-			Undo: func(ctx context.Context) error { return m.unhalt(ctx, p.ID) },
-		},
+		{Name: "stop the guest", Do: func(ctx context.Context, r operation.Report) error { return m.stop(ctx, p, r) }},
 		{Name: "release the network", Do: func(ctx context.Context, _ operation.Report) error { return m.detach(ctx, p.ID) }},
 	}
 }
@@ -115,18 +108,25 @@ func (m *Manager) stopSteps(p endParams) []operation.Step {
 func (m *Manager) planKill(op operation.Record) (operation.Plan, error) {
 	p, err := readEndParams(op)
 	return operation.Plan{Steps: []operation.Step{
-		{
+		m.halting(p.ID, operation.Step{
 			Name: "end the VMM",
-			Do: func(ctx context.Context, r operation.Report) error {
-				if err := m.halt(ctx, p.ID); err != nil {
-					return err
-				}
-				return m.kill(ctx, p.ID, r)
-			},
-			Undo: func(ctx context.Context) error { return m.unhalt(ctx, p.ID) },
-		},
+			Do:   func(ctx context.Context, r operation.Report) error { return m.kill(ctx, p.ID, r) },
+		}),
 		{Name: "release the network", Do: func(ctx context.Context, _ operation.Report) error { return m.detach(ctx, p.ID) }},
 	}}, err
+}
+
+// halting makes a step that ends a VM one after which that stays ended.
+func (m *Manager) halting(id string, s operation.Step) operation.Step {
+	end := s.Do
+	s.Do = func(ctx context.Context, r operation.Report) error {
+		if err := m.halt(ctx, id); err != nil {
+			return err
+		}
+		return end(ctx, r)
+	}
+	s.Undo = func(ctx context.Context) error { return m.unhalt(ctx, id) }
+	return s
 }
 
 // halt records that a user wants the VM to stay stopped until the next start that

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 
 	"github.com/banger-vm/banger/internal/disk"
-	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/vm/sshkey"
@@ -66,15 +65,12 @@ func (m *Manager) launchSpec(ctx context.Context, p startParams) (machine.Launch
 
 // growWork makes the work disk as large as it is to be, before anybody has it
 // open; the guest makes its file system so.
-func (m *Manager) growWork(ctx context.Context, p startParams) error {
-	r, err := m.Store.VMByID(ctx, p.ID)
-	switch {
-	case err != nil:
+func (m *Manager) growWork(ctx context.Context, id string) error {
+	r, err := m.Store.VMByID(ctx, id)
+	if err != nil {
 		return err
-	case p.Unasked && r.Halted: // just before this
-		return fault.New(fault.Precondition, "Start it with: banger start "+r.Spec.Name, "a user has stopped %s", r.Spec.Name)
 	}
-	if err := disk.Grow(filepath.Join(m.dir(p.ID), workDisk), r.Spec.DiskBytes); err != nil {
+	if err := disk.Grow(filepath.Join(m.dir(id), workDisk), r.Spec.DiskBytes); err != nil {
 		return fmt.Errorf("the work disk of %s: %w", r.Spec.Name, err)
 	}
 	return nil

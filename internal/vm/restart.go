@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/operation"
+	"github.com/banger-vm/banger/internal/vm/spec"
 )
 
 // restartParams are all that a restart needs.
@@ -46,8 +48,43 @@ func (m *Manager) planRestart(op operation.Record) (operation.Plan, error) {
 	}
 	return operation.Plan{
 		Steps: append(m.stopSteps(endParams{ID: p.ID, Timeout: p.Timeout}),
-			m.startSteps(startParams{ID: p.ID, BootID: p.BootID, Force: p.Force})...),
+			m.againSteps(startParams{ID: p.ID, BootID: p.BootID, Force: p.Force})...),
 		Result: func() any { return map[string]string{"id": p.ID} },
 		Fail:   func(context.Context, error) { m.removeUnneeded(p.ID) },
 	}, nil
+}
+
+// againSteps are the steps of a start in an operation that has ended the VM, to
+// have it run again.
+func (m *Manager) againSteps(p startParams) []operation.Step {
+	steps := m.startSteps(p)
+	for i, s := range steps {
+		steps[i].Do = func(ctx context.Context, r operation.Report) error {
+			err := s.Do(ctx, r)
+			if err != nil && ctx.Err() == nil {
+				m.leftDown(ctx, p, err)
+			}
+			return err
+		}
+	}
+	return steps
+}
+
+// leftDown has a VM's restart policy go on where such a start failed: if it came
+// to no boot, there is no end that would be decided on.
+func (m *Manager) leftDown(ctx context.Context, p startParams, why error) {
+	err := m.Store.ChangeVM(ctx, p.ID, func(r *Record) bool {
+		switch {
+		case r.Halted, r.Boot == nil, r.MayRun(), r.Boot.ID == p.BootID, r.Spec.Restart == spec.RestartNo:
+			return false
+		case r.Comeback != nil && !r.Comeback.Next.IsZero(): // it goes on already
+			return false
+		}
+		r.Comeback = &Comeback{Boot: r.Boot.ID, Next: m.cfg.Now().UTC(), Why: fault.From(why).Message}
+		return true
+	})
+	if ignoreMissing(err) != nil {
+		m.Log.Error("a VM that did not start again cannot be left to its restart policy", "vm", p.ID, "err", err)
+	}
+	m.removeUnneeded(p.ID)
 }

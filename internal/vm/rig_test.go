@@ -61,6 +61,7 @@ type rig struct {
 	resets    *reset.Resetter
 	comebacks *comeback.Keeper
 	on        vm.Host // where the daemon runs
+	now       func() time.Time
 
 	capabilities []hook.Capability
 	capacity     *capacity.Judge
@@ -89,7 +90,7 @@ func (r *rig) open() {
 	}
 	log := slog.New(slog.DiscardHandler)
 	r.store = db
-	if r.events, err = event.Open(ctx, db, log, event.Config{}); err != nil {
+	if r.events, err = event.Open(ctx, db, log, event.Config{Now: r.now, Decode: operation.EventData}); err != nil {
 		r.t.Fatal(err)
 	}
 	claims := claim.NewTable()
@@ -106,15 +107,15 @@ func (r *rig) open() {
 		Claims:   claims, Events: r.events, Log: log, Preflight: func(context.Context) error { return r.unfit },
 		Capabilities: r.capabilities, Capacity: r.capacity,
 		Ended: func(id string) { r.comebacks.Ended(id) },
-	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: r.stopTimeout, Host: r.on})
+	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: r.stopTimeout, Host: r.on, Now: r.now})
 	r.changes = change.New(r.vms, vms)
 	r.resets = reset.New(r.vms, r.parts, disks)
 	planners := r.vms.Planners()
 	maps.Copy(planners, r.changes.Planners())
 	maps.Copy(planners, r.resets.Planners())
-	r.ops = operation.New(db, claims, r.events, log, operation.Config{Planners: planners})
+	r.ops = operation.New(db, claims, r.events, log, operation.Config{Planners: planners, Now: r.now})
 	r.comebacks = comeback.New(r.vms, vms, r.ops, log, comeback.Config{
-		Host: r.on, BootFile: filepath.Join(r.dir, "host-boot"), First: 2 * time.Millisecond, Longest: 50 * time.Millisecond, Apart: time.Millisecond,
+		Host: r.on, BootFile: filepath.Join(r.dir, "host-boot"), First: 2 * time.Millisecond, Longest: 50 * time.Millisecond, Apart: time.Millisecond, Now: r.now,
 	})
 	if err := r.vms.Start(ctx, r.ops); err != nil {
 		r.t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 	"github.com/banger-vm/banger/internal/vm/spec"
 )
 
-// What follows is for the rooms below this package, which have verbs and
+// What follows is for the rooms above this package, which have verbs and
 // features of their own.
 
 // Begin begins an operation of another room on the VM that a user names: what
@@ -34,9 +34,10 @@ func (m *Manager) Begin(ctx context.Context, ref, kind, key string, what func(Re
 // NewBootID makes the ID of a boot, before the operation begins that starts it.
 func NewBootID() string { return newID(8) }
 
-// StartSteps are those of Boot, for a VM that ran: the room that it had is its own.
+// StartSteps start a VM again that the operation has ended: the room that it had
+// is its own.
 func (m *Manager) StartSteps(id, bootID string) []operation.Step {
-	return m.startSteps(startParams{ID: id, BootID: bootID, Force: true})
+	return m.againSteps(startParams{ID: id, BootID: bootID, Force: true})
 }
 
 // Startable refuses a VM whose next start would come to nothing, but for the room
@@ -46,7 +47,8 @@ func (m *Manager) Startable(ctx context.Context, r Record) error {
 	return errors.Join(m.preflight(ctx), m.checkVMM(ctx, r, ""))
 }
 
-// StopSteps are those of Stop.
+// StopSteps are those of Stop, but for a VM that is not to stay stopped: its
+// restart policy goes on.
 func (m *Manager) StopSteps(id string, timeout time.Duration) []operation.Step {
 	if timeout <= 0 {
 		timeout = m.cfg.StopTimeout

@@ -88,6 +88,9 @@ func (m *Manager) boot(ctx context.Context, ref string, how Start, key string, u
 				return operation.Request{}, err
 			}
 		}
+		if unasked && r.Halted {
+			return operation.Request{}, halted(r)
+		}
 		p := startParams{ID: r.ID, BootID: newID(8), VMM: how.VMM, Unasked: unasked, Force: how.Force}
 		if how.VMM != "" {
 			p.Was = r.Choice
@@ -112,6 +115,12 @@ func (m *Manager) planStart(op operation.Record) (operation.Plan, error) {
 		return operation.Plan{}, fmt.Errorf("reading the parameters of %s: %w", op.ID, err)
 	}
 	var steps []operation.Step
+	if p.Unasked {
+		steps = append(steps, operation.Step{
+			Name: "see that no user has stopped it",
+			Do:   func(ctx context.Context, _ operation.Report) error { return m.unhalted(ctx, p.ID) },
+		})
+	}
 	if p.VMM != "" {
 		steps = append(steps, operation.Step{
 			Name: "choose the VMM",
@@ -127,6 +136,20 @@ func (m *Manager) planStart(op operation.Record) (operation.Plan, error) {
 			m.removeUnneeded(p.ID)
 		},
 	}, nil
+}
+
+// unhalted refuses a VM that a user has stopped before the start had its claim;
+// from then on no stop comes in between.
+func (m *Manager) unhalted(ctx context.Context, id string) error {
+	r, err := m.Store.VMByID(ctx, id)
+	if err == nil && r.Halted {
+		return halted(r)
+	}
+	return err
+}
+
+func halted(r Record) error {
+	return fault.New(fault.Precondition, "Start it with: banger start "+r.Spec.Name, "a user has stopped %s", r.Spec.Name)
 }
 
 // startSteps bring a VM from stopped to an agent that answers.
@@ -226,7 +249,7 @@ func (m *Manager) launch(ctx context.Context, p startParams, report operation.Re
 	if err := m.settle(ctx, p.ID); err != nil {
 		return err
 	}
-	if err := m.growWork(ctx, p); err != nil {
+	if err := m.growWork(ctx, p.ID); err != nil {
 		return err
 	}
 	l, err := m.launchSpec(ctx, p)

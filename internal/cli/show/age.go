@@ -23,7 +23,7 @@ func Age(d time.Duration) string {
 // Millis writes milliseconds for people.
 func Millis(ms float64) string {
 	switch {
-	case ms == 0:
+	case ms <= 0: // less than nothing by a clock that was set back
 		return ""
 	case ms < 10:
 		return fmt.Sprintf("%.1f ms", ms)

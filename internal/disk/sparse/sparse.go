@@ -8,10 +8,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/banger-vm/banger/internal/disk"
 )
 
 // piece is how much is copied between two looks at the context.
@@ -41,7 +40,7 @@ func Copy(ctx context.Context, to, from *os.File, size int64, report Report) err
 	if err := to.Truncate(size); err != nil {
 		return err
 	}
-	used, err := disk.FileUsage(from.Name())
+	used, err := usedBytes(from)
 	if err != nil {
 		return err
 	}
@@ -61,7 +60,7 @@ func Copy(ctx context.Context, to, from *os.File, size int64, report Report) err
 		err = copyRange(ctx, to, from, data, min(hole, size), func(n int64) {
 			done += n
 			if report != nil {
-				report(min(done, used.UsedBytes), used.UsedBytes)
+				report(min(done, used), used)
 			}
 		})
 		if err != nil {
@@ -70,6 +69,18 @@ func Copy(ctx context.Context, to, from *os.File, size int64, report Report) err
 		offset = hole
 	}
 	return nil
+}
+
+// usedBytes is what a file takes, which may have lost its name since it was opened.
+func usedBytes(f *os.File) (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Blocks * 512, nil
+	}
+	return info.Size(), nil
 }
 
 func copyRange(ctx context.Context, to, from *os.File, start, end int64, copied func(int64)) error {

@@ -88,3 +88,31 @@ func (c *lateCancel) Err() error {
 	}
 	return nil
 }
+
+// A file that is removed while it is copied is copied whole: it is open.
+func TestCopyOfARemovedFile(t *testing.T) {
+	base := disktest.NewBase(t, 1<<20)
+	want, err := os.ReadFile(base.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, err := os.Open(base.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	to, err := os.Create(filepath.Join(t.TempDir(), "to"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	if err := os.Remove(base.Path); err != nil {
+		t.Fatal(err)
+	}
+	if err := Copy(t.Context(), to, from, base.SizeBytes, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(to.Name()); err != nil || !bytes.Equal(want, got) {
+		t.Fatal("the copy differs", err)
+	}
+}

@@ -44,6 +44,7 @@ type Config struct {
 	Lasting  time.Duration // how long a guest is up after which pauses begin anew (10 s)
 	AtOnce   int           // starts at a time (2)
 	Apart    time.Duration // between two VMs that start with the host (1 s)
+	Now      func() time.Time
 }
 
 // Keeper brings VMs back.
@@ -74,6 +75,9 @@ func New(vms VMs, store Store, ops Operations, log *slog.Logger, cfg Config) *Ke
 	def(&cfg.Longest, time.Minute)
 	def(&cfg.Lasting, 10*time.Second)
 	def(&cfg.Apart, time.Second)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	if cfg.AtOnce == 0 {
 		cfg.AtOnce = 2
 	}
@@ -83,10 +87,12 @@ func New(vms VMs, store Store, ops Operations, log *slog.Logger, cfg Config) *Ke
 }
 
 // Start takes up what an earlier daemon had in mind, and has those started that
-// start with the host, if it was restarted since. The VMs must have been.
+// start with the host, if it was restarted since. The VMs must have been. That
+// those cannot be marked, or not be remembered to have been, is no reason not to
+// go on: a disk may be full.
 func (k *Keeper) Start(ctx context.Context) error {
 	if err := k.withHost(ctx); err != nil {
-		return err
+		k.log.Error("VMs that start with the host may not be started, or once more by the next daemon", "err", err)
 	}
 	records, err := k.store.VMs(ctx)
 	if err != nil {
@@ -151,8 +157,7 @@ func (k *Keeper) look(id string) {
 		case !due:
 			return
 		}
-		// A clock that was set back must not keep it down for ever.
-		if wait := min(time.Until(at), k.cfg.Longest); wait > 0 {
+		if wait := min(at.Sub(k.cfg.Now()), k.cfg.Longest); wait > 0 {
 			k.sleep(wait)
 			continue // whatever has happened meanwhile counts
 		}
@@ -187,12 +192,7 @@ func (k *Keeper) start(id string) error {
 	if err != nil || r.Comeback == nil || r.Comeback.Next.IsZero() {
 		return ignoreMissing(err) // it was halted while others were started
 	}
-	// The next daemon finds the start by this, and does not begin another.
-	key := fmt.Sprintf("comeback-%s-%s-%d", id, r.Comeback.Boot, r.Comeback.Total)
-	if r.Comeback.Marked {
-		key += "-" + k.cfg.Host.Boot
-	}
-	rec, err := k.vms.BootUnasked(k.ctx, id, key)
+	rec, err := k.vms.BootUnasked(k.ctx, id, key(id, *r.Comeback))
 	var f *fault.Error
 	switch {
 	case err == nil:
@@ -207,6 +207,13 @@ func (k *Keeper) start(id string) error {
 		rec = operation.Record{State: operation.Failed, Error: fault.From(err)}
 	}
 	return k.record(id, rec)
+}
+
+// key is that of one start: the next daemon finds it by that, and does not begin
+// another. What is decided later, in this start of the host or the next, is due
+// at another time.
+func key(id string, b vm.Comeback) string {
+	return fmt.Sprintf("comeback-%s-%s-%d-%d", id, b.Boot, b.Total, b.Next.UnixNano())
 }
 
 // awaitOther waits for the operation that has the VM; then it is looked at anew.

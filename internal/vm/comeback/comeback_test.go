@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -145,7 +146,7 @@ func (w *world) Wait(ctx context.Context, id string) (operation.Record, error) {
 	case w.outcome != "":
 		op.State, op.Error = w.outcome, fault.New(fault.Canceled, "", "it was cancelled")
 	default:
-		r.Boot = &vm.Boot{ID: r.Boot.ID + "'", StartedAt: time.Now(), Status: &machine.Status{ReadyMS: 1000}}
+		r.Boot = &vm.Boot{ID: r.Boot.ID + "'", StartedAt: time.Now(), Status: &machine.Status{ReadyMS: 1000}, Host: r.Boot.Host}
 		r.Halted = false
 	}
 	w.vms[r.ID], w.ops[id] = &r, op
@@ -378,14 +379,32 @@ func TestStartsThatHang(t *testing.T) {
 	})
 }
 
-// What the host's last start is cannot be read, or not be kept: that is told.
+// Where the host's last start cannot be read, or not be kept, VMs are started
+// with this one all the same, and those that were are not once more.
 func TestBootFile(t *testing.T) {
-	w := newWorld()
 	for _, path := range []string{t.TempDir(), filepath.Join(t.TempDir(), "none", "file")} {
-		if err := w.keeper(t, Config{Host: vm.Host{Boot: "h"}, BootFile: path}).Start(t.Context()); err == nil {
-			t.Errorf("%s: no error", path)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			r := crashed("a", "")
+			r.Spec.Autostart = true
+			w := newWorld(r)
+			w.fails = func(r *vm.Record) error { r.Boot.Host.Boot = "h"; return nil }
+			for range 3 {
+				k := w.keeper(t, Config{Host: vm.Host{Boot: "h"}, BootFile: path})
+				if err := k.Start(t.Context()); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(time.Minute)
+				k.Close()
+				if w.get("a").MayRun() {
+					w.end("a", machine.ExitStopped)
+				}
+			}
+			if n := len(w.starts()); n != 1 {
+				t.Errorf("%d starts", n)
+			}
+		})
 	}
+	w := newWorld()
 	path := filepath.Join(t.TempDir(), "f")
 	if err := w.keeper(t, Config{Host: vm.Host{Boot: "h"}, BootFile: path}).Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -475,5 +494,71 @@ func check(t *testing.T, r vm.Record, step string) {
 	}
 	if b == nil || b.Next.IsZero() && !b.GaveUp {
 		t.Fatalf("%s: it is not to come back: %+v", step, b)
+	}
+}
+
+// However often starts fail, and the host is started meanwhile, each try is a
+// start of its own: none is taken for one that failed before.
+func TestEachTryIsAStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(crashed("a", "always"))
+		w.vms["a"].Spec.Autostart = true
+		w.failing(func(*vm.Record) error { return errors.New("no") })
+		cfg := Config{BootFile: filepath.Join(t.TempDir(), "host-boot")}
+		for host := range 3 {
+			cfg.Host.Boot = fmt.Sprint("h", host)
+			k := w.keeper(t, cfg)
+			if err := k.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10*time.Minute + 30*time.Second) // in a pause
+			k.Close()
+			if n, b := len(w.starts()), w.get("a").Comeback; n != b.Total {
+				t.Fatalf("after %d starts of the host: %d starts, %+v", host+1, n, b)
+			}
+		}
+		w.failing(nil)
+		before := len(w.starts())
+		k := w.keeper(t, cfg)
+		defer k.Close()
+		if err := k.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		if n := len(w.starts()); n != before+1 || !w.get("a").MayRun() {
+			t.Errorf("%d starts, running %v", n-before, w.get("a").MayRun())
+		}
+	})
+}
+
+// A clock that is set back, in a pause or while no daemon is there, keeps a VM
+// down for no longer than the longest pause.
+func TestClockSetBack(t *testing.T) {
+	for name, daemon := range map[string]bool{"in a pause": true, "without a daemon": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(crashed("a", "always"))
+				w.failing(func(*vm.Record) error { return errors.New("no") })
+				var back atomic.Int64
+				cfg := Config{Now: func() time.Time { return time.Now().Add(-time.Duration(back.Load())) }}
+				k := w.keeper(t, cfg)
+				k.Ended("a")
+				time.Sleep(10*time.Minute + 30*time.Second)
+				if !daemon {
+					k.Close()
+				}
+				w.failing(nil)
+				back.Store(int64(24 * time.Hour))
+				if !daemon {
+					k = w.keeper(t, cfg)
+					k.Ended("a")
+				}
+				defer k.Close()
+				time.Sleep(2*time.Minute + 2*time.Second)
+				if r := w.get("a"); !r.MayRun() {
+					t.Errorf("%+v", r.Comeback)
+				}
+			})
+		})
 	}
 }

@@ -2,9 +2,7 @@ package comeback
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -21,18 +19,15 @@ func (k *Keeper) withHost(ctx context.Context) error {
 	if k.cfg.Host.Boot == "" {
 		return nil
 	}
-	last, err := os.ReadFile(k.cfg.BootFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("reading with which start of the host VMs were started: %w", err)
-	}
-	if strings.TrimSpace(string(last)) == k.cfg.Host.Boot {
+	last, err := os.ReadFile(k.cfg.BootFile) // one that cannot be read is as good as none
+	if err == nil && strings.TrimSpace(string(last)) == k.cfg.Host.Boot {
 		return nil
 	}
 	records, err := k.store.VMs(ctx)
 	if err != nil {
 		return err
 	}
-	at := time.Now()
+	at := k.cfg.Now()
 	for _, r := range records {
 		if !k.startsWithHost(r) {
 			continue
@@ -53,8 +48,8 @@ func (k *Keeper) withHost(ctx context.Context) error {
 // policy is to have it always and it ran until the host or itself ended.
 func (k *Keeper) startsWithHost(r vm.Record) bool {
 	switch {
-	case !r.Made, r.Spec.AutoRemove, r.MayRun() && r.Boot.Host.Boot == k.cfg.Host.Boot:
-		return false
+	case !r.Made, r.Spec.AutoRemove, r.Boot != nil && r.Boot.Host.Boot == k.cfg.Host.Boot:
+		return false // whatever became of a boot since the host's start: its mark was for that one
 	case r.Spec.Autostart:
 		return true
 	case r.Spec.Restart != spec.RestartAlways, r.Halted, r.Boot == nil:
@@ -65,8 +60,11 @@ func (k *Keeper) startsWithHost(r vm.Record) bool {
 
 func (k *Keeper) mark(id string, at time.Time) error {
 	return ignoreMissing(k.change(id, func(r *vm.Record) (*news, bool) {
-		r.Halted = false
-		r.Comeback = &vm.Comeback{Boot: bootID(*r), Next: at, Marked: true, Why: "the host was started"}
+		next := vm.Comeback{Boot: bootID(*r), Next: at, Marked: true, Why: "the host was started"}
+		if r.Comeback != nil {
+			next.Total = r.Comeback.Total
+		}
+		r.Halted, r.Comeback = false, &next
 		return &news{"vm.autostart", "it starts with the host"}, true
 	}))
 }

@@ -20,9 +20,9 @@ func (k *Keeper) judge(id string) (at time.Time, due bool, err error) {
 	if err != nil {
 		return at, false, err
 	}
-	if _, changed := k.cfg.decide(&r, time.Now()); changed { // mostly there is nothing to write
+	if _, changed := k.cfg.decide(&r, k.cfg.Now()); changed { // mostly there is nothing to write
 		err = k.change(id, func(now *vm.Record) (*news, bool) {
-			n, changed := k.cfg.decide(now, time.Now())
+			n, changed := k.cfg.decide(now, k.cfg.Now())
 			r = *now
 			return n, changed
 		})
@@ -60,11 +60,7 @@ func (c Config) decide(r *vm.Record, now time.Time) (*news, bool) {
 	case idle(*r), b == nil && r.Boot == nil:
 		return nil, false
 	case b != nil && b.Boot == boot:
-		if b.Next.IsZero() || b.Marked || r.Spec.Restart != spec.RestartNo {
-			return nil, false
-		}
-		b.Next = time.Time{}
-		return nil, true
+		return nil, c.revise(b, r.Spec.Restart, now)
 	}
 	next := vm.Comeback{Boot: boot}
 	if r.Comeback != nil {
@@ -79,6 +75,24 @@ func (c Config) decide(r *vm.Record, now time.Time) (*news, bool) {
 		return nil, true
 	}
 	return c.again(r, vm.ExitSentence(*r.Boot.Exit), now), true
+}
+
+// revise changes what is decided where that no longer holds: the policy was taken
+// away, or the clock set back, so that the pause would be longer than any. Those
+// that start with the host come one after the other, however many they are.
+func (c Config) revise(b *vm.Comeback, policy spec.Restart, now time.Time) (changed bool) {
+	latest := now.Add(c.Longest)
+	switch {
+	case b.Next.IsZero() || b.Marked:
+		return false
+	case policy == spec.RestartNo:
+		b.Next = time.Time{}
+		return true
+	case b.Next.After(latest):
+		b.Next = latest
+		return true
+	}
+	return false
 }
 
 // again has the VM started after a pause, unless that was often enough.
@@ -151,7 +165,7 @@ func (k *Keeper) record(id string, op operation.Record) error {
 			r.Halted, r.Comeback = true, nil
 			return nil, true
 		case bootID(*r) == b.Boot && r.Spec.Restart != spec.RestartNo && !r.Halted: // it did not come to a boot, whose end would be decided on
-			n := k.cfg.again(r, op.Error.Message, time.Now())
+			n := k.cfg.again(r, op.Error.Message, k.cfg.Now())
 			if marked {
 				n = &news{"vm.autostart_failed", op.Error.Message}
 			}
