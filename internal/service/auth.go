@@ -36,33 +36,28 @@ func (p Parts) authMethods() map[string]rpcserver.Handler {
 
 // create, start and inspect are those of VMs, with what a user's own comes along.
 func (p Parts) create(ctx context.Context, r api.VMCreateRequest) (any, error) {
-	var given []vm.Given
-	if r.Auth != nil {
-		s, err := sentFrom(*r.Auth)
-		if err != nil {
-			return nil, err
-		}
-		given = append(given, p.Auth.Given(s))
+	given, err := p.given(r.Auth)
+	if err != nil {
+		return nil, err
 	}
 	return begun(p.VMs.Create(ctx, specFrom(r.Spec), vm.Creation{Start: r.Start, Force: r.Force}, r.Key, given...))
 }
 
 func (p Parts) start(ctx context.Context, r api.VMStartRequest) (any, error) {
-	takeBack := func() {}
-	if r.Auth != nil {
-		s, err := sentFrom(*r.Auth)
-		if err != nil {
-			return nil, err
-		}
-		if takeBack, err = p.Auth.Bring(ctx, r.VM, s); err != nil {
-			return nil, err
-		}
-	}
-	rec, err := p.VMs.Boot(ctx, r.VM, vm.Start{VMM: r.VMM, Force: r.Force}, r.Key)
+	given, err := p.given(r.Auth)
 	if err != nil {
-		takeBack()
+		return nil, err
 	}
-	return begun(rec, err)
+	return begun(p.VMs.Boot(ctx, r.VM, vm.Start{VMM: r.VMM, Force: r.Force}, r.Key, given...))
+}
+
+// given is what comes along with a request.
+func (p Parts) given(a *api.Auth) ([]vm.Given, error) {
+	if a == nil {
+		return nil, nil
+	}
+	s, err := sentFrom(*a)
+	return []vm.Given{p.Auth.Given(s)}, err
 }
 
 func (p Parts) inspect(ctx context.Context, r api.VMRef) (any, error) {

@@ -1,7 +1,9 @@
 package vm
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -10,27 +12,35 @@ import (
 	"github.com/banger-vm/banger/internal/vm/hook"
 )
 
-// Given puts down what a request brings for a capability of the VM, where that
-// will find it; takeBack is called if no operation comes of the request.
-type Given func(ctx context.Context, vmID string) (takeBack func(), err error)
+// Given is what a request brings for a capability of the VM.
+type Given struct {
+	For string // the capability's name
+	// Put puts it down and says where, which is stored with the operation and
+	// seen by people; takeBack is called if no operation comes of the request.
+	Put func(ctx context.Context, vmID string) (where string, takeBack func(), err error)
+}
 
 // beginGiven begins an operation on a VM that the request brings things for.
-func (m *Manager) beginGiven(ctx context.Context, given []Given, id string, req operation.Request) (rec operation.Record, err error) {
-	unused := true
-	for _, put := range given {
-		takeBack, err := put(ctx, id)
+// with makes the request of where that was put, by capability.
+func (m *Manager) beginGiven(ctx context.Context, given []Given, id string, with func(brought map[string]string) operation.Request) (rec operation.Record, err error) {
+	unused, brought := true, map[string]string{}
+	for _, g := range given {
+		where, takeBack, err := g.Put(ctx, id)
 		if err != nil {
 			return operation.Record{}, err
 		}
+		brought[g.For] = where
 		defer func() {
 			if unused {
 				takeBack()
 			}
 		}()
 	}
+	req := with(brought)
 	rec, err = m.ops.Begin(ctx, req)
-	// A repeated request has begun one already, which is about another ID.
-	unused = err != nil || rec.Target != req.Target
+	// The same request may have begun one beside this, with parameters of its own.
+	params, broken := json.Marshal(req.Params)
+	unused = err != nil || broken != nil || !bytes.Equal(rec.Params, params)
 	return rec, err
 }
 
@@ -81,11 +91,11 @@ func (h hooked) HookEnded(ctx context.Context, id, step string, hookErr error) {
 
 // givenUp tells the hooks of a create or a start that did not succeed, and those
 // at Delete of a VM whose making was taken back: there was no step for it.
-func (m *Manager) givenUp(ctx context.Context, id string) {
+func (m *Manager) givenUp(ctx context.Context, id string, brought map[string]string) {
 	vm := hook.VM{ID: id, Dir: m.dir(id)}
-	err := m.hooks.Run(ctx, hook.GivenUp, vm)
+	err := m.hooks.Run(ctx, hook.GivenUp, vm, brought)
 	if _, missing := m.Store.VMByID(ctx, id); fault.KindOf(missing) == fault.NotFound {
-		err = errors.Join(err, m.hooks.Run(ctx, hook.Delete, vm))
+		err = errors.Join(err, m.hooks.Run(ctx, hook.Delete, vm, brought))
 	}
 	if err != nil {
 		m.Log.Warn("what was brought for a VM is not all gone", "vm", id, "err", err)

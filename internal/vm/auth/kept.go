@@ -2,6 +2,7 @@ package auth
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -115,7 +116,7 @@ func (k *Keeper) read(id string) (*kept, error) {
 }
 
 // change changes what is kept of a VM; whoever calls it has the VM's claim.
-func (k *Keeper) change(id string, to func(kept) (kept, error)) (kept, error) {
+func (k *Keeper) change(ctx context.Context, id string, to func(kept) (kept, error)) (kept, error) {
 	has, err := k.read(id)
 	if err != nil {
 		return kept{}, err
@@ -127,6 +128,9 @@ func (k *Keeper) change(id string, to func(kept) (kept, error)) (kept, error) {
 	if err != nil || next.ID == has.ID {
 		return next, err
 	}
+	if ctx.Err() != nil { // whoever waits for it is gone, and perhaps the claim
+		return *has, context.Cause(ctx)
+	}
 	return next, write(k.dir(id), machine.AuthFile, next)
 }
 
@@ -137,7 +141,6 @@ func write(dir, name string, v any) error {
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", name, err)
 	}
-	// Nobody takes a name that begins with a dot for what was sent for a VM.
 	path, tmp := filepath.Join(dir, name), filepath.Join(dir, "."+name+".tmp")
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err == nil {

@@ -27,11 +27,14 @@ const (
 )
 
 // VM is a VM as a hook sees it. At GivenUp, and at Delete of one whose making was
-// taken back, only ID and Dir are known.
+// taken back, only ID, Dir and Brought are known.
 type VM struct {
 	ID, Name, User string
 	Dir            string
 	Machine        machine.Status // at Ready
+	// Brought is where the capability finds what the request of this very
+	// operation brought for it, in words of its own; "" is nothing.
+	Brought string
 }
 
 // Hook is what a capability does at a point.
