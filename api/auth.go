@@ -54,7 +54,8 @@ type VMAuth struct {
 	Problems []string `json:"problems,omitempty"`
 }
 
-// CredentialInfo describes a file.
+// CredentialInfo describes a file. Mode is 0 of one that was taken away and is
+// still in the guest, which did not hear of it yet.
 type CredentialInfo struct {
 	Path string `json:"path"`
 	Mode uint32 `json:"mode"`

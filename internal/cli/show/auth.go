@@ -29,7 +29,11 @@ func Auth(w io.Writer, all []VMAuth) error {
 			t.Row(a.VM, "key", shortKey(key), "", "")
 		}
 		for _, f := range a.Files {
-			t.Row(a.VM, "file", fmt.Sprintf("%s (%04o)", f.Path, f.Mode), size.Format(int64(f.Size)), f.State)
+			what, bytes := f.Path, ""
+			if f.Mode != 0 { // 0: it was taken away
+				what, bytes = fmt.Sprintf("%s (%04o)", f.Path, f.Mode), size.Format(int64(f.Size))
+			}
+			t.Row(a.VM, "file", what, bytes, f.State)
 		}
 		for _, problem := range a.Problems {
 			t.Row(a.VM, "", "", "", clip(problem, 100))

@@ -129,6 +129,9 @@ func (k *Keeper) tell(ctx context.Context, id string, has kept) error {
 	if err != nil {
 		return fmt.Errorf("the guest does not have it yet: %w", err)
 	}
+	if r.ID != has.ID {
+		return fault.New(fault.Unavailable, "Try again, or stop and start the VM.", "the guest does not have it yet: it says that it has another state")
+	}
 	return has.problems(r)
 }
 

@@ -40,6 +40,7 @@ type rig struct {
 	reports []wire.AuthReport // what the guest was told, in its order
 	refuse  error
 	reason  string // why no file fits
+	other   bool   // the guest answers about another state
 }
 
 const id = "0123456789ab"
@@ -84,6 +85,9 @@ func (r *rig) Authorize(_ context.Context, dir string) (wire.AuthReport, error) 
 	report := wire.AuthReport{ID: a.ID}
 	for range a.Files {
 		report.Files = append(report.Files, r.reason)
+	}
+	if r.other {
+		report.ID = "other"
 	}
 	r.reports = append(r.reports, report)
 	return report, nil
@@ -234,7 +238,7 @@ func TestPushAndRemove(t *testing.T) {
 	if got := r.reports[len(r.reports)-1]; got.ID != r.kept().ID {
 		t.Errorf("the guest was told of %q, not %q", got.ID, r.kept().ID)
 	}
-	if _, err := r.keeper.Remove(t.Context(), "dev", []string{"~/b"}, ""); fault.KindOf(err) != fault.NotFound {
+	if _, err := r.keeper.Remove(t.Context(), "dev", []string{"~/never"}, ""); fault.KindOf(err) != fault.NotFound {
 		t.Error(err)
 	}
 	if rec := r.done(r.keeper.Remove(t.Context(), "dev", nil, "")); rec.State != operation.Succeeded || len(r.kept().Files) != 0 || !r.view(nil).Off {
@@ -415,5 +419,36 @@ func TestTakeThatFails(t *testing.T) {
 	}
 	if err := r.hook(hook.PreStart, machine.Status{}, name); err != nil || r.staged() != 0 || len(r.kept().Files) != 1 {
 		t.Errorf("%v, %d", err, r.staged())
+	}
+}
+
+// A removal that the guest did not hear of is told, seen, and can be repeated.
+func TestRemovalThatTheGuestDidNotHear(t *testing.T) {
+	r := newRig(t)
+	r.done(r.keeper.Push(t.Context(), "dev", aSet("~/old"), ""))
+	r.done(r.keeper.Remove(t.Context(), "dev", []string{"~/old"}, ""))
+	r.done(r.keeper.Push(t.Context(), "dev", aSet("~/a"), ""))
+	live := &machine.Status{Guest: wire.Hello{Auth: &wire.AuthReport{ID: r.kept().ID, Files: []string{""}}}}
+	r.refuse = fault.New(fault.Unavailable, "", "it is paused")
+	if rec := r.done(r.keeper.Remove(t.Context(), "dev", []string{"~/a"}, "")); rec.State != operation.Failed {
+		t.Errorf("%s", rec.State)
+	}
+	if v := r.view(live); len(v.Files) != 1 || v.Files[0] != (auth.FileView{Path: "~/a", State: "still in the guest"}) {
+		t.Errorf("%+v", v)
+	}
+	if v := r.view(nil); len(v.Files) != 0 {
+		t.Errorf("one that does not run has %+v", v)
+	}
+	r.refuse = nil
+	if rec := r.done(r.keeper.Remove(t.Context(), "dev", []string{"~/a"}, "")); rec.State != operation.Succeeded || len(r.reports) != 1 {
+		t.Errorf("%s %+v, %+v", rec.State, rec.Error, r.reports)
+	}
+	live.Guest.Auth = &r.reports[0]
+	if v := r.view(live); len(v.Files) != 0 {
+		t.Errorf("%+v", v)
+	}
+	r.other = true
+	if rec := r.done(r.keeper.Remove(t.Context(), "dev", []string{"~/a"}, "")); rec.State != operation.Failed || rec.Error.Kind != fault.Unavailable {
+		t.Errorf("an answer about another state: %s %+v", rec.State, rec.Error)
 	}
 }

@@ -4,15 +4,17 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/banger-vm/banger/internal/credential"
 	"github.com/banger-vm/banger/internal/fault"
@@ -25,6 +27,19 @@ import (
 type kept struct {
 	wire.Auth
 	Off bool `json:"off,omitempty"`
+	// Left says of files that are gone with which state they went, by its number.
+	Left map[string]uint64 `json:"left,omitempty"`
+}
+
+// number is which state of a VM's an ID is of: each has a greater one than those
+// before it. 0 is of what has none.
+func number(id string) uint64 {
+	text, _, _ := strings.Cut(id, "-")
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || text == id {
+		return 0
+	}
+	return n
 }
 
 // with returns what is kept once a client has sent something.
@@ -52,24 +67,25 @@ func (has *kept) merge(s Sent) {
 	if s.Keys != nil {
 		has.Keys = s.Keys
 	}
-	files, gone := slices.Clone(has.Files), slices.Clone(has.Gone)
+	files, gone, left := slices.Clone(has.Files), slices.Clone(has.Gone), maps.Clone(has.Left)
 	for _, f := range s.Files {
 		if at := slices.Index(gone, f.Path); at >= 0 {
 			if !s.Asked {
 				continue
 			}
 			gone = slices.Delete(gone, at, at+1)
+			delete(left, f.Path)
 		}
 		files = append(slices.DeleteFunc(files, func(old credential.File) bool { return old.Path == f.Path }), f)
 	}
 	slices.SortFunc(files, func(a, b credential.File) int { return cmp.Compare(a.Path, b.Path) })
-	has.Files, has.Gone = files, gone
+	has.Files, has.Gone, has.Left = files, gone, left
 }
 
 // without returns what is kept once files are taken away, by none of them all
 // that there is.
 func (has kept) without(paths []string) kept {
-	next := kept{Auth: wire.Auth{ID: has.ID, Set: has.Set, Gone: slices.Clone(has.Gone)}, Off: has.Off}
+	next := kept{Auth: wire.Auth{ID: has.ID, Set: has.Set, Gone: slices.Clone(has.Gone)}, Off: has.Off, Left: maps.Clone(has.Left)}
 	if paths == nil {
 		next.Set, next.Off = credential.Set{}, true
 	}
@@ -80,9 +96,14 @@ func (has kept) without(paths []string) kept {
 			continue
 		}
 		next.Gone = append(next.Gone, f.Path)
+		if next.Left == nil {
+			next.Left = map[string]uint64{}
+		}
+		next.Left[f.Path] = number(has.ID) + 1
 	}
 	if n := len(next.Gone); n > wire.MaxGone {
 		next.Gone = next.Gone[n-wire.MaxGone:]
+		maps.DeleteFunc(next.Left, func(path string, _ uint64) bool { return !slices.Contains(next.Gone, path) })
 	}
 	return next.renamed(has)
 }
@@ -90,9 +111,9 @@ func (has kept) without(paths []string) kept {
 // renamed gives what differs from before an ID of its own.
 func (has kept) renamed(before kept) kept {
 	if has.ID = before.ID; !reflect.DeepEqual(has, before) {
-		b := make([]byte, 8)
+		b := make([]byte, 8) // a directory may be put back as it was earlier
 		rand.Read(b)
-		has.ID = hex.EncodeToString(b)
+		has.ID = fmt.Sprintf("%d-%x", number(before.ID)+1, b)
 	}
 	return has
 }

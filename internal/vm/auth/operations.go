@@ -38,11 +38,12 @@ func (k *Keeper) Push(ctx context.Context, ref string, s Sent, key string) (oper
 }
 
 // Remove begins to take files away, by no paths all that a VM was given: then it
-// gets nothing more until a user asks for it.
+// gets nothing more until a user asks for it. One that the guest did not hear of
+// can be repeated.
 func (k *Keeper) Remove(ctx context.Context, ref string, paths []string, key string) (operation.Record, error) {
 	return k.begin(ctx, ref, KindRemove, key, func(r vm.Record, has kept) (params, func(), error) {
 		for _, p := range paths {
-			if !slices.ContainsFunc(has.Files, func(f file) bool { return f.Path == p }) {
+			if !slices.Contains(has.Gone, p) && !slices.ContainsFunc(has.Files, func(f file) bool { return f.Path == p }) {
 				return params{}, nil, fault.New(fault.NotFound, "See what it has with: banger auth ls "+r.Spec.Name, "the VM %s was not given %s", r.Spec.Name, p)
 			}
 		}
