@@ -22,7 +22,7 @@ func (p Parts) authMethods() map[string]rpcserver.Handler {
 			return begun(k.Push(ctx, r.VM, s, r.Key))
 		}),
 		api.MethodVMAuthRemove: rpcserver.Bind(func(ctx context.Context, r api.VMAuthRemoveRequest) (any, error) {
-			return begun(k.Remove(ctx, r.VM, r.Paths, r.Key))
+			return begun(k.Remove(ctx, r.VM, auth.Removal{Paths: r.Paths, Git: r.Git, Keys: r.SSHKeys}, r.Key))
 		}),
 		api.MethodVMAuthShow: rpcserver.Bind(func(ctx context.Context, r api.VMRef) (any, error) {
 			v, err := p.VMs.Inspect(ctx, r.VM)

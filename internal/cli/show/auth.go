@@ -20,7 +20,11 @@ func Auth(w io.Writer, all []VMAuth) error {
 	t := NewTable("VM", "KIND", "WHAT", "SIZE", "STATE")
 	for _, a := range all {
 		if a.Off {
-			t.Row(a.VM, "", "", "", "it gets nothing")
+			state := "it gets nothing"
+			if len(a.Files) > 0 {
+				state += " else"
+			}
+			t.Row(a.VM, "", "", "", state)
 		}
 		if a.Git != nil {
 			t.Row(a.VM, "git", person(*a.Git), "", "")

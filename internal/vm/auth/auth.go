@@ -27,10 +27,11 @@ import (
 	"github.com/banger-vm/banger/internal/vm/hook"
 )
 
-// Sent is what a client sends for a VM. What it does not name stays as it was.
+// Sent is what a client sends for a VM. What it does not name stays as it was;
+// Keys that are there and empty, and a Git without a word, say that there are none.
 type Sent struct {
 	credential.Set
-	// Off: the VM is to have nothing, until a user asks for it.
+	// Off: the VM is to have nothing, until a user asks for more than files.
 	Off bool `json:"off,omitempty"`
 	// Asked: a user asks for just this, and not for a VM or a start.
 	Asked bool `json:"asked,omitempty"`

@@ -232,16 +232,16 @@ func TestPushAndRemove(t *testing.T) {
 		t.Errorf("%+v", r.kept())
 	}
 	r.reason = ""
-	if rec := r.done(r.keeper.Remove(t.Context(), "dev", []string{"~/b"}, "")); rec.State != operation.Succeeded || len(r.kept().Files) != 1 || !slices.Equal(r.kept().Gone, []string{"~/b"}) {
+	if rec := r.done(r.keeper.Remove(t.Context(), "dev", auth.Removal{Paths: []string{"~/b"}}, "")); rec.State != operation.Succeeded || len(r.kept().Files) != 1 || !slices.Equal(r.kept().Gone, []string{"~/b"}) {
 		t.Errorf("%s %+v", rec.State, rec.Error)
 	}
 	if got := r.reports[len(r.reports)-1]; got.ID != r.kept().ID {
 		t.Errorf("the guest was told of %q, not %q", got.ID, r.kept().ID)
 	}
-	if _, err := r.keeper.Remove(t.Context(), "dev", []string{"~/never"}, ""); fault.KindOf(err) != fault.NotFound {
+	if _, err := r.keeper.Remove(t.Context(), "dev", auth.Removal{Paths: []string{"~/never"}}, ""); fault.KindOf(err) != fault.NotFound {
 		t.Error(err)
 	}
-	if rec := r.done(r.keeper.Remove(t.Context(), "dev", nil, "")); rec.State != operation.Succeeded || len(r.kept().Files) != 0 || !r.view(nil).Off {
+	if rec := r.done(r.keeper.Remove(t.Context(), "dev", auth.Removal{}, "")); rec.State != operation.Succeeded || len(r.kept().Files) != 0 || !r.view(nil).Off {
 		t.Errorf("%s %+v", rec.State, rec.Error)
 	}
 	r.refuse = fault.New(fault.Unavailable, "", "it does not answer")
@@ -426,11 +426,11 @@ func TestTakeThatFails(t *testing.T) {
 func TestRemovalThatTheGuestDidNotHear(t *testing.T) {
 	r := newRig(t)
 	r.done(r.keeper.Push(t.Context(), "dev", aSet("~/old"), ""))
-	r.done(r.keeper.Remove(t.Context(), "dev", []string{"~/old"}, ""))
+	r.done(r.keeper.Remove(t.Context(), "dev", auth.Removal{Paths: []string{"~/old"}}, ""))
 	r.done(r.keeper.Push(t.Context(), "dev", aSet("~/a"), ""))
 	live := &machine.Status{Guest: wire.Hello{Auth: &wire.AuthReport{ID: r.kept().ID, Files: []string{""}}}}
 	r.refuse = fault.New(fault.Unavailable, "", "it is paused")
-	if rec := r.done(r.keeper.Remove(t.Context(), "dev", []string{"~/a"}, "")); rec.State != operation.Failed {
+	if rec := r.done(r.keeper.Remove(t.Context(), "dev", auth.Removal{Paths: []string{"~/a"}}, "")); rec.State != operation.Failed {
 		t.Errorf("%s", rec.State)
 	}
 	if v := r.view(live); len(v.Files) != 1 || v.Files[0] != (auth.FileView{Path: "~/a", State: "still in the guest"}) {
@@ -440,7 +440,7 @@ func TestRemovalThatTheGuestDidNotHear(t *testing.T) {
 		t.Errorf("one that does not run has %+v", v)
 	}
 	r.refuse = nil
-	if rec := r.done(r.keeper.Remove(t.Context(), "dev", []string{"~/a"}, "")); rec.State != operation.Succeeded || len(r.reports) != 1 {
+	if rec := r.done(r.keeper.Remove(t.Context(), "dev", auth.Removal{Paths: []string{"~/a"}}, "")); rec.State != operation.Succeeded || len(r.reports) != 1 {
 		t.Errorf("%s %+v, %+v", rec.State, rec.Error, r.reports)
 	}
 	live.Guest.Auth = &r.reports[0]
@@ -448,7 +448,30 @@ func TestRemovalThatTheGuestDidNotHear(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 	r.other = true
-	if rec := r.done(r.keeper.Remove(t.Context(), "dev", []string{"~/a"}, "")); rec.State != operation.Failed || rec.Error.Kind != fault.Unavailable {
+	if rec := r.done(r.keeper.Remove(t.Context(), "dev", auth.Removal{Paths: []string{"~/a"}}, "")); rec.State != operation.Failed || rec.Error.Kind != fault.Unavailable {
 		t.Errorf("an answer about another state: %s %+v", rec.State, rec.Error)
+	}
+}
+
+// That there are no keys and no name any more comes through an operation.
+func TestNoneAreSent(t *testing.T) {
+	r := newRig(t)
+	all := aSet("~/a")
+	all.Keys = []string{"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB0EzFVqUsMqLfnGhO7hyjwDuJH0g8yT5o2HIcWHSZlu me"}
+	r.done(r.keeper.Push(t.Context(), "dev", all, ""))
+	none := auth.Sent{Set: credential.Set{Git: &credential.Git{}, Keys: []string{}}}
+	name, _ := r.put(none)
+	if err := r.hook(hook.PreStart, machine.Status{}, name); err != nil {
+		t.Error(err)
+	}
+	if a := r.kept(); a.Git != nil || len(a.Keys) != 0 || len(a.Files) != 1 {
+		t.Errorf("%+v", a)
+	}
+	r.done(r.keeper.Push(t.Context(), "dev", all, ""))
+	if rec := r.done(r.keeper.Remove(t.Context(), "dev", auth.Removal{Keys: true}, "")); rec.State != operation.Succeeded {
+		t.Errorf("%s %+v", rec.State, rec.Error)
+	}
+	if a := r.kept(); a.Git == nil || len(a.Keys) != 0 || len(a.Files) != 1 {
+		t.Errorf("%+v", a)
 	}
 }

@@ -27,6 +27,9 @@ import (
 type kept struct {
 	wire.Auth
 	Off bool `json:"off,omitempty"`
+	// NoGit and NoKeys are for these what Gone is for files.
+	NoGit  bool `json:"no_git,omitempty"`
+	NoKeys bool `json:"no_keys,omitempty"`
 	// Left says of files that are gone with which state they went, by its number.
 	Left map[string]uint64 `json:"left,omitempty"`
 }
@@ -47,11 +50,11 @@ func (has kept) with(s Sent) (kept, error) {
 	next := has
 	switch {
 	case s.Off:
-		next = has.without(nil)
+		next = has.without(Removal{})
 	case has.Off && !s.Asked:
 		return has, nil
 	default:
-		next.Off = false
+		next.Off = has.Off && s.Git == nil && s.Keys == nil // files alone change nothing else
 		next.merge(s)
 	}
 	if err := next.Check(); err != nil {
@@ -61,11 +64,17 @@ func (has kept) with(s Sent) (kept, error) {
 }
 
 func (has *kept) merge(s Sent) {
-	if s.Git != nil {
-		has.Git = s.Git
+	if s.Git != nil && (s.Asked || !has.NoGit) {
+		has.Git, has.NoGit = s.Git, false
+		if *s.Git == (credential.Git{}) {
+			has.Git = nil
+		}
 	}
-	if s.Keys != nil {
-		has.Keys = s.Keys
+	if s.Keys != nil && (s.Asked || !has.NoKeys) {
+		has.Keys, has.NoKeys = slices.Clip(s.Keys), false
+		if len(s.Keys) == 0 {
+			has.Keys = nil
+		}
 	}
 	files, gone, left := slices.Clone(has.Files), slices.Clone(has.Gone), maps.Clone(has.Left)
 	for _, f := range s.Files {
@@ -82,16 +91,30 @@ func (has *kept) merge(s Sent) {
 	has.Files, has.Gone, has.Left = files, gone, left
 }
 
-// without returns what is kept once files are taken away, by none of them all
-// that there is.
-func (has kept) without(paths []string) kept {
-	next := kept{Auth: wire.Auth{ID: has.ID, Set: has.Set, Gone: slices.Clone(has.Gone)}, Off: has.Off, Left: maps.Clone(has.Left)}
-	if paths == nil {
-		next.Set, next.Off = credential.Set{}, true
+// Removal says what is to be taken away; the zero value is all that there is.
+type Removal struct {
+	Paths []string `json:"paths,omitempty"`
+	Git   bool     `json:"git,omitempty"`
+	Keys  bool     `json:"keys,omitempty"`
+}
+
+func (what Removal) all() bool { return len(what.Paths) == 0 && !what.Git && !what.Keys }
+
+// without returns what is kept once something is taken away.
+func (has kept) without(what Removal) kept {
+	next := kept{NoGit: has.NoGit || what.Git, NoKeys: has.NoKeys || what.Keys, Auth: wire.Auth{ID: has.ID, Set: has.Set, Gone: slices.Clone(has.Gone)}, Off: has.Off, Left: maps.Clone(has.Left)}
+	if what.all() {
+		next.Set, next.Off, next.NoGit, next.NoKeys = credential.Set{}, true, false, false
+	}
+	if what.Git {
+		next.Git = nil
+	}
+	if what.Keys {
+		next.Keys = nil
 	}
 	next.Files = nil
 	for _, f := range has.Files {
-		if paths != nil && !slices.Contains(paths, f.Path) {
+		if !what.all() && !slices.Contains(what.Paths, f.Path) {
 			next.Files = append(next.Files, f)
 			continue
 		}

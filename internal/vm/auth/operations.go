@@ -19,9 +19,9 @@ const (
 
 // params are all that a change needs; what is pushed lies elsewhere.
 type params struct {
-	ID    string   `json:"id"`
-	Sent  string   `json:"sent,omitempty"`  // of a push: the name of the file that lies there
-	Paths []string `json:"paths,omitempty"` // of a removal; none: all
+	ID   string `json:"id"`
+	Sent string `json:"sent,omitempty"` // of a push: the name of the file that lies there
+	Removal
 }
 
 // Push begins to give a VM what a user asks for: at once where it runs, else from
@@ -37,17 +37,16 @@ func (k *Keeper) Push(ctx context.Context, ref string, s Sent, key string) (oper
 	})
 }
 
-// Remove begins to take files away, by no paths all that a VM was given: then it
-// gets nothing more until a user asks for it. One that the guest did not hear of
-// can be repeated.
-func (k *Keeper) Remove(ctx context.Context, ref string, paths []string, key string) (operation.Record, error) {
+// Remove begins to take something away, until a user asks for it again. One that
+// the guest did not hear of can be repeated.
+func (k *Keeper) Remove(ctx context.Context, ref string, what Removal, key string) (operation.Record, error) {
 	return k.begin(ctx, ref, KindRemove, key, func(r vm.Record, has kept) (params, func(), error) {
-		for _, p := range paths {
+		for _, p := range what.Paths {
 			if !slices.Contains(has.Gone, p) && !slices.ContainsFunc(has.Files, func(f file) bool { return f.Path == p }) {
 				return params{}, nil, fault.New(fault.NotFound, "See what it has with: banger auth ls "+r.Spec.Name, "the VM %s was not given %s", r.Spec.Name, p)
 			}
 		}
-		return params{ID: r.ID, Paths: paths}, func() {}, nil
+		return params{ID: r.ID, Removal: what}, func() {}, nil
 	})
 }
 
@@ -91,7 +90,7 @@ func (k *Keeper) Planners() map[string]operation.Planner {
 	return map[string]operation.Planner{
 		KindPush: k.planner("keep what was sent", func(ctx context.Context, p params) error { return k.take(ctx, p.ID, p.Sent) }),
 		KindRemove: k.planner("forget it", func(ctx context.Context, p params) error {
-			_, err := k.change(ctx, p.ID, func(has kept) (kept, error) { return has.without(p.Paths), nil })
+			_, err := k.change(ctx, p.ID, func(has kept) (kept, error) { return has.without(p.Removal), nil })
 			return err
 		}),
 	}
