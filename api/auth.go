@@ -54,8 +54,8 @@ type VMAuth struct {
 	SSHKeys []string         `json:"ssh_keys,omitempty"`
 	Files   []CredentialInfo `json:"files,omitempty"` // by path
 	Off     bool             `json:"off,omitempty"`   // it gets nothing but for files that are pushed
-	// Problems are what the guest did not take but for the files, a sentence each;
-	// they are its own word.
+	// Problems are what the guest did not take but for the files, a sentence each,
+	// which are its own word; or why nobody knows what the VM was given.
 	Problems []string `json:"problems,omitempty"`
 }
 

@@ -29,7 +29,7 @@ func (p Parts) authMethods() map[string]rpcserver.Handler {
 			if err != nil {
 				return nil, err
 			}
-			return p.authOf(v)
+			return p.authOf(v), nil
 		}),
 	}
 }
@@ -66,15 +66,15 @@ func (p Parts) inspect(ctx context.Context, r api.VMRef) (any, error) {
 		return nil, err
 	}
 	out := vmFrom(v)
-	a, err := p.authOf(v)
-	if a.Git != nil || len(a.SSHKeys)+len(a.Files) > 0 || a.Off {
+	a := p.authOf(v)
+	if a.Git != nil || len(a.SSHKeys)+len(a.Files)+len(a.Problems) > 0 || a.Off {
 		out.Auth = &a
 	}
-	return out, err
+	return out, nil
 }
 
-func (p Parts) authOf(v vm.View) (api.VMAuth, error) {
-	has, err := p.Auth.Of(v)
+func (p Parts) authOf(v vm.View) api.VMAuth {
+	has := p.Auth.Of(v)
 	out := api.VMAuth{SSHKeys: has.Keys, Off: has.Off, Problems: has.Problems}
 	if has.Git != nil {
 		out.Git = &api.GitIdentity{Name: has.Git.Name, Email: has.Git.Email}
@@ -82,7 +82,7 @@ func (p Parts) authOf(v vm.View) (api.VMAuth, error) {
 	for _, f := range has.Files {
 		out.Files = append(out.Files, api.CredentialInfo{Path: f.Path, Mode: f.Mode, Size: f.Size, State: f.State})
 	}
-	return out, err
+	return out
 }
 
 func sentFrom(a api.Auth) (auth.Sent, error) {

@@ -80,5 +80,8 @@ func authFields(a *api.VMAuth) (fields []string) {
 	for _, f := range a.Files {
 		fields = append(fields, "Credential", fmt.Sprintf("%s (%s)", f.Path, f.State))
 	}
+	for _, problem := range a.Problems {
+		fields = append(fields, "Auth problem", problem)
+	}
 	return fields
 }

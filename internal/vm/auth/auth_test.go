@@ -157,11 +157,7 @@ func aSet(path string) auth.Sent {
 
 func (r *rig) view(live *machine.Status) auth.View {
 	r.t.Helper()
-	v, err := r.keeper.Of(vm.View{Record: vm.Record{ID: id}, Dir: r.vmDir(), Live: live})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return v
+	return r.keeper.Of(vm.View{Record: vm.Record{ID: id}, Dir: r.vmDir(), Live: live})
 }
 
 // What comes with a create or a start is kept by its hook, privately; the guest
@@ -473,5 +469,31 @@ func TestNoneAreSent(t *testing.T) {
 	}
 	if a := r.kept(); a.Git == nil || len(a.Keys) != 0 || len(a.Files) != 1 {
 		t.Errorf("%+v", a)
+	}
+}
+
+// What cannot be read is a problem that is seen, and written anew by taking all
+// away.
+func TestDamaged(t *testing.T) {
+	for name, text := range map[string]string{"broken": "{", "huge": `{"id":"1"` + strings.Repeat(" ", 2<<20) + "}"} {
+		r := newRig(t)
+		if err := os.WriteFile(filepath.Join(r.vmDir(), machine.AuthFile), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if v := r.view(nil); len(v.Problems) != 1 || !strings.Contains(v.Problems[0], "cannot be read") || !strings.Contains(v.Problems[0], "banger auth rm") {
+			t.Errorf("%s: %+v", name, v)
+		}
+		if _, err := r.keeper.Push(t.Context(), "dev", aSet("~/a"), ""); fault.KindOf(err) != fault.Precondition || r.staged() != 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := r.keeper.Remove(t.Context(), "dev", auth.Removal{Keys: true}, ""); fault.KindOf(err) != fault.Precondition {
+			t.Errorf("%s: %v", name, err)
+		}
+		if rec := r.done(r.keeper.Remove(t.Context(), "dev", auth.Removal{}, "")); rec.State != operation.Succeeded || !r.view(nil).Off {
+			t.Errorf("%s: %s %+v", name, rec.State, rec.Error)
+		}
+		if rec := r.done(r.keeper.Push(t.Context(), "dev", aSet("~/a"), "")); rec.State != operation.Succeeded || len(r.view(nil).Files) != 1 {
+			t.Errorf("%s: %s %+v", name, rec.State, rec.Error)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -143,9 +144,12 @@ func (has kept) renamed(before kept) kept {
 
 func (k *Keeper) dir(id string) string { return filepath.Join(k.cfg.Dir, id) }
 
+// maxKept is more than what is kept takes as JSON, in bytes.
+const maxKept = 1536 << 10
+
 // read returns what is kept of a VM; nil: nothing was ever sent.
 func (k *Keeper) read(id string) (*kept, error) {
-	data, err := os.ReadFile(filepath.Join(k.dir(id), machine.AuthFile))
+	data, err := readBounded(filepath.Join(k.dir(id), machine.AuthFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -154,26 +158,51 @@ func (k *Keeper) read(id string) (*kept, error) {
 		err = json.Unmarshal(data, &has)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading what the VM is given of its user's own: %w", err)
+		return nil, fault.New(fault.Precondition, "Write it anew with: banger auth rm and the VM's name alone, then banger auth push.",
+			"what the VM is given of its user's own cannot be read: %w", err)
 	}
 	return &has, nil
 }
 
-// change changes what is kept of a VM; whoever calls it has the VM's claim.
-func (k *Keeper) change(ctx context.Context, id string, to func(kept) (kept, error)) (kept, error) {
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxKept+1))
+	if err == nil && len(data) > maxKept {
+		err = fmt.Errorf("%s is larger than %d KiB", filepath.Base(path), maxKept>>10)
+	}
+	return data, err
+}
+
+// current is read with an empty state for none; anew has it so for what cannot be
+// read too.
+func (k *Keeper) current(id string, anew bool) (kept, error) {
 	has, err := k.read(id)
+	switch {
+	case err != nil && anew:
+		k.log.Warn("what cannot be read is written anew", "vm", id, "err", err)
+		return kept{}, nil
+	case err != nil || has == nil:
+		return kept{}, err
+	}
+	return *has, nil
+}
+
+// change changes what is kept of a VM; whoever calls it has the VM's claim.
+func (k *Keeper) change(ctx context.Context, id string, anew bool, to func(kept) (kept, error)) (kept, error) {
+	has, err := k.current(id, anew)
 	if err != nil {
 		return kept{}, err
 	}
-	if has == nil {
-		has = &kept{}
-	}
-	next, err := to(*has)
+	next, err := to(has)
 	if err != nil || next.ID == has.ID {
 		return next, err
 	}
 	if ctx.Err() != nil { // whoever waits for it is gone, and perhaps the claim
-		return *has, context.Cause(ctx)
+		return has, context.Cause(ctx)
 	}
 	return next, write(k.dir(id), machine.AuthFile, next)
 }
@@ -194,10 +223,22 @@ func write(dir, name string, v any) error {
 	if err == nil {
 		err = os.Rename(tmp, path)
 	}
+	if err == nil {
+		err = syncDir(dir)
+	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("writing %s: %w", name, err), ignoreMissing(os.Remove(tmp)))
 	}
 	return nil
+}
+
+// syncDir has the names in a directory outlast a loss of power.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func ignoreMissing(err error) error {

@@ -27,7 +27,7 @@ type params struct {
 // Push begins to give a VM what a user asks for: at once where it runs, else from
 // its next start on.
 func (k *Keeper) Push(ctx context.Context, ref string, s Sent, key string) (operation.Record, error) {
-	return k.begin(ctx, ref, KindPush, key, func(r vm.Record, has kept) (p params, takeBack func(), err error) {
+	return k.begin(ctx, ref, KindPush, key, false, func(r vm.Record, has kept) (p params, takeBack func(), err error) {
 		s.Asked = true
 		if _, err := has.with(s); err != nil {
 			return p, nil, err
@@ -38,9 +38,9 @@ func (k *Keeper) Push(ctx context.Context, ref string, s Sent, key string) (oper
 }
 
 // Remove begins to take something away, until a user asks for it again. One that
-// the guest did not hear of can be repeated.
+// the guest did not hear of can be repeated; one of all needs not read what is kept.
 func (k *Keeper) Remove(ctx context.Context, ref string, what Removal, key string) (operation.Record, error) {
-	return k.begin(ctx, ref, KindRemove, key, func(r vm.Record, has kept) (params, func(), error) {
+	return k.begin(ctx, ref, KindRemove, key, what.all(), func(r vm.Record, has kept) (params, func(), error) {
 		for _, p := range what.Paths {
 			if !slices.Contains(has.Gone, p) && !slices.ContainsFunc(has.Files, func(f file) bool { return f.Path == p }) {
 				return params{}, nil, fault.New(fault.NotFound, "See what it has with: banger auth ls "+r.Spec.Name, "the VM %s was not given %s", r.Spec.Name, p)
@@ -50,8 +50,9 @@ func (k *Keeper) Remove(ctx context.Context, ref string, what Removal, key strin
 	})
 }
 
-// begin begins an operation that prepare finds possible.
-func (k *Keeper) begin(ctx context.Context, ref, kind, key string, prepare func(vm.Record, kept) (p params, takeBack func(), err error)) (operation.Record, error) {
+// begin begins an operation that prepare finds possible. anew: it needs nothing
+// of what is kept.
+func (k *Keeper) begin(ctx context.Context, ref, kind, key string, anew bool, prepare func(vm.Record, kept) (p params, takeBack func(), err error)) (operation.Record, error) {
 	if known, err := k.ops.Known(ctx, kind, key); err != nil {
 		return operation.Record{}, err
 	} else if known != nil {
@@ -64,14 +65,11 @@ func (k *Keeper) begin(ctx context.Context, ref, kind, key string, prepare func(
 	if !r.Made {
 		return operation.Record{}, fault.New(fault.Precondition, "See it with: banger op ls", "the VM %s is not whole yet", r.Spec.Name)
 	}
-	has, err := k.read(r.ID)
+	has, err := k.current(r.ID, anew)
 	if err != nil {
 		return operation.Record{}, err
 	}
-	if has == nil {
-		has = &kept{}
-	}
-	p, takeBack, err := prepare(r, *has)
+	p, takeBack, err := prepare(r, has)
 	if err != nil {
 		return operation.Record{}, err
 	}
@@ -90,7 +88,7 @@ func (k *Keeper) Planners() map[string]operation.Planner {
 	return map[string]operation.Planner{
 		KindPush: k.planner("keep what was sent", func(ctx context.Context, p params) error { return k.take(ctx, p.ID, p.Sent) }),
 		KindRemove: k.planner("forget it", func(ctx context.Context, p params) error {
-			_, err := k.change(ctx, p.ID, func(has kept) (kept, error) { return has.without(p.Removal), nil })
+			_, err := k.change(ctx, p.ID, p.all(), func(has kept) (kept, error) { return has.without(p.Removal), nil })
 			return err
 		}),
 	}

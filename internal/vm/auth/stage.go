@@ -42,7 +42,7 @@ func (k *Keeper) take(ctx context.Context, id, name string) error {
 	if name == "" {
 		return nil
 	}
-	data, err := os.ReadFile(filepath.Join(k.cfg.Staged, name))
+	data, err := readBounded(filepath.Join(k.cfg.Staged, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -53,7 +53,7 @@ func (k *Keeper) take(ctx context.Context, id, name string) error {
 	if err != nil {
 		err = fmt.Errorf("reading what was sent: %w", err)
 	} else {
-		_, err = k.change(ctx, id, func(has kept) (kept, error) { return has.with(s) })
+		_, err = k.change(ctx, id, false, func(has kept) (kept, error) { return has.with(s) })
 	}
 	// An operation that was interrupted takes it again, one that was cancelled
 	// drops it; one that did not wait any longer does neither.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/banger-vm/banger/internal/credential"
+	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/vm"
 )
@@ -17,7 +18,7 @@ type View struct {
 	Git      *credential.Git
 	Keys     []string
 	Files    []FileView
-	Problems []string // of a running guest, sentences
+	Problems []string // of a running guest, or of what is kept; sentences
 }
 
 // FileView is a file with credentials; State is half a sentence. Of one that was
@@ -37,11 +38,16 @@ const (
 	stateStill = "still in the guest" // and taken away here
 )
 
-// Of returns what a VM was given, and what became of that.
-func (k *Keeper) Of(v vm.View) (View, error) {
+// Of returns what a VM was given, and what became of that; what cannot be read is
+// a problem of the VM's, which is there all the same.
+func (k *Keeper) Of(v vm.View) View {
 	has, err := k.read(v.ID)
-	if err != nil || has == nil {
-		return View{}, err
+	if err != nil {
+		f := fault.From(err)
+		return View{Problems: []string{f.Message + "; " + f.Hint}}
+	}
+	if has == nil {
+		return View{}
 	}
 	out := View{Off: has.Off, Git: has.Git, Keys: has.Keys}
 	state := func(int) string { return stateLater }
@@ -66,7 +72,7 @@ func (k *Keeper) Of(v vm.View) (View, error) {
 	for _, path := range has.stillIn(v.Live) {
 		out.Files = append(out.Files, FileView{Path: path, State: stateStill})
 	}
-	return out, nil
+	return out
 }
 
 // stillIn are the files that were taken away and that a guest, which says what it
