@@ -166,7 +166,7 @@ func (m *Manager) planCreate(op operation.Record) (operation.Plan, error) {
 	}
 	plan.Steps = slices.Insert(plan.Steps, len(plan.Steps)-1, m.hooks.Steps(hook.Create, p.ID, p.Brought)...)
 	if p.Start {
-		plan.Steps = append(plan.Steps, m.startSteps(startParams{ID: p.ID, BootID: p.BootID, Force: p.Force, Brought: p.Brought})...)
+		plan.Steps = append(plan.Steps, m.startSteps(startParams{ID: p.ID, BootID: p.BootID, Force: p.Force})...)
 	}
 	return plan, nil
 }

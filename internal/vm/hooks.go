@@ -62,31 +62,52 @@ func (h hooked) HookedVM(ctx context.Context, id string) (hook.VM, error) {
 }
 
 // HookEnded implements hook.Owner: what failed is told, and stays to be seen
-// until it succeeds.
-func (h hooked) HookEnded(ctx context.Context, id, step string, hookErr error) {
-	sentence := ""
-	if hookErr != nil {
-		sentence = fmt.Sprintf("The step %q failed: %s.", step, fault.From(hookErr).Message)
-		h.m.Log.Warn("a capability could not be given", "vm", id, "step", step, "err", hookErr)
+// until it is mended.
+func (h hooked) HookEnded(ctx context.Context, id string, end hook.End) {
+	lack := Lack{Step: end.Step}
+	if end.Err != nil {
+		lack.Sentence = fmt.Sprintf("The step %q failed: %s.", end.Step, fault.From(end.Err).Message)
+		h.m.Log.Warn("a capability could not be given", "vm", id, "step", end.Step, "err", end.Err)
 	}
 	err := h.m.Store.ChangeVM(ctx, id, func(r *Record) bool {
-		if r.Lacks[step] == sentence {
-			return false
+		if end.Err != nil {
+			return r.lack(end.Capability, lack)
 		}
-		if r.Lacks == nil {
-			r.Lacks = map[string]string{}
-		}
-		if r.Lacks[step] = sentence; sentence == "" {
-			delete(r.Lacks, step)
-		}
-		return true
+		// What is brought and taken is in the place of all that was not before.
+		return (end.Brought || r.Lacking[end.Capability].Step == end.Step) && r.Mend(end.Capability)
 	})
 	if ignoreMissing(err) != nil {
-		h.m.Log.Error("storing what a capability could not give failed", "vm", id, "step", step, "err", err)
+		h.m.Log.Error("storing what a capability could not give failed", "vm", id, "step", end.Step, "err", err)
 	}
-	if hookErr != nil {
-		h.m.publish(id, "vm.hook_failed", sentence)
+	if end.Err != nil {
+		h.m.publish(id, "vm.hook_failed", lack.Sentence)
 	}
+}
+
+// Lack is what a capability could not give a VM.
+type Lack struct {
+	Step     string `json:"step"` // that failed
+	Sentence string `json:"sentence"`
+}
+
+// lack records that, and reports whether it is news.
+func (r *Record) lack(capability string, l Lack) bool {
+	if r.Lacking[capability] == l {
+		return false
+	}
+	if r.Lacking == nil {
+		r.Lacking = map[string]Lack{}
+	}
+	r.Lacking[capability] = l
+	return true
+}
+
+// Mend records that a capability gave the VM what it had not, and reports whether
+// that is news.
+func (r *Record) Mend(capability string) bool {
+	_, lacked := r.Lacking[capability]
+	delete(r.Lacking, capability)
+	return lacked
 }
 
 // givenUp tells the hooks of a create or a start that did not succeed, and those

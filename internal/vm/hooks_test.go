@@ -133,6 +133,35 @@ func TestFailedHookIsSeen(t *testing.T) {
 	}
 }
 
+// What was not given when the VM was made is lacked until something is given in
+// its place: no start without that mends it.
+func TestLackIsMended(t *testing.T) {
+	r, w := withWitness(t, false)
+	w.failing(hook.Create, errors.New("there is no such thing"))
+	r.ok(r.create(spec.VM{Name: "a"}, true))
+	lacks := func() bool {
+		t.Helper()
+		v, err := r.vms.Inspect(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(strings.Join(v.Reduced, ""), "there is no such thing")
+	}
+	if !lacks() {
+		t.Error("its start has mended it")
+	}
+	r.ok(r.vms.Restart(t.Context(), "a", 0, false, ""))
+	if !lacks() {
+		t.Error("a restart has mended it")
+	}
+	r.ok(r.vms.Boot(t.Context(), "a", vm.Start{}, "", vm.Given{For: "witness", Put: func(context.Context, string) (string, func(), error) {
+		return "there", func() {}, nil
+	}}))
+	if lacks() {
+		t.Error("it is still lacked")
+	}
+}
+
 // The failure of an essential hook takes the start back.
 func TestEssentialHookFailsTheStart(t *testing.T) {
 	r, w := withWitness(t, true)
@@ -204,7 +233,7 @@ func TestWhatComesWithAStart(t *testing.T) {
 		return "x", func() {}, err
 	}}
 	first := r.done(r.vms.Boot(t.Context(), "a", vm.Start{}, "once", bring("second"), beside))
-	if got := w.took(); !slices.Equal(got, []string{"pre-start a first", "ready a first"}) || !slices.Equal(left, []string{"first"}) {
+	if got := w.took(); !slices.Equal(got, []string{"pre-start a first", "ready a"}) || !slices.Equal(left, []string{"first"}) {
 		t.Errorf("%q, left %q", got, left)
 	}
 	r.ok(r.vms.Restart(t.Context(), "a", 0, false, ""))

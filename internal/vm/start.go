@@ -165,7 +165,7 @@ func (m *Manager) startSteps(p startParams) []operation.Step {
 			Name: "wait for the guest",
 			Do:   func(ctx context.Context, r operation.Report) error { return m.awaitReady(ctx, p, r) },
 		},
-	}, m.hooks.Steps(hook.Ready, p.ID, p.Brought))
+	}, m.hooks.Steps(hook.Ready, p.ID, nil))
 }
 
 // attach plugs the VM in; for a running VM it changes nothing.

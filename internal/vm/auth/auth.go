@@ -40,6 +40,7 @@ type Sent struct {
 // VMs is what a Keeper needs of the store of VMs.
 type VMs interface {
 	VM(ctx context.Context, ref string) (vm.Record, error)
+	ChangeVM(ctx context.Context, id string, change func(*vm.Record) bool) error
 }
 
 // Operations is what a Keeper needs of the operation registry.

@@ -497,3 +497,36 @@ func TestDamaged(t *testing.T) {
 		}
 	}
 }
+
+// A push and a removal that succeed mend what a start could not give.
+func TestMended(t *testing.T) {
+	r := newRig(t)
+	r.refuse = nil
+	lacks := func() bool {
+		t.Helper()
+		v, err := r.store.VM(t.Context(), "dev")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(v.Lacking) > 0
+	}
+	for name, change := range map[string]func() (operation.Record, error){
+		"push":   func() (operation.Record, error) { return r.keeper.Push(t.Context(), "dev", aSet("~/a"), "") },
+		"remove": func() (operation.Record, error) { return r.keeper.Remove(t.Context(), "dev", auth.Removal{}, "") },
+	} {
+		if err := r.store.ChangeVM(t.Context(), id, func(v *vm.Record) bool {
+			v.Lacking = map[string]vm.Lack{"auth": {Step: "ready: auth", Sentence: "It failed."}}
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		r.reason = "it does not fit"
+		if r.done(r.keeper.Push(t.Context(), "dev", aSet("~/a"), "")); !lacks() {
+			t.Errorf("%s: what failed has mended it", name)
+		}
+		r.reason = ""
+		if rec := r.done(change()); rec.State != operation.Succeeded || lacks() {
+			t.Errorf("%s: %s, %v", name, rec.State, lacks())
+		}
+	}
+}

@@ -108,7 +108,10 @@ func (k *Keeper) planner(name string, change func(context.Context, params) error
 					if err != nil || has == nil {
 						return err
 					}
-					return k.tell(ctx, p.ID, *has)
+					if err := k.tell(ctx, p.ID, *has); err != nil {
+						return err
+					}
+					return k.vms.ChangeVM(ctx, p.ID, func(r *vm.Record) bool { return r.Mend(k.Name()) })
 				}},
 			},
 			Result: func() any { return map[string]string{"id": p.ID} },

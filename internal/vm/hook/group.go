@@ -54,7 +54,7 @@ func (g *group) await(ctx context.Context, i int) error {
 		g.cancel() // of those that were left behind
 	}
 	if !h.Essential {
-		g.set.owner.HookEnded(ctx, g.id, h.step, err)
+		g.set.owner.HookEnded(ctx, g.id, End{Capability: h.of, Step: h.step, Brought: g.brought[h.of] != "", Err: err})
 	}
 	return nil
 }

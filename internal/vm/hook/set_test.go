@@ -43,10 +43,13 @@ func (o *owner) HookedVM(_ context.Context, id string) (VM, error) {
 	return VM{ID: id, Name: "dev"}, o.err
 }
 
-func (o *owner) HookEnded(_ context.Context, _, step string, err error) {
+func (o *owner) HookEnded(_ context.Context, _ string, end End) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.ended[step] = fmt.Sprint(err)
+	if end.Step != string(Ready)+": "+end.Capability {
+		o.err = fmt.Errorf("%q is no step of %q", end.Step, end.Capability)
+	}
+	o.ended[end.Step] = fmt.Sprint(end.Err)
 }
 
 func newOwner() *owner { return &owner{ended: map[string]string{}} }
