@@ -31,6 +31,9 @@ type Config struct {
 type Giver struct {
 	root  string
 	users *login.Files
+	// given are the marks of the files that were given last, by path. What a
+	// program has written to one since stays until the host has another.
+	given map[string]mark
 }
 
 // New makes a Giver for the users that users knows.
@@ -61,11 +64,16 @@ func (g *Giver) Give(user string, a wire.Auth) wire.AuthReport {
 	}
 	problem(errors.Join(gone...))
 	keep := map[string]bool{gitConfig: true}
+	given := map[string]mark{}
 	for _, f := range a.Files {
-		err := to.put(f)
+		m := to.mark(f)
+		err := to.put(f, g.given[f.Path] == m)
 		r.Files = append(r.Files, reason(err))
-		keep[kept(f.Path)] = err == nil
+		if keep[kept(f.Path)] = err == nil; err == nil {
+			given[f.Path] = m
+		}
 	}
+	g.given = given
 	problem(to.sweep(keep))
 	return r
 }
