@@ -73,7 +73,11 @@ func (f *fake) removeAuth(r api.VMAuthRemoveRequest) (api.Operation, error) {
 	return f.begin("vm.auth.remove", vm.Name, false, func() string { return vm.ID }), nil
 }
 
+// showAuth: the VM "leaving" goes just before it is asked about.
 func (f *fake) showAuth(r api.VMRef) (api.VMAuth, error) {
+	if r.VM == "leaving" {
+		delete(f.vms, r.VM)
+	}
 	vm, err := f.find(r.VM)
 	if err != nil || vm.Auth == nil {
 		return api.VMAuth{}, err

@@ -128,7 +128,8 @@ func list(ctx context.Context, a *app.App, names []string) ([]show.VMAuth, error
 	if err != nil {
 		return nil, err
 	}
-	if len(names) == 0 {
+	every := len(names) == 0
+	if every {
 		vms, err := c.VMList(ctx, api.VMListRequest{All: true})
 		if err != nil {
 			return nil, err
@@ -140,6 +141,9 @@ func list(ctx context.Context, a *app.App, names []string) ([]show.VMAuth, error
 	all := []show.VMAuth{}
 	for _, name := range names {
 		has, err := c.VMAuthShow(ctx, name)
+		if every && api.KindOf(err) == api.KindNotFound { // it is gone since
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
