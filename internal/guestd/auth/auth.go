@@ -63,7 +63,7 @@ func (g *Giver) Give(user string, a wire.Auth) wire.AuthReport {
 		gone = append(gone, to.remove(path))
 	}
 	problem(errors.Join(gone...))
-	keep := map[string]bool{gitConfig: true}
+	keep := map[string]bool{gitConfig: true, filepath.Base(identity.UserKeys): true}
 	given := map[string]mark{}
 	for _, f := range a.Files {
 		m := to.mark(f)
@@ -116,9 +116,10 @@ func check(a wire.Auth) error {
 	return a.Check()
 }
 
-// keys writes the user's public keys, where the image has an SSH server.
+// keys writes the user's public keys, where the image has an SSH server. They are
+// in runDir too: an image made of the root does not open to its user.
 func (to *receiver) keys(lines []string) error {
-	if st, err := to.root.Stat(filepath.Dir(identity.UserKeys)); err != nil || !st.IsDir() {
+	if st, err := to.root.Stat("etc/ssh"); err != nil || !st.IsDir() {
 		return nil
 	}
 	if len(lines) == 0 {

@@ -259,10 +259,16 @@ func TestAReplacedLinkIsTheGuests(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	g := newGuest(t)
-	const at = "etc/ssh/banger_user_keys"
+	const at = "run/banger/auth/authorized_keys"
 	g.well(wire.Auth{ID: "1", Set: credential.Set{Keys: []string{key, key}}})
 	if got := g.read(at); got != key+"\n"+key+"\n" {
 		t.Errorf("%q", got)
+	}
+	if in, err := os.ReadDir(g.path("etc/ssh")); err != nil || len(in) > 0 {
+		t.Errorf("the root knows its user: %v, %v", in, err)
+	}
+	if st, err := os.Stat(g.path(at)); err != nil || st.Mode() != 0o644 {
+		t.Errorf("%v, %v", st, err)
 	}
 	g.well(wire.Auth{ID: "2"})
 	if got := g.read(at); got != "-" {
