@@ -1,14 +1,16 @@
 package api
 
 // Auth is what of a user's own a VM is given. The client reads it; a daemon
-// opens no file for it. What is not in it stays as the VM has it.
+// opens no file for it. What is not in it stays as the VM has it; a git without
+// name and address, and a list without a key, take away what it has.
 type Auth struct {
 	Git     *GitIdentity `json:"git,omitempty"`
-	SSHKeys []string     `json:"ssh_keys,omitempty"` // public ones, a line of authorized_keys each; at most 16
+	SSHKeys []string     `json:"ssh_keys,omitzero"` // public ones, a line of authorized_keys each; at most 16
 	// Files are at most 32, of at most 256 KiB each and 512 KiB together, with
 	// those that the VM has.
 	Files []CredentialFile `json:"files,omitempty"`
-	// Off: the VM is to have nothing of all that, until vm.auth.push.
+	// Off: the VM is to have nothing of all that, until a vm.auth.push that has git
+	// or ssh_keys.
 	Off bool `json:"off,omitempty"`
 }
 
@@ -35,12 +37,15 @@ type VMAuthPushRequest struct {
 	Key  string `json:"idempotency_key,omitempty"`
 }
 
-// VMAuthRemoveRequest takes files away, or all that the VM was given where none
-// is named; then it gets nothing until vm.auth.push.
+// VMAuthRemoveRequest takes what it names away, until that is pushed again; or
+// all that the VM was given where it names nothing, which then gets nothing until
+// a vm.auth.push that has git or ssh_keys.
 type VMAuthRemoveRequest struct {
-	VM    string   `json:"vm"`
-	Paths []string `json:"paths,omitempty"` // as VMAuth has them
-	Key   string   `json:"idempotency_key,omitempty"`
+	VM      string   `json:"vm"`
+	Paths   []string `json:"paths,omitempty"` // of files, as VMAuth has them
+	Git     bool     `json:"git,omitempty"`
+	SSHKeys bool     `json:"ssh_keys,omitempty"`
+	Key     string   `json:"idempotency_key,omitempty"`
 }
 
 // VMAuth is what a VM was given, without any file's content.
@@ -48,13 +53,14 @@ type VMAuth struct {
 	Git     *GitIdentity     `json:"git,omitempty"`
 	SSHKeys []string         `json:"ssh_keys,omitempty"`
 	Files   []CredentialInfo `json:"files,omitempty"` // by path
-	Off     bool             `json:"off,omitempty"`   // it gets nothing
-	// Problems are what the guest did not take but for the files, a sentence each;
-	// they are its own word.
+	Off     bool             `json:"off,omitempty"`   // it gets nothing but for files that are pushed
+	// Problems are what the guest did not take but for the files, a sentence each,
+	// which are its own word; or why nobody knows what the VM was given.
 	Problems []string `json:"problems,omitempty"`
 }
 
-// CredentialInfo describes a file.
+// CredentialInfo describes a file. Mode is 0 of one that was taken away and is
+// still in the guest, which did not hear of it yet.
 type CredentialInfo struct {
 	Path string `json:"path"`
 	Mode uint32 `json:"mode"`

@@ -17,11 +17,13 @@ func (f *fake) give(vm *api.VM, a *api.Auth) {
 		vm.Auth = &api.VMAuth{}
 	}
 	has := vm.Auth
-	if has.Off = a.Off; a.Off {
+	if has.Off = a.Off || has.Off && a.Git == nil && a.SSHKeys == nil; a.Off {
 		*has = api.VMAuth{Off: true}
 	}
 	if a.Git != nil {
-		has.Git = a.Git
+		if has.Git = a.Git; *a.Git == (api.GitIdentity{}) {
+			has.Git = nil
+		}
 	}
 	if a.SSHKeys != nil {
 		has.SSHKeys = a.SSHKeys
@@ -49,7 +51,13 @@ func (f *fake) removeAuth(r api.VMAuthRemoveRequest) (api.Operation, error) {
 	if err != nil {
 		return api.Operation{}, err
 	}
-	if len(r.Paths) == 0 {
+	if vm.Auth != nil && r.Git {
+		vm.Auth.Git = nil
+	}
+	if vm.Auth != nil && r.SSHKeys {
+		vm.Auth.SSHKeys = nil
+	}
+	if len(r.Paths) == 0 && !r.Git && !r.SSHKeys {
 		vm.Auth = &api.VMAuth{Off: true}
 	}
 	for _, path := range r.Paths {
@@ -65,7 +73,11 @@ func (f *fake) removeAuth(r api.VMAuthRemoveRequest) (api.Operation, error) {
 	return f.begin("vm.auth.remove", vm.Name, false, func() string { return vm.ID }), nil
 }
 
+// showAuth: the VM "leaving" goes just before it is asked about.
 func (f *fake) showAuth(r api.VMRef) (api.VMAuth, error) {
+	if r.VM == "leaving" {
+		delete(f.vms, r.VM)
+	}
 	vm, err := f.find(r.VM)
 	if err != nil || vm.Auth == nil {
 		return api.VMAuth{}, err

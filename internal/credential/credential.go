@@ -27,7 +27,7 @@ const DefaultMode = 0o600
 // Set is what a VM is given.
 type Set struct {
 	Git   *Git     `json:"git,omitempty"`
-	Keys  []string `json:"keys,omitempty"` // lines of authorized_keys without options
+	Keys  []string `json:"keys,omitzero"` // lines of authorized_keys without options
 	Files []File   `json:"files,omitempty"`
 }
 

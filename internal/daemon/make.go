@@ -72,7 +72,7 @@ func (d *Daemon) newRuntime(self string, finder install.Finder) *control.Runtime
 
 // newAuth makes what keeps VMs' users' own.
 func (d *Daemon) newAuth(p *parts, guests machine.Authorizer) *auth.Keeper {
-	return auth.New(p.store, guests, p.claims, d.log, auth.Config{
+	return auth.New(p.store, guests, d.log, auth.Config{
 		Dir: filepath.Join(d.places.StateDir, "vms"), Staged: filepath.Join(d.places.StateDir, "auth"),
 	})
 }

@@ -80,7 +80,7 @@ func (d *Daemon) wire(ctx context.Context) (_ *parts, err error) {
 	if err := p.vms.Start(ctx, p.ops); err != nil {
 		return nil, err
 	}
-	return p, errors.Join(p.auth.Start(p.ops), p.rooms.comebacks.Start(ctx))
+	return p, errors.Join(p.auth.Start(ctx, p.ops), p.rooms.comebacks.Start(ctx))
 }
 
 // close stops the parts in the reverse order of their making. Operations are

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 	"github.com/banger-vm/banger/internal/guestd/login"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/monitor/control"
+	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/test/guestrig"
 )
 
@@ -121,6 +123,73 @@ func TestGuestHasWhatIsItsUsers(t *testing.T) {
 	m.board.update(func(s *machine.Status) { s.Phase, s.ReadyMS = machine.PhaseExited, 0 })
 	if _, err := m.handleAuth(t.Context(), api.Empty{}); fault.KindOf(err) != fault.Precondition {
 		t.Errorf("of a VM that has ended: %v", err)
+	}
+}
+
+// A guest that was paused when something changed has it once it goes on, and one
+// that says it has something else is told again.
+func TestGuestThatDidNotHear(t *testing.T) {
+	m := forwarder(t, t.TempDir(), "b1")
+	root := withUser(t, m)
+	file := credential.File{Path: "~/.netrc", Mode: 0o600, Data: credential.Secret("one")}
+	keepAuth(t, m, "1", file)
+	if err := m.identify(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	go m.keepAuth(t.Context())
+	m.paused(vmm.PauseAsked)
+	if err := control.WriteFile(m.launch.Spec.Dir, machine.AuthFile, wire.Auth{ID: "2", Gone: []string{"~/.netrc"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.handleAuth(t.Context(), api.Empty{}); err == nil || given(t, root, ".netrc") != "one" {
+		t.Errorf("a paused guest was told: %v", err)
+	}
+	m.resumed()
+	has := func(id string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if s, err := m.board.wait(ctx, func(s machine.Status) bool { return s.Guest.Auth.ID == id }); err != nil {
+			t.Fatalf("it has %+v, %v", s.Guest.Auth, err)
+		}
+	}
+	has("2")
+	if got := given(t, root, ".netrc"); got != "-" {
+		t.Errorf("it has %q", got)
+	}
+	keepAuth(t, m, "3", file)
+	s, _ := m.board.get()
+	s.Guest.Auth = &wire.AuthReport{ID: "older"} // as of a guest that was slow
+	if err := m.heard(t.Context(), s.Guest, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if has("3"); given(t, root, ".netrc") != "one" {
+		t.Errorf("it has %q", given(t, root, ".netrc"))
+	}
+}
+
+// An answer that does not say what became of it is no success.
+func TestAnswerThatSaysNothing(t *testing.T) {
+	m := forwarder(t, t.TempDir(), "b1")
+	withUser(t, m)
+	if err := m.identify(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	keepAuth(t, m, "1")
+	for _, report := range []*wire.AuthReport{nil, {ID: "another"}} {
+		mux := http.NewServeMux()
+		mux.HandleFunc("PUT "+wire.PathAuth, func(w http.ResponseWriter, _ *http.Request) {
+			if err := json.NewEncoder(w).Encode(wire.Hello{Protocol: 1, Phase: wire.PhaseReady, Auth: report}); err != nil {
+				t.Error(err)
+			}
+		})
+		m.agent = guestrig.Serve(t, mux)
+		if _, err := m.handleAuth(t.Context(), api.Empty{}); fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("%+v: %v", report, err)
+		}
+		if s, _ := m.board.get(); s.Guest.Auth != nil {
+			t.Errorf("%+v", s.Guest.Auth)
+		}
 	}
 }
 

@@ -59,6 +59,7 @@ type Monitor struct {
 	life    context.Context // of the process; set before anything is served
 	stop    atomic.Bool     // a graceful stop was asked for
 	pausing chan struct{}   // held by who pauses the VM or lets it go on
+	giving  chan struct{}   // held by who gives the guest what is its user's own
 	wanted  atomic.Bool     // a user wants it paused; changed by who has the turn
 	room    func(dir string) (free int64, err error)
 	// dismissed is closed by dismiss: nobody needs this monitor once its VM has ended.
@@ -87,7 +88,7 @@ func newMonitor(l machine.Launch, driver vmm.Driver, log *slog.Logger) (*Monitor
 	m.agent = guest.New(m.dialAgent, log, guest.Config{})
 	m.forwards = relay.New(m.dialPort, log, relay.Config{Changed: m.forwarding})
 	m.auto.turn = make(chan struct{}, 1)
-	m.pausing, m.room = make(chan struct{}, 1), vmm.Room
+	m.pausing, m.giving, m.room = make(chan struct{}, 1), make(chan struct{}, 1), vmm.Room
 	return m, nil
 }
 
@@ -234,6 +235,7 @@ func (m *Monitor) keep(ctx context.Context, mach vmm.Machine, mark int64, begin 
 	}()
 	var parts sync.WaitGroup
 	parts.Go(func() { m.keepAgent(ctx, begin) })
+	parts.Go(func() { m.keepAuth(ctx) })
 	parts.Go(func() { m.keepEvents(mach) })
 	parts.Go(func() { m.keepRoom(ctx) })
 	parts.Go(func() { m.keepDeadline(ctx, mach, begin) })

@@ -22,47 +22,42 @@ func (p Parts) authMethods() map[string]rpcserver.Handler {
 			return begun(k.Push(ctx, r.VM, s, r.Key))
 		}),
 		api.MethodVMAuthRemove: rpcserver.Bind(func(ctx context.Context, r api.VMAuthRemoveRequest) (any, error) {
-			return begun(k.Remove(ctx, r.VM, r.Paths, r.Key))
+			return begun(k.Remove(ctx, r.VM, auth.Removal{Paths: r.Paths, Git: r.Git, Keys: r.SSHKeys}, r.Key))
 		}),
 		api.MethodVMAuthShow: rpcserver.Bind(func(ctx context.Context, r api.VMRef) (any, error) {
 			v, err := p.VMs.Inspect(ctx, r.VM)
 			if err != nil {
 				return nil, err
 			}
-			return p.authOf(v)
+			return p.authOf(v), nil
 		}),
 	}
 }
 
 // create, start and inspect are those of VMs, with what a user's own comes along.
 func (p Parts) create(ctx context.Context, r api.VMCreateRequest) (any, error) {
-	var given []vm.Given
-	if r.Auth != nil {
-		s, err := sentFrom(*r.Auth)
-		if err != nil {
-			return nil, err
-		}
-		given = append(given, p.Auth.Given(s))
+	given, err := p.given(r.Auth)
+	if err != nil {
+		return nil, err
 	}
 	return begun(p.VMs.Create(ctx, specFrom(r.Spec), vm.Creation{Start: r.Start, Force: r.Force}, r.Key, given...))
 }
 
 func (p Parts) start(ctx context.Context, r api.VMStartRequest) (any, error) {
-	takeBack := func() {}
-	if r.Auth != nil {
-		s, err := sentFrom(*r.Auth)
-		if err != nil {
-			return nil, err
-		}
-		if takeBack, err = p.Auth.Bring(ctx, r.VM, s); err != nil {
-			return nil, err
-		}
-	}
-	rec, err := p.VMs.Boot(ctx, r.VM, vm.Start{VMM: r.VMM, Force: r.Force}, r.Key)
+	given, err := p.given(r.Auth)
 	if err != nil {
-		takeBack()
+		return nil, err
 	}
-	return begun(rec, err)
+	return begun(p.VMs.Boot(ctx, r.VM, vm.Start{VMM: r.VMM, Force: r.Force}, r.Key, given...))
+}
+
+// given is what comes along with a request.
+func (p Parts) given(a *api.Auth) ([]vm.Given, error) {
+	if a == nil {
+		return nil, nil
+	}
+	s, err := sentFrom(*a)
+	return []vm.Given{p.Auth.Given(s)}, err
 }
 
 func (p Parts) inspect(ctx context.Context, r api.VMRef) (any, error) {
@@ -71,15 +66,15 @@ func (p Parts) inspect(ctx context.Context, r api.VMRef) (any, error) {
 		return nil, err
 	}
 	out := vmFrom(v)
-	a, err := p.authOf(v)
-	if a.Git != nil || len(a.SSHKeys)+len(a.Files) > 0 || a.Off {
+	a := p.authOf(v)
+	if a.Git != nil || len(a.SSHKeys)+len(a.Files)+len(a.Problems) > 0 || a.Off {
 		out.Auth = &a
 	}
-	return out, err
+	return out, nil
 }
 
-func (p Parts) authOf(v vm.View) (api.VMAuth, error) {
-	has, err := p.Auth.Of(v)
+func (p Parts) authOf(v vm.View) api.VMAuth {
+	has := p.Auth.Of(v)
 	out := api.VMAuth{SSHKeys: has.Keys, Off: has.Off, Problems: has.Problems}
 	if has.Git != nil {
 		out.Git = &api.GitIdentity{Name: has.Git.Name, Email: has.Git.Email}
@@ -87,7 +82,7 @@ func (p Parts) authOf(v vm.View) (api.VMAuth, error) {
 	for _, f := range has.Files {
 		out.Files = append(out.Files, api.CredentialInfo{Path: f.Path, Mode: f.Mode, Size: f.Size, State: f.State})
 	}
-	return out, err
+	return out
 }
 
 func sentFrom(a api.Auth) (auth.Sent, error) {

@@ -38,7 +38,7 @@ func (s *Store) VMs(ctx context.Context) ([]vm.Record, error) { return s.vms.all
 
 // cloneVM copies a record and all that it points to.
 func cloneVM(r vm.Record) vm.Record {
-	r.Spec.Labels, r.Weaker, r.Lacks = maps.Clone(r.Spec.Labels), slices.Clone(r.Weaker), maps.Clone(r.Lacks)
+	r.Spec.Labels, r.Weaker, r.Lacking = maps.Clone(r.Spec.Labels), slices.Clone(r.Weaker), maps.Clone(r.Lacking)
 	r.Spec.Forwards, r.Spec.AllowHosts = slices.Clone(r.Spec.Forwards), slices.Clone(r.Spec.AllowHosts)
 	if auto := r.Spec.AutoForward; auto != nil {
 		r.Spec.AutoForward = new(*auto)

@@ -31,6 +31,8 @@ type createParams struct {
 	Start     bool    `json:"start"`
 	BootID    string  `json:"boot_id"`
 	Force     bool    `json:"force,omitempty"`
+	// Brought is where what the request brought was put, by capability.
+	Brought map[string]string `json:"brought,omitempty"`
 }
 
 // Creation is how a VM is made.
@@ -41,6 +43,10 @@ type Creation struct {
 
 // Create begins the creation of a VM, and its first start if asked.
 func (m *Manager) Create(ctx context.Context, asked spec.VM, how Creation, key string, given ...Given) (operation.Record, error) {
+	return m.once(ctx, KindCreate, key, func() (operation.Record, error) { return m.create(ctx, asked, how, key, given) })
+}
+
+func (m *Manager) create(ctx context.Context, asked spec.VM, how Creation, key string, given []Given) (operation.Record, error) {
 	s := asked.WithDefaults(m.cfg.Defaults)
 	if s.Name == "" {
 		s.Name = spec.MadeUpName()
@@ -60,8 +66,9 @@ func (m *Manager) Create(ctx context.Context, asked spec.VM, how Creation, key s
 	if err := errors.Join(m.checkKernel(ctx, p), m.preflight(ctx), m.admitsNew(ctx, p)); err != nil {
 		return operation.Record{}, err
 	}
-	return m.beginGiven(ctx, given, p.ID, operation.Request{
-		Kind: KindCreate, Target: target(p.ID), Name: s.Name, Key: key, Params: p,
+	return m.beginGiven(ctx, given, p.ID, func(brought map[string]string) operation.Request {
+		p.Brought = brought
+		return operation.Request{Kind: KindCreate, Target: target(p.ID), Name: s.Name, Key: key, Params: p}
 	})
 }
 
@@ -153,11 +160,11 @@ func (m *Manager) planCreate(op operation.Record) (operation.Plan, error) {
 		},
 		Result: func() any { return m.created(p.ID) },
 		Fail: func(ctx context.Context, _ error) {
-			m.givenUp(ctx, p.ID)
+			m.givenUp(ctx, p.ID, p.Brought)
 			m.removeUnneeded(p.ID)
 		},
 	}
-	plan.Steps = slices.Insert(plan.Steps, len(plan.Steps)-1, m.hooks.Steps(hook.Create, p.ID)...)
+	plan.Steps = slices.Insert(plan.Steps, len(plan.Steps)-1, m.hooks.Steps(hook.Create, p.ID, p.Brought)...)
 	if p.Start {
 		plan.Steps = append(plan.Steps, m.startSteps(startParams{ID: p.ID, BootID: p.BootID, Force: p.Force})...)
 	}

@@ -65,21 +65,30 @@ func request(kind string, r Record, params any) operation.Request {
 // begin begins an operation on the VM that a user names. What a repeated
 // request has begun is known by its key, and may have taken the VM away.
 func (m *Manager) begin(ctx context.Context, ref, kind, key string, what func(Record) (operation.Request, error)) (operation.Record, error) {
-	if known, err := m.ops.Known(ctx, kind, key); err != nil {
+	return m.once(ctx, kind, key, func() (operation.Record, error) {
+		r, err := m.Store.VM(ctx, ref)
+		if err != nil {
+			return operation.Record{}, err
+		}
+		req, err := what(r)
+		if err != nil {
+			return operation.Record{}, err
+		}
+		req.Key = key
+		return m.ops.Begin(ctx, req)
+	})
+}
+
+// once calls begin unless a request with the same key has begun something.
+func (m *Manager) once(ctx context.Context, kind, key string, begin func() (operation.Record, error)) (operation.Record, error) {
+	known, err := m.ops.Known(ctx, kind, key)
+	if err != nil {
 		return operation.Record{}, err
-	} else if known != nil {
+	}
+	if known != nil {
 		return *known, nil
 	}
-	r, err := m.Store.VM(ctx, ref)
-	if err != nil {
-		return operation.Record{}, err
-	}
-	req, err := what(r)
-	if err != nil {
-		return operation.Record{}, err
-	}
-	req.Key = key
-	return m.ops.Begin(ctx, req)
+	return begin()
 }
 
 func readEndParams(op operation.Record) (endParams, error) {
@@ -150,7 +159,7 @@ func (m *Manager) planDelete(op operation.Record) (operation.Plan, error) {
 	return operation.Plan{Steps: slices.Concat([]operation.Step{
 		{Name: "end the VMM", Do: func(ctx context.Context, r operation.Report) error { return m.endForDelete(ctx, p, r) }},
 		{Name: "release the network", Do: func(ctx context.Context, _ operation.Report) error { return m.detach(ctx, p.ID) }},
-	}, m.hooks.Steps(hook.Delete, p.ID), []operation.Step{
+	}, m.hooks.Steps(hook.Delete, p.ID, nil), []operation.Step{
 		{Name: "remove the files", Final: true, Do: func(_ context.Context, r operation.Report) error {
 			phase(r, "removing the files")
 			return m.removeDir(p.ID)

@@ -1,7 +1,9 @@
 package vm
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -10,27 +12,35 @@ import (
 	"github.com/banger-vm/banger/internal/vm/hook"
 )
 
-// Given puts down what a request brings for a capability of the VM, where that
-// will find it; takeBack is called if no operation comes of the request.
-type Given func(ctx context.Context, vmID string) (takeBack func(), err error)
+// Given is what a request brings for a capability of the VM.
+type Given struct {
+	For string // the capability's name
+	// Put puts it down and says where, which is stored with the operation and
+	// seen by people; takeBack is called if no operation comes of the request.
+	Put func(ctx context.Context, vmID string) (where string, takeBack func(), err error)
+}
 
 // beginGiven begins an operation on a VM that the request brings things for.
-func (m *Manager) beginGiven(ctx context.Context, given []Given, id string, req operation.Request) (rec operation.Record, err error) {
-	unused := true
-	for _, put := range given {
-		takeBack, err := put(ctx, id)
+// with makes the request of where that was put, by capability.
+func (m *Manager) beginGiven(ctx context.Context, given []Given, id string, with func(brought map[string]string) operation.Request) (rec operation.Record, err error) {
+	unused, brought := true, map[string]string{}
+	for _, g := range given {
+		where, takeBack, err := g.Put(ctx, id)
 		if err != nil {
 			return operation.Record{}, err
 		}
+		brought[g.For] = where
 		defer func() {
 			if unused {
 				takeBack()
 			}
 		}()
 	}
+	req := with(brought)
 	rec, err = m.ops.Begin(ctx, req)
-	// A repeated request has begun one already, which is about another ID.
-	unused = err != nil || rec.Target != req.Target
+	// The same request may have begun one beside this, with parameters of its own.
+	params, broken := json.Marshal(req.Params)
+	unused = err != nil || broken != nil || !bytes.Equal(rec.Params, params)
 	return rec, err
 }
 
@@ -52,40 +62,61 @@ func (h hooked) HookedVM(ctx context.Context, id string) (hook.VM, error) {
 }
 
 // HookEnded implements hook.Owner: what failed is told, and stays to be seen
-// until it succeeds.
-func (h hooked) HookEnded(ctx context.Context, id, step string, hookErr error) {
-	sentence := ""
-	if hookErr != nil {
-		sentence = fmt.Sprintf("The step %q failed: %s.", step, fault.From(hookErr).Message)
-		h.m.Log.Warn("a capability could not be given", "vm", id, "step", step, "err", hookErr)
+// until it is mended.
+func (h hooked) HookEnded(ctx context.Context, id string, end hook.End) {
+	lack := Lack{Step: end.Step}
+	if end.Err != nil {
+		lack.Sentence = fmt.Sprintf("The step %q failed: %s.", end.Step, fault.From(end.Err).Message)
+		h.m.Log.Warn("a capability could not be given", "vm", id, "step", end.Step, "err", end.Err)
 	}
 	err := h.m.Store.ChangeVM(ctx, id, func(r *Record) bool {
-		if r.Lacks[step] == sentence {
-			return false
+		if end.Err != nil {
+			return r.lack(end.Capability, lack)
 		}
-		if r.Lacks == nil {
-			r.Lacks = map[string]string{}
-		}
-		if r.Lacks[step] = sentence; sentence == "" {
-			delete(r.Lacks, step)
-		}
-		return true
+		// What is brought and taken is in the place of all that was not before.
+		return (end.Brought || r.Lacking[end.Capability].Step == end.Step) && r.Mend(end.Capability)
 	})
 	if ignoreMissing(err) != nil {
-		h.m.Log.Error("storing what a capability could not give failed", "vm", id, "step", step, "err", err)
+		h.m.Log.Error("storing what a capability could not give failed", "vm", id, "step", end.Step, "err", err)
 	}
-	if hookErr != nil {
-		h.m.publish(id, "vm.hook_failed", sentence)
+	if end.Err != nil {
+		h.m.publish(id, "vm.hook_failed", lack.Sentence)
 	}
+}
+
+// Lack is what a capability could not give a VM.
+type Lack struct {
+	Step     string `json:"step"` // that failed
+	Sentence string `json:"sentence"`
+}
+
+// lack records that, and reports whether it is news.
+func (r *Record) lack(capability string, l Lack) bool {
+	if r.Lacking[capability] == l {
+		return false
+	}
+	if r.Lacking == nil {
+		r.Lacking = map[string]Lack{}
+	}
+	r.Lacking[capability] = l
+	return true
+}
+
+// Mend records that a capability gave the VM what it had not, and reports whether
+// that is news.
+func (r *Record) Mend(capability string) bool {
+	_, lacked := r.Lacking[capability]
+	delete(r.Lacking, capability)
+	return lacked
 }
 
 // givenUp tells the hooks of a create or a start that did not succeed, and those
 // at Delete of a VM whose making was taken back: there was no step for it.
-func (m *Manager) givenUp(ctx context.Context, id string) {
+func (m *Manager) givenUp(ctx context.Context, id string, brought map[string]string) {
 	vm := hook.VM{ID: id, Dir: m.dir(id)}
-	err := m.hooks.Run(ctx, hook.GivenUp, vm)
+	err := m.hooks.Run(ctx, hook.GivenUp, vm, brought)
 	if _, missing := m.Store.VMByID(ctx, id); fault.KindOf(missing) == fault.NotFound {
-		err = errors.Join(err, m.hooks.Run(ctx, hook.Delete, vm))
+		err = errors.Join(err, m.hooks.Run(ctx, hook.Delete, vm, brought))
 	}
 	if err != nil {
 		m.Log.Warn("what was brought for a VM is not all gone", "vm", id, "err", err)

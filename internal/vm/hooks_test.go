@@ -32,7 +32,11 @@ func (w *witness) Hooks() (all []hook.Hook) {
 		all = append(all, hook.Hook{At: p, Essential: w.essential, Do: func(_ context.Context, v hook.VM) error {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.seen = append(w.seen, string(p)+" "+v.Name)
+			text := string(p) + " " + v.Name
+			if v.Brought != "" {
+				text += " " + v.Brought
+			}
+			w.seen = append(w.seen, text)
 			return w.fail[p]
 		}})
 	}
@@ -129,6 +133,35 @@ func TestFailedHookIsSeen(t *testing.T) {
 	}
 }
 
+// What was not given when the VM was made is lacked until something is given in
+// its place: no start without that mends it.
+func TestLackIsMended(t *testing.T) {
+	r, w := withWitness(t, false)
+	w.failing(hook.Create, errors.New("there is no such thing"))
+	r.ok(r.create(spec.VM{Name: "a"}, true))
+	lacks := func() bool {
+		t.Helper()
+		v, err := r.vms.Inspect(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(strings.Join(v.Reduced, ""), "there is no such thing")
+	}
+	if !lacks() {
+		t.Error("its start has mended it")
+	}
+	r.ok(r.vms.Restart(t.Context(), "a", 0, false, ""))
+	if !lacks() {
+		t.Error("a restart has mended it")
+	}
+	r.ok(r.vms.Boot(t.Context(), "a", vm.Start{}, "", vm.Given{For: "witness", Put: func(context.Context, string) (string, func(), error) {
+		return "there", func() {}, nil
+	}}))
+	if lacks() {
+		t.Error("it is still lacked")
+	}
+}
+
 // The failure of an essential hook takes the start back.
 func TestEssentialHookFailsTheStart(t *testing.T) {
 	r, w := withWitness(t, true)
@@ -160,23 +193,61 @@ func TestHooksOfAVMThatIsNotMade(t *testing.T) {
 	r, w := withWitness(t, false)
 	r.parts.failWork = errors.New("there is no room")
 	var taken []string
-	bring := func(_ context.Context, id string) (func(), error) {
+	bring := vm.Given{For: "witness", Put: func(context.Context, string) (string, func(), error) {
 		taken = append(taken, "put")
-		return func() { taken = append(taken, "taken back") }, nil
-	}
+		return "there", func() { taken = append(taken, "taken back") }, nil
+	}}
 	rec := r.done(r.vms.Create(t.Context(), spec.VM{Name: "a"}, vm.Creation{Start: true}, "", bring))
-	if got := w.took(); rec.State != operation.Failed || !slices.Equal(got, []string{"given up ", "delete "}) {
+	if got := w.took(); rec.State != operation.Failed || !slices.Equal(got, []string{"given up  there", "delete  there"}) {
 		t.Errorf("%s: %q", rec.State, got)
 	}
 	r.parts.failWork = nil
 	r.ok(r.vms.Create(t.Context(), spec.VM{Name: "a"}, vm.Creation{}, "once", bring))
 	r.ok(r.vms.Create(t.Context(), spec.VM{Name: "a"}, vm.Creation{}, "once", bring)) // the same, asked for again
-	if want := []string{"put", "put", "put", "taken back"}; !slices.Equal(taken, want) {
+	if want := []string{"put", "put"}; !slices.Equal(taken, want) {
 		t.Errorf("%q", taken)
 	}
 	fail := errors.New("it does not fit")
-	_, err := r.vms.Create(t.Context(), spec.VM{Name: "b"}, vm.Creation{}, "", bring, func(context.Context, string) (func(), error) { return nil, fail })
+	_, err := r.vms.Create(t.Context(), spec.VM{Name: "b"}, vm.Creation{}, "", bring, vm.Given{Put: func(context.Context, string) (string, func(), error) { return "", nil, fail }})
 	if !errors.Is(err, fail) || taken[len(taken)-1] != "taken back" {
 		t.Errorf("%v, %q", err, taken)
+	}
+}
+
+// What comes with a start goes to the hooks of that very operation; a repeated
+// request puts down nothing, wherever its VM is by now, and one beside it takes
+// back what it put down.
+func TestWhatComesWithAStart(t *testing.T) {
+	r, w := withWitness(t, false)
+	r.ok(r.create(spec.VM{Name: "a"}, false))
+	w.took()
+	var left []string
+	bring := func(where string) vm.Given {
+		return vm.Given{For: "witness", Put: func(context.Context, string) (string, func(), error) {
+			left = append(left, where)
+			return where, func() { left = slices.DeleteFunc(left, func(s string) bool { return s == where }) }, nil
+		}}
+	}
+	beside := vm.Given{For: "other", Put: func(context.Context, string) (string, func(), error) {
+		_, err := r.vms.Boot(t.Context(), "a", vm.Start{}, "once", bring("first"))
+		return "x", func() {}, err
+	}}
+	first := r.done(r.vms.Boot(t.Context(), "a", vm.Start{}, "once", bring("second"), beside))
+	if got := w.took(); !slices.Equal(got, []string{"pre-start a first", "ready a"}) || !slices.Equal(left, []string{"first"}) {
+		t.Errorf("%q, left %q", got, left)
+	}
+	r.ok(r.vms.Restart(t.Context(), "a", 0, false, ""))
+	if got := w.took(); !slices.Equal(got, []string{"pre-start a", "ready a"}) {
+		t.Errorf("another operation has %q", got)
+	}
+	for _, then := range []func() (operation.Record, error){
+		func() (operation.Record, error) { return r.vms.Rename(t.Context(), "a", "b", "") },
+		func() (operation.Record, error) { return r.vms.Delete(t.Context(), "b", true, "") },
+	} {
+		r.ok(then())
+		rec, err := r.vms.Boot(t.Context(), "a", vm.Start{}, "once", bring("again"))
+		if err != nil || rec.ID != first.ID || !slices.Equal(left, []string{"first"}) {
+			t.Errorf("%s instead of %s, left %q, %v", rec.ID, first.ID, left, err)
+		}
 	}
 }

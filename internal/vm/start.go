@@ -27,6 +27,8 @@ type startParams struct {
 	// Unasked: no user began it, so what is counted of those starts goes on.
 	Unasked bool `json:"unasked,omitempty"`
 	Force   bool `json:"force,omitempty"`
+	// Brought is where what the request brought was put, by capability.
+	Brought map[string]string `json:"brought,omitempty"`
 }
 
 // Start is how a VM is started.
@@ -65,39 +67,56 @@ func (m *Manager) checkNetwork(s *spec.VM) error {
 
 // Boot begins a start; a VM that runs already makes it succeed at once. It
 // stays on its VMM unless another one is named.
-func (m *Manager) Boot(ctx context.Context, ref string, how Start, key string) (operation.Record, error) {
-	return m.boot(ctx, ref, how, key, false)
+func (m *Manager) Boot(ctx context.Context, ref string, how Start, key string, given ...Given) (operation.Record, error) {
+	return m.boot(ctx, ref, how, key, false, given)
 }
 
 // BootUnasked begins a start that is not a user's, who is not to find that it
 // was: what is counted of such starts goes on.
 func (m *Manager) BootUnasked(ctx context.Context, id, key string) (operation.Record, error) {
-	return m.boot(ctx, id, Start{}, key, true)
+	return m.boot(ctx, id, Start{}, key, true, nil)
 }
 
-func (m *Manager) boot(ctx context.Context, ref string, how Start, key string, unasked bool) (operation.Record, error) {
-	return m.begin(ctx, ref, KindStart, key, func(r Record) (operation.Request, error) {
-		if err := whole(r); err != nil {
-			return operation.Request{}, err
+func (m *Manager) boot(ctx context.Context, ref string, how Start, key string, unasked bool, given []Given) (operation.Record, error) {
+	return m.once(ctx, KindStart, key, func() (operation.Record, error) {
+		r, err := m.Store.VM(ctx, ref)
+		if err != nil {
+			return operation.Record{}, err
 		}
 		if unasked && r.Boot != nil {
 			how.Force = r.Boot.Forced // as its user had it
 		}
-		if !r.MayRun() { // one that runs has what it needs
-			if err := errors.Join(m.preflight(ctx), m.Admits(ctx, r, how.Force)); err != nil {
-				return operation.Request{}, err
-			}
+		if err := m.canBoot(ctx, r, how); err != nil {
+			return operation.Record{}, err
 		}
 		if unasked && r.Halted {
-			return operation.Request{}, halted(r)
+			return operation.Record{}, halted(r)
 		}
 		p := startParams{ID: r.ID, BootID: newID(8), VMM: how.VMM, Unasked: unasked, Force: how.Force}
 		if how.VMM != "" {
 			p.Was = r.Choice
 			p.Was.VMM = r.Spec.VMM // of a VM from before choices were kept
 		}
-		return request(KindStart, r, p), m.checkVMM(ctx, r, how.VMM)
+		return m.beginGiven(ctx, given, r.ID, func(brought map[string]string) operation.Request {
+			p.Brought = brought
+			req := request(KindStart, r, p)
+			req.Key = key
+			return req
+		})
 	})
+}
+
+// canBoot refuses what will not start.
+func (m *Manager) canBoot(ctx context.Context, r Record, how Start) error {
+	if err := whole(r); err != nil {
+		return err
+	}
+	if !r.MayRun() { // one that runs has what it needs
+		if err := errors.Join(m.preflight(ctx), m.Admits(ctx, r, how.Force)); err != nil {
+			return err
+		}
+	}
+	return m.checkVMM(ctx, r, how.VMM)
 }
 
 // whole refuses a VM whose files are not all there.
@@ -132,7 +151,7 @@ func (m *Manager) planStart(op operation.Record) (operation.Plan, error) {
 		Steps:  append(steps, m.startSteps(p)...),
 		Result: func() any { return map[string]string{"id": p.ID} },
 		Fail: func(ctx context.Context, _ error) {
-			m.givenUp(ctx, p.ID)
+			m.givenUp(ctx, p.ID, p.Brought)
 			m.removeUnneeded(p.ID)
 		},
 	}, nil
@@ -154,7 +173,7 @@ func halted(r Record) error {
 
 // startSteps bring a VM from stopped to an agent that answers.
 func (m *Manager) startSteps(p startParams) []operation.Step {
-	return slices.Concat([]operation.Step{m.admitStep(p)}, m.hooks.Steps(hook.PreStart, p.ID), []operation.Step{
+	return slices.Concat([]operation.Step{m.admitStep(p)}, m.hooks.Steps(hook.PreStart, p.ID, p.Brought), []operation.Step{
 		{
 			Name: "connect the network",
 			Do: func(ctx context.Context, _ operation.Report) error {
@@ -172,7 +191,7 @@ func (m *Manager) startSteps(p startParams) []operation.Step {
 			Name: "wait for the guest",
 			Do:   func(ctx context.Context, r operation.Report) error { return m.awaitReady(ctx, p, r) },
 		},
-	}, m.hooks.Steps(hook.Ready, p.ID))
+	}, m.hooks.Steps(hook.Ready, p.ID, nil))
 }
 
 // attach plugs the VM in; for a running VM it changes nothing.

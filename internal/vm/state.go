@@ -34,8 +34,8 @@ func (m *Manager) view(r Record) View {
 	v.State, v.Reason = derive(r, v.Live, holder.Kind)
 	v.Isolation = isolation(r, v.Live)
 	v.Reduced = append(v.Reduced, r.Weaker...)
-	for _, step := range slices.Sorted(maps.Keys(r.Lacks)) {
-		v.Reduced = append(v.Reduced, r.Lacks[step])
+	for _, capability := range slices.Sorted(maps.Keys(r.Lacking)) {
+		v.Reduced = append(v.Reduced, r.Lacking[capability].Sentence)
 	}
 	if v.Live != nil || r.MayRun() {
 		v.Pending = r.shape().Differs(r.Spec.Shape())

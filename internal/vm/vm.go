@@ -31,11 +31,11 @@ type Record struct {
 	Made bool `json:"made"`
 	// Weaker are sentences on what is weaker because of its kernel.
 	Weaker []string `json:"weaker,omitempty"`
-	// Lacks says what a capability could not give it, a sentence by step; each is
-	// there until that step succeeds.
-	Lacks  map[string]string `json:"lacks,omitempty"`
-	DiskMS float64           `json:"disk_ms"` // making the disks took
-	Boot   *Boot             `json:"boot,omitempty"`
+	// Lacking says what capabilities could not give it, by their names; each is
+	// there until that succeeds.
+	Lacking map[string]Lack `json:"lacking,omitempty"`
+	DiskMS  float64         `json:"disk_ms"` // making the disks took
+	Boot    *Boot           `json:"boot,omitempty"`
 	// Halted: a user has stopped it since it last began to start.
 	Halted bool `json:"halted,omitempty"`
 	// Comeback is how far what starts it unasked has come; nil: nowhere.

@@ -72,7 +72,7 @@ func TestAuth(t *testing.T) {
 		}
 	})
 	t.Run("where it is", func(t *testing.T) {
-		out := in("readlink .netrc; stat -c '%U' .config/gh; stat -f -c %T /run/banger/auth/gitconfig; cat /etc/ssh/banger_user_keys")
+		out := in("readlink .netrc; stat -c '%U' .config/gh; stat -f -c %T /run/banger/auth/gitconfig; cat /run/banger/auth/authorized_keys")
 		lines := strings.Split(out, "\n")
 		if len(lines) != 5 || !strings.HasPrefix(lines[0], "/run/banger/auth/") || lines[1] != "dev" || lines[2] != "tmpfs" || lines[3] != key {
 			t.Errorf("%q", out)

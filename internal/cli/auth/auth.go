@@ -59,7 +59,9 @@ type Given struct {
 func (g *Given) Send(a *app.App, begin func(*api.Auth) (api.Operation, error)) (api.Operation, error) {
 	op, err := begin(g.auth)
 	if err != nil && g.auth != nil && !g.asked && api.KindOf(err) == api.KindInvalid && strings.Contains(err.Error(), `the parameter "auth" is not known`) {
-		a.Say("banger: the daemon is of an older version, which gives VMs neither git's name and address nor keys")
+		if g.auth.Git != nil && *g.auth.Git != (api.GitIdentity{}) || len(g.auth.SSHKeys)+len(g.auth.Files) > 0 {
+			a.Say("banger: the daemon is of an older version, which gives VMs neither git's name and address nor keys")
+		}
 		return begin(nil)
 	}
 	return op, err
@@ -81,17 +83,15 @@ func gather(ctx context.Context, a *app.App, asked []string, quiet bool) (*Given
 		return nil, err
 	}
 	r.configured(settings.Files)
+	// That there are none is said too: a VM loses those that it was given before.
+	r.auth.Git, r.auth.SSHKeys = &api.GitIdentity{}, []string{}
 	if settings.Git == nil || *settings.Git {
 		r.auth.Git = r.git(ctx)
 	}
 	if settings.SSHKeys == nil || *settings.SSHKeys {
 		r.auth.SSHKeys = r.keys()
 	}
-	g := &Given{asked: len(asked) > 0}
-	if r.auth.Git != nil || len(r.auth.SSHKeys)+len(r.auth.Files) > 0 {
-		g.auth = &r.auth
-	}
-	return g, nil
+	return &Given{auth: &r.auth, asked: len(asked) > 0}, nil
 }
 
 // reader reads what is the user's own, within the bounds of a VM's.

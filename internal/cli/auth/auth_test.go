@@ -148,7 +148,7 @@ func TestHomeIsALink(t *testing.T) {
 func TestKeys(t *testing.T) {
 	r := newRig(t)
 	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB0EzFVqUsMqLfnGhO7hyjwDuJH0g8yT5o2HIcWHSZlu"
-	if got := r.keys(); got != nil {
+	if got := r.keys(); got == nil || len(got) > 0 {
 		t.Errorf("%q", got)
 	}
 	dir := filepath.Join(r.home, ".ssh")
@@ -178,7 +178,7 @@ func TestOddGit(t *testing.T) {
 	r := newRig(t)
 	bin := t.TempDir()
 	t.Setenv("PATH", bin)
-	if who := r.git(t.Context()); who != nil || len(r.notes) > 0 {
+	if who := r.git(t.Context()); who == nil || *who != (api.GitIdentity{}) || len(r.notes) > 0 {
 		t.Errorf("%+v, %q", who, r.notes)
 	}
 	for _, c := range []struct{ script, note string }{
@@ -193,7 +193,7 @@ func TestOddGit(t *testing.T) {
 			t.Fatal(err)
 		}
 		who := r.git(t.Context())
-		if who != nil || (c.note == "") != (len(r.notes) == 0) || !strings.Contains(strings.Join(r.notes, ""), c.note) {
+		if (who == nil) != (c.note != "") || who != nil && *who != (api.GitIdentity{}) || (c.note == "") != (len(r.notes) == 0) || !strings.Contains(strings.Join(r.notes, ""), c.note) {
 			t.Errorf("%q: %+v, %q", c.script, who, r.notes)
 		}
 	}

@@ -32,7 +32,7 @@ func newPush(a *app.App) *cobra.Command {
 		Long: `Give a VM files with credentials, at once where it runs. A file of your home goes to the
 same place there, any other to PATH: ~/… or /etc/…. Without a file the VM gets all that
 config.toml says, git's name and address, and your public keys, also one that was made
-with --no-auth.`,
+with --no-auth; a file alone is all that such a VM has.`,
 		Args: app.Takes(1, -1, "the VM's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			auth, err := asked(cmd.Context(), a, args[1:], quiet)
@@ -57,7 +57,7 @@ func asked(ctx context.Context, a *app.App, files []string, quiet bool) (api.Aut
 		return r.auth, err
 	}
 	g, err := gather(ctx, a, nil, quiet)
-	if err != nil || g.auth == nil {
+	if err != nil {
 		return api.Auth{}, err
 	}
 	return *g.auth, nil
@@ -70,15 +70,17 @@ func change(ctx context.Context, a *app.App, begin app.Begin) error {
 }
 
 func newRemove(a *app.App) *cobra.Command {
-	return &cobra.Command{
-		Use:   "rm VM [PATH…]",
+	var git, keys bool
+	cmd := &cobra.Command{
+		Use:   "rm [flags] VM [PATH…]",
 		Short: "Take files with credentials from a VM; without a path, all that it has of yours",
 		Long: `Take files with credentials from a VM, at once where it runs, by their path there (banger
-auth ls). They stay away until they are pushed again. Without a path the VM loses all that
-it has of yours, and gets nothing at its starts until banger auth push.`,
+auth ls), or with --git and --keys git's name and address and your public keys. They stay
+away until they are pushed again. Without a path and a flag the VM loses all that it has
+of yours, and gets nothing at its starts until banger auth push without a file.`,
 		Args: app.Takes(1, -1, "the VM's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			req := api.VMAuthRemoveRequest{VM: args[0]}
+			req := api.VMAuthRemoveRequest{VM: args[0], Git: git, SSHKeys: keys}
 			for _, text := range args[1:] {
 				path, err := credential.CleanPath(text)
 				if err != nil {
@@ -92,6 +94,9 @@ it has of yours, and gets nothing at its starts until banger auth push.`,
 		},
 		ValidArgsFunction: completeVM(a, cobra.ShellCompDirectiveNoFileComp),
 	}
+	cmd.Flags().BoolVar(&git, "git", false, "take git's name and address away")
+	cmd.Flags().BoolVar(&keys, "keys", false, "take your public keys away")
+	return cmd
 }
 
 func newList(a *app.App) *cobra.Command {
@@ -123,7 +128,8 @@ func list(ctx context.Context, a *app.App, names []string) ([]show.VMAuth, error
 	if err != nil {
 		return nil, err
 	}
-	if len(names) == 0 {
+	every := len(names) == 0
+	if every {
 		vms, err := c.VMList(ctx, api.VMListRequest{All: true})
 		if err != nil {
 			return nil, err
@@ -135,6 +141,9 @@ func list(ctx context.Context, a *app.App, names []string) ([]show.VMAuth, error
 	all := []show.VMAuth{}
 	for _, name := range names {
 		has, err := c.VMAuthShow(ctx, name)
+		if every && api.KindOf(err) == api.KindNotFound { // it is gone since
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -19,7 +19,7 @@ import (
 const gitPatience = 2 * time.Second
 
 // git asks git who the user is, wherever this runs: what a repository says of
-// itself does not count. Without git, or a name, nobody is told of.
+// itself does not count. Without git, or a name, that is nobody; nil is not known.
 func (r *reader) git(ctx context.Context) *api.GitIdentity {
 	ctx, cancel := context.WithTimeout(ctx, gitPatience)
 	defer cancel()
@@ -32,7 +32,7 @@ func (r *reader) git(ctx context.Context) *api.GitIdentity {
 		r.note("git did not say who you are within %s; the VM's git does not know", gitPatience)
 		return nil
 	case errors.Is(err, exec.ErrNotFound), errors.As(err, &exit) && exit.ExitCode() == 1: // nothing is set
-		return nil
+		return &api.GitIdentity{}
 	case err != nil:
 		r.note("git does not say who you are: %v; the VM's git does not know", err)
 		return nil
@@ -47,9 +47,6 @@ func (r *reader) git(ctx context.Context) *api.GitIdentity {
 			who.Email = value
 		}
 	}
-	if who == (credential.Git{}) {
-		return nil
-	}
 	if err := (credential.Set{Git: &who}).Check(); err != nil {
 		r.note("the VM's git does not know who you are: %v", err)
 		return nil
@@ -57,7 +54,8 @@ func (r *reader) git(ctx context.Context) *api.GitIdentity {
 	return &api.GitIdentity{Name: who.Name, Email: who.Email}
 }
 
-// keys reads the user's public keys, ~/.ssh/*.pub. What is none is left out.
+// keys reads the user's public keys, ~/.ssh/*.pub. What is none is left out; nil
+// is not known.
 func (r *reader) keys() (lines []string) {
 	if r.home == "" {
 		return nil
@@ -66,6 +64,7 @@ func (r *reader) keys() (lines []string) {
 	if err != nil {
 		return nil // of a home with such a name
 	}
+	lines = []string{}
 	for _, name := range names {
 		line, err := firstLine(name)
 		if err != nil || credential.CheckKey(line) != nil {

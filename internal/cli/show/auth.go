@@ -20,7 +20,11 @@ func Auth(w io.Writer, all []VMAuth) error {
 	t := NewTable("VM", "KIND", "WHAT", "SIZE", "STATE")
 	for _, a := range all {
 		if a.Off {
-			t.Row(a.VM, "", "", "", "it gets nothing")
+			state := "it gets nothing"
+			if len(a.Files) > 0 {
+				state += " else"
+			}
+			t.Row(a.VM, "", "", "", state)
 		}
 		if a.Git != nil {
 			t.Row(a.VM, "git", person(*a.Git), "", "")
@@ -29,7 +33,11 @@ func Auth(w io.Writer, all []VMAuth) error {
 			t.Row(a.VM, "key", shortKey(key), "", "")
 		}
 		for _, f := range a.Files {
-			t.Row(a.VM, "file", fmt.Sprintf("%s (%04o)", f.Path, f.Mode), size.Format(int64(f.Size)), f.State)
+			what, bytes := f.Path, ""
+			if f.Mode != 0 { // 0: it was taken away
+				what, bytes = fmt.Sprintf("%s (%04o)", f.Path, f.Mode), size.Format(int64(f.Size))
+			}
+			t.Row(a.VM, "file", what, bytes, f.State)
 		}
 		for _, problem := range a.Problems {
 			t.Row(a.VM, "", "", "", clip(problem, 100))
@@ -71,6 +79,9 @@ func authFields(a *api.VMAuth) (fields []string) {
 	}
 	for _, f := range a.Files {
 		fields = append(fields, "Credential", fmt.Sprintf("%s (%s)", f.Path, f.State))
+	}
+	for _, problem := range a.Problems {
+		fields = append(fields, "Auth problem", problem)
 	}
 	return fields
 }

@@ -31,6 +31,9 @@ type Config struct {
 type Giver struct {
 	root  string
 	users *login.Files
+	// given are the marks of the files that were given last, by path. What a
+	// program has written to one since stays until the host has another.
+	given map[string]mark
 }
 
 // New makes a Giver for the users that users knows.
@@ -60,12 +63,17 @@ func (g *Giver) Give(user string, a wire.Auth) wire.AuthReport {
 		gone = append(gone, to.remove(path))
 	}
 	problem(errors.Join(gone...))
-	keep := map[string]bool{gitConfig: true}
+	keep := map[string]bool{gitConfig: true, filepath.Base(identity.UserKeys): true}
+	given := map[string]mark{}
 	for _, f := range a.Files {
-		err := to.put(f)
+		m := to.mark(f)
+		err := to.put(f, g.given[f.Path] == m)
 		r.Files = append(r.Files, reason(err))
-		keep[kept(f.Path)] = err == nil
+		if keep[kept(f.Path)] = err == nil; err == nil {
+			given[f.Path] = m
+		}
 	}
+	g.given = given
 	problem(to.sweep(keep))
 	return r
 }
@@ -108,9 +116,10 @@ func check(a wire.Auth) error {
 	return a.Check()
 }
 
-// keys writes the user's public keys, where the image has an SSH server.
+// keys writes the user's public keys, where the image has an SSH server. They are
+// in runDir too: an image made of the root does not open to its user.
 func (to *receiver) keys(lines []string) error {
-	if st, err := to.root.Stat(filepath.Dir(identity.UserKeys)); err != nil || !st.IsDir() {
+	if st, err := to.root.Stat("etc/ssh"); err != nil || !st.IsDir() {
 		return nil
 	}
 	if len(lines) == 0 {

@@ -153,6 +153,40 @@ func TestAfterABoot(t *testing.T) {
 	}
 }
 
+// What a program has written to a file stays when another one changes, and goes
+// with what the host has new.
+func TestWhatIsWrittenStays(t *testing.T) {
+	g := newGuest(t)
+	g.well(files(file("~/a", "a1"), file("~/b", "b1")))
+	write := func() {
+		t.Helper()
+		g.write(runDir+"/"+kept("~/a"), "refreshed")
+	}
+	write()
+	g.well(files(file("~/a", "a1"), file("~/b", "b2")))
+	if got := g.read("home/dev/a") + g.read("home/dev/b"); got != "refreshedb2" {
+		t.Errorf("%q", got)
+	}
+	g.well(files(file("~/a", "a2"), file("~/b", "b2")))
+	if got := g.read("home/dev/a"); got != "a2" {
+		t.Errorf("%q", got)
+	}
+	write()
+	g.well(wire.Auth{ID: "2", Gone: []string{"~/a"}})
+	g.well(files(file("~/a", "a2")))
+	if got := g.read("home/dev/a"); got != "a2" {
+		t.Errorf("one that was taken away is there again as %q", got)
+	}
+	write()
+	if err := os.Remove(g.path("home/dev/a")); err != nil {
+		t.Fatal(err)
+	}
+	g.well(files(file("~/a", "a2")))
+	if got := g.read("home/dev/a"); got != "refreshed" {
+		t.Errorf("a new link leads to %q", got)
+	}
+}
+
 // What is the guest's own is neither overwritten nor removed, whatever it is, and
 // no link in the guest leads anywhere.
 func TestWhatIsTheGuestsOwnStays(t *testing.T) {
@@ -225,10 +259,16 @@ func TestAReplacedLinkIsTheGuests(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	g := newGuest(t)
-	const at = "etc/ssh/banger_user_keys"
+	const at = "run/banger/auth/authorized_keys"
 	g.well(wire.Auth{ID: "1", Set: credential.Set{Keys: []string{key, key}}})
 	if got := g.read(at); got != key+"\n"+key+"\n" {
 		t.Errorf("%q", got)
+	}
+	if in, err := os.ReadDir(g.path("etc/ssh")); err != nil || len(in) > 0 {
+		t.Errorf("the root knows its user: %v, %v", in, err)
+	}
+	if st, err := os.Stat(g.path(at)); err != nil || st.Mode() != 0o644 {
+		t.Errorf("%v, %v", st, err)
 	}
 	g.well(wire.Auth{ID: "2"})
 	if got := g.read(at); got != "-" {

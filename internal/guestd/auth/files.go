@@ -23,8 +23,16 @@ func kept(at string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// put writes a file and a link to it. It is the user's, in etc root's.
-func (to *receiver) put(f credential.File) error {
+// mark is what tells one file at a path from another.
+type mark [sha256.Size]byte
+
+func (to *receiver) mark(f credential.File) mark {
+	return sha256.Sum256(fmt.Appendf(nil, "%d %d %o %s", to.user.UID, to.user.GID, f.Mode, []byte(f.Data)))
+}
+
+// put writes a file and a link to it. It is the user's, in etc root's. One that
+// was given already and is there is not written again.
+func (to *receiver) put(f credential.File, already bool) error {
 	name := runDir + "/" + kept(f.Path)
 	uid, gid := int(to.user.UID), int(to.user.GID)
 	if strings.HasPrefix(f.Path, credential.Etc) {
@@ -33,6 +41,9 @@ func (to *receiver) put(f credential.File) error {
 	err := to.at(f.Path, func(dir *os.Root, rel string, mode fs.FileMode) error { return link(dir, rel, "/"+name, mode) })
 	if err != nil {
 		return err
+	}
+	if st, err := to.root.Lstat(name); already && err == nil && st.Mode().IsRegular() {
+		return nil
 	}
 	// Until it is there the link leads nowhere: who reads it early sees none of it.
 	err = identity.Replace(to.root, name, f.Data, fs.FileMode(f.Mode))

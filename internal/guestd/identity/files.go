@@ -95,8 +95,8 @@ func writeHosts(root *os.Root, hostname string) error {
 }
 
 // UserKeys are the user's own public keys, which the SSH server takes besides the
-// identity's; who writes them is another.
-const UserKeys = "etc/ssh/banger_user_keys"
+// identity's, on a tmpfs; who writes them is another.
+const UserKeys = "run/banger/auth/authorized_keys"
 
 const (
 	sshKeys   = "etc/ssh/banger_authorized_keys"

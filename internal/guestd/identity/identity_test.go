@@ -133,6 +133,10 @@ func TestWriteFiles(t *testing.T) {
 	if got := read(t, dir+"/etc/hosts"); got != "127.0.0.1 localhost # web-1\n127.0.1.1\tweb-2 # banger\n" {
 		t.Errorf("hosts: %q", got)
 	}
+	const dropIn = "AuthorizedKeysFile .ssh/authorized_keys .ssh/authorized_keys2 /etc/ssh/banger_authorized_keys /run/banger/auth/authorized_keys\n"
+	if got := read(t, dir+"/etc/ssh/sshd_config.d/10-banger.conf"); got != dropIn {
+		t.Errorf("who may log in: %q", got)
+	}
 	for name, key := range id.HostKeys {
 		path := dir + "/etc/ssh/" + name
 		if st, err := os.Stat(path); err != nil || st.Mode() != 0o600 || read(t, path) != string(key) {

@@ -4,10 +4,12 @@
 // whether a client is there or not. It is a capability (internal/vm/hook).
 //
 // Nothing of it is in an operation's parameters, which are stored: what comes
-// with a request lies in a directory of its own until the operation takes it.
+// with a request is a file of its own, of which they have the name, until the
+// operation takes it.
 package auth
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +18,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/banger-vm/banger/internal/claim"
 	"github.com/banger-vm/banger/internal/credential"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/guest/wire"
@@ -26,10 +27,11 @@ import (
 	"github.com/banger-vm/banger/internal/vm/hook"
 )
 
-// Sent is what a client sends for a VM. What it does not name stays as it was.
+// Sent is what a client sends for a VM. What it does not name stays as it was;
+// Keys that are there and empty, and a Git without a word, say that there are none.
 type Sent struct {
 	credential.Set
-	// Off: the VM is to have nothing, until a user asks for it.
+	// Off: the VM is to have nothing, until a user asks for more than files.
 	Off bool `json:"off,omitempty"`
 	// Asked: a user asks for just this, and not for a VM or a start.
 	Asked bool `json:"asked,omitempty"`
@@ -38,12 +40,14 @@ type Sent struct {
 // VMs is what a Keeper needs of the store of VMs.
 type VMs interface {
 	VM(ctx context.Context, ref string) (vm.Record, error)
+	ChangeVM(ctx context.Context, id string, change func(*vm.Record) bool) error
 }
 
 // Operations is what a Keeper needs of the operation registry.
 type Operations interface {
 	Begin(ctx context.Context, req operation.Request) (operation.Record, error)
 	Known(ctx context.Context, kind, key string) (*operation.Record, error)
+	List(ctx context.Context, all bool) ([]operation.Record, error)
 }
 
 // Config has the places of a Keeper.
@@ -56,7 +60,6 @@ type Config struct {
 type Keeper struct {
 	vms    VMs
 	guests machine.Authorizer
-	claims *claim.Table
 	log    *slog.Logger
 	cfg    Config
 	ops    Operations
@@ -64,17 +67,20 @@ type Keeper struct {
 
 // New makes a Keeper. Its planners go into the registry that is handed over with
 // Start.
-func New(vms VMs, guests machine.Authorizer, claims *claim.Table, log *slog.Logger, cfg Config) *Keeper {
-	return &Keeper{vms: vms, guests: guests, claims: claims, log: log, cfg: cfg}
+func New(vms VMs, guests machine.Authorizer, log *slog.Logger, cfg Config) *Keeper {
+	return &Keeper{vms: vms, guests: guests, log: log, cfg: cfg}
 }
 
-// Start comes once all that was interrupted has been taken up: what was sent to
-// an earlier daemon and found no operation goes.
-func (k *Keeper) Start(ops Operations) error {
+// Start comes once all that was interrupted has been taken up, and before any
+// request: what was sent to an earlier daemon and no operation will take goes.
+func (k *Keeper) Start(ctx context.Context, ops Operations) error {
 	k.ops = ops
-	return k.dropStaged(func(id string) bool {
-		_, held := k.claims.Holder(target(id))
-		return !held
+	live, err := ops.List(ctx, false)
+	if err != nil {
+		return err
+	}
+	return k.sweep(ctx, func(name string) bool {
+		return !slices.ContainsFunc(live, func(op operation.Record) bool { return bytes.Contains(op.Params, []byte(name)) })
 	})
 }
 
@@ -88,15 +94,17 @@ const giving = 30 * time.Second
 
 // Hooks implements hook.Capability.
 func (k *Keeper) Hooks() []hook.Hook {
-	take := func(_ context.Context, v hook.VM) error { return k.take(v.ID) }
-	drop := func(_ context.Context, v hook.VM) error {
-		return k.dropStaged(func(id string) bool { return id == v.ID })
+	take := func(ctx context.Context, v hook.VM) error { return k.take(ctx, v.ID, v.Brought) }
+	drop := func(ctx context.Context, v hook.VM) error { return k.drop(ctx, v.Brought) }
+	// Of a VM that goes nobody takes anything any more.
+	dropAll := func(ctx context.Context, v hook.VM) error {
+		return k.sweep(ctx, func(name string) bool { return strings.HasPrefix(name, v.ID+".") })
 	}
 	return []hook.Hook{
 		{At: hook.Create, Do: take},
 		{At: hook.PreStart, Do: take},
 		{At: hook.Ready, Deadline: giving, Do: k.ready},
-		{At: hook.Delete, Do: drop},
+		{At: hook.Delete, Do: dropAll},
 		{At: hook.GivenUp, Do: drop},
 	}
 }
@@ -122,6 +130,9 @@ func (k *Keeper) tell(ctx context.Context, id string, has kept) error {
 	}
 	if err != nil {
 		return fmt.Errorf("the guest does not have it yet: %w", err)
+	}
+	if r.ID != has.ID {
+		return fault.New(fault.Unavailable, "Try again, or stop and start the VM.", "the guest does not have it yet: it says that it has another state")
 	}
 	return has.problems(r)
 }

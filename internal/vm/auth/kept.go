@@ -2,16 +2,20 @@ package auth
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/banger-vm/banger/internal/credential"
 	"github.com/banger-vm/banger/internal/fault"
@@ -24,6 +28,22 @@ import (
 type kept struct {
 	wire.Auth
 	Off bool `json:"off,omitempty"`
+	// NoGit and NoKeys are for these what Gone is for files.
+	NoGit  bool `json:"no_git,omitempty"`
+	NoKeys bool `json:"no_keys,omitempty"`
+	// Left says of files that are gone with which state they went, by its number.
+	Left map[string]uint64 `json:"left,omitempty"`
+}
+
+// number is which state of a VM's an ID is of: each has a greater one than those
+// before it. 0 is of what has none.
+func number(id string) uint64 {
+	text, _, _ := strings.Cut(id, "-")
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || text == id {
+		return 0
+	}
+	return n
 }
 
 // with returns what is kept once a client has sent something.
@@ -31,11 +51,11 @@ func (has kept) with(s Sent) (kept, error) {
 	next := has
 	switch {
 	case s.Off:
-		next = has.without(nil)
+		next = has.without(Removal{})
 	case has.Off && !s.Asked:
 		return has, nil
 	default:
-		next.Off = false
+		next.Off = has.Off && s.Git == nil && s.Keys == nil // files alone change nothing else
 		next.merge(s)
 	}
 	if err := next.Check(); err != nil {
@@ -45,43 +65,69 @@ func (has kept) with(s Sent) (kept, error) {
 }
 
 func (has *kept) merge(s Sent) {
-	if s.Git != nil {
-		has.Git = s.Git
+	if s.Git != nil && (s.Asked || !has.NoGit) {
+		has.Git, has.NoGit = s.Git, false
+		if *s.Git == (credential.Git{}) {
+			has.Git = nil
+		}
 	}
-	if s.Keys != nil {
-		has.Keys = s.Keys
+	if s.Keys != nil && (s.Asked || !has.NoKeys) {
+		has.Keys, has.NoKeys = slices.Clip(s.Keys), false
+		if len(s.Keys) == 0 {
+			has.Keys = nil
+		}
 	}
-	files, gone := slices.Clone(has.Files), slices.Clone(has.Gone)
+	files, gone, left := slices.Clone(has.Files), slices.Clone(has.Gone), maps.Clone(has.Left)
 	for _, f := range s.Files {
 		if at := slices.Index(gone, f.Path); at >= 0 {
 			if !s.Asked {
 				continue
 			}
 			gone = slices.Delete(gone, at, at+1)
+			delete(left, f.Path)
 		}
 		files = append(slices.DeleteFunc(files, func(old credential.File) bool { return old.Path == f.Path }), f)
 	}
 	slices.SortFunc(files, func(a, b credential.File) int { return cmp.Compare(a.Path, b.Path) })
-	has.Files, has.Gone = files, gone
+	has.Files, has.Gone, has.Left = files, gone, left
 }
 
-// without returns what is kept once files are taken away, by none of them all
-// that there is.
-func (has kept) without(paths []string) kept {
-	next := kept{Auth: wire.Auth{ID: has.ID, Set: has.Set, Gone: slices.Clone(has.Gone)}, Off: has.Off}
-	if paths == nil {
-		next.Set, next.Off = credential.Set{}, true
+// Removal says what is to be taken away; the zero value is all that there is.
+type Removal struct {
+	Paths []string `json:"paths,omitempty"`
+	Git   bool     `json:"git,omitempty"`
+	Keys  bool     `json:"keys,omitempty"`
+}
+
+func (what Removal) all() bool { return len(what.Paths) == 0 && !what.Git && !what.Keys }
+
+// without returns what is kept once something is taken away.
+func (has kept) without(what Removal) kept {
+	next := kept{NoGit: has.NoGit || what.Git, NoKeys: has.NoKeys || what.Keys, Auth: wire.Auth{ID: has.ID, Set: has.Set, Gone: slices.Clone(has.Gone)}, Off: has.Off, Left: maps.Clone(has.Left)}
+	if what.all() {
+		next.Set, next.Off, next.NoGit, next.NoKeys = credential.Set{}, true, false, false
+	}
+	if what.Git {
+		next.Git = nil
+	}
+	if what.Keys {
+		next.Keys = nil
 	}
 	next.Files = nil
 	for _, f := range has.Files {
-		if paths != nil && !slices.Contains(paths, f.Path) {
+		if !what.all() && !slices.Contains(what.Paths, f.Path) {
 			next.Files = append(next.Files, f)
 			continue
 		}
 		next.Gone = append(next.Gone, f.Path)
+		if next.Left == nil {
+			next.Left = map[string]uint64{}
+		}
+		next.Left[f.Path] = number(has.ID) + 1
 	}
 	if n := len(next.Gone); n > wire.MaxGone {
 		next.Gone = next.Gone[n-wire.MaxGone:]
+		maps.DeleteFunc(next.Left, func(path string, _ uint64) bool { return !slices.Contains(next.Gone, path) })
 	}
 	return next.renamed(has)
 }
@@ -89,18 +135,21 @@ func (has kept) without(paths []string) kept {
 // renamed gives what differs from before an ID of its own.
 func (has kept) renamed(before kept) kept {
 	if has.ID = before.ID; !reflect.DeepEqual(has, before) {
-		b := make([]byte, 8)
+		b := make([]byte, 8) // a directory may be put back as it was earlier
 		rand.Read(b)
-		has.ID = hex.EncodeToString(b)
+		has.ID = fmt.Sprintf("%d-%x", number(before.ID)+1, b)
 	}
 	return has
 }
 
 func (k *Keeper) dir(id string) string { return filepath.Join(k.cfg.Dir, id) }
 
+// maxKept is more than what is kept takes as JSON, in bytes.
+const maxKept = 1536 << 10
+
 // read returns what is kept of a VM; nil: nothing was ever sent.
 func (k *Keeper) read(id string) (*kept, error) {
-	data, err := os.ReadFile(filepath.Join(k.dir(id), machine.AuthFile))
+	data, err := readBounded(filepath.Join(k.dir(id), machine.AuthFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -109,23 +158,51 @@ func (k *Keeper) read(id string) (*kept, error) {
 		err = json.Unmarshal(data, &has)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading what the VM is given of its user's own: %w", err)
+		return nil, fault.New(fault.Precondition, "Write it anew with: banger auth rm and the VM's name alone, then banger auth push.",
+			"what the VM is given of its user's own cannot be read: %w", err)
 	}
 	return &has, nil
 }
 
-// change changes what is kept of a VM; whoever calls it has the VM's claim.
-func (k *Keeper) change(id string, to func(kept) (kept, error)) (kept, error) {
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxKept+1))
+	if err == nil && len(data) > maxKept {
+		err = fmt.Errorf("%s is larger than %d KiB", filepath.Base(path), maxKept>>10)
+	}
+	return data, err
+}
+
+// current is read with an empty state for none; anew has it so for what cannot be
+// read too.
+func (k *Keeper) current(id string, anew bool) (kept, error) {
 	has, err := k.read(id)
+	switch {
+	case err != nil && anew:
+		k.log.Warn("what cannot be read is written anew", "vm", id, "err", err)
+		return kept{}, nil
+	case err != nil || has == nil:
+		return kept{}, err
+	}
+	return *has, nil
+}
+
+// change changes what is kept of a VM; whoever calls it has the VM's claim.
+func (k *Keeper) change(ctx context.Context, id string, anew bool, to func(kept) (kept, error)) (kept, error) {
+	has, err := k.current(id, anew)
 	if err != nil {
 		return kept{}, err
 	}
-	if has == nil {
-		has = &kept{}
-	}
-	next, err := to(*has)
+	next, err := to(has)
 	if err != nil || next.ID == has.ID {
 		return next, err
+	}
+	if ctx.Err() != nil { // whoever waits for it is gone, and perhaps the claim
+		return has, context.Cause(ctx)
 	}
 	return next, write(k.dir(id), machine.AuthFile, next)
 }
@@ -137,7 +214,6 @@ func write(dir, name string, v any) error {
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", name, err)
 	}
-	// Nobody takes a name that begins with a dot for what was sent for a VM.
 	path, tmp := filepath.Join(dir, name), filepath.Join(dir, "."+name+".tmp")
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err == nil {
@@ -147,10 +223,22 @@ func write(dir, name string, v any) error {
 	if err == nil {
 		err = os.Rename(tmp, path)
 	}
+	if err == nil {
+		err = syncDir(dir)
+	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("writing %s: %w", name, err), ignoreMissing(os.Remove(tmp)))
 	}
 	return nil
+}
+
+// syncDir has the names in a directory outlast a loss of power.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func ignoreMissing(err error) error {

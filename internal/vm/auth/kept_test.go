@@ -57,22 +57,68 @@ func TestWhatIsSentAndTakenAway(t *testing.T) {
 	if is([]string{"~/a=2", "~/b=1"}, nil, false); has.ID == id || has.Git.Name != "A" {
 		t.Errorf("%q, %+v", has.ID, has.Git)
 	}
-	has = has.without([]string{"~/a"})
+	has = has.without(Removal{Paths: []string{"~/a"}})
 	is([]string{"~/b=1"}, []string{"~/a"}, false)
 	apply(sent(aFile("~/a", "3"), aFile("~/c", "3"))) // unasked
 	is([]string{"~/b=1", "~/c=3"}, []string{"~/a"}, false)
 	apply(sent(aFile("~/a", "4")).asked())
 	is([]string{"~/a=4", "~/b=1", "~/c=3"}, nil, false)
-	has = has.without(nil)
+	has = has.without(Removal{})
 	if is(nil, []string{"~/a", "~/b", "~/c"}, true); has.Git != nil {
 		t.Errorf("%+v", has.Git)
 	}
 	apply(sent(aFile("~/d", "5")))
 	is(nil, []string{"~/a", "~/b", "~/c"}, true)
 	apply(sent(aFile("~/b", "5")).asked())
-	is([]string{"~/b=5"}, []string{"~/a", "~/c"}, false)
+	is([]string{"~/b=5"}, []string{"~/a", "~/c"}, true) // just that, and nothing else
+	apply(Sent{Set: credential.Set{Git: &credential.Git{Name: "B"}}})
+	if is([]string{"~/b=5"}, []string{"~/a", "~/c"}, true); has.Git != nil {
+		t.Errorf("%+v", has.Git)
+	}
+	apply(Sent{Asked: true, Set: credential.Set{Git: &credential.Git{Name: "B"}, Files: []credential.File{aFile("~/b", "6")}}})
+	if is([]string{"~/b=6"}, []string{"~/a", "~/c"}, false); has.Git == nil {
+		t.Error("git was not pushed")
+	}
 	apply(Sent{Off: true})
 	is(nil, []string{"~/a", "~/c", "~/b"}, true)
+}
+
+// Keys and git's name go by being sent as none, and by being taken away, which
+// lasts until a user asks for them.
+func TestKeysAndGitAreTakenAway(t *testing.T) {
+	some := Sent{Set: credential.Set{Git: &credential.Git{Name: "A"}, Keys: []string{"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB0EzFVqUsMqLfnGhO7hyjwDuJH0g8yT5o2HIcWHSZlu"}}}
+	none := Sent{Set: credential.Set{Git: &credential.Git{}, Keys: []string{}}}
+	var has kept
+	for i, c := range []struct {
+		s          Sent
+		what       *Removal
+		keys, gits bool
+	}{
+		{some, nil, true, true},
+		{sent(aFile("~/a", "1")), nil, true, true}, // says nothing of them
+		{none, nil, false, false},
+		{some, nil, true, true},
+		{Sent{}, &Removal{Keys: true}, false, true},
+		{some, nil, false, true},
+		{some.asked(), nil, true, true},
+		{Sent{}, &Removal{Git: true}, true, false},
+		{some, nil, true, false},
+		{some.asked(), nil, true, true},
+	} {
+		var err error
+		if c.what != nil {
+			has = has.without(*c.what)
+		} else if has, err = has.with(c.s); err != nil {
+			t.Fatal(err)
+		}
+		if (len(has.Keys) > 0) != c.keys || (has.Git != nil) != c.gits || has.Off {
+			t.Errorf("%d: %+v", i, has)
+		}
+	}
+	before := has
+	if has, _ = has.with(some); has.ID != before.ID {
+		t.Error("the same is another state")
+	}
 }
 
 func TestWhatDoesNotFitIsRefused(t *testing.T) {
@@ -107,9 +153,9 @@ func TestPrograms(t *testing.T) {
 					t.Errorf("what was asked for is not in %+v", has)
 				}
 			},
-			"remove": func(t *rapid.T) { has = has.without([]string{path.Draw(t, "path")}) },
+			"remove": func(t *rapid.T) { has = has.without(Removal{Paths: []string{path.Draw(t, "path")}}) },
 			"remove all": func(t *rapid.T) {
-				if has = has.without(nil); len(has.Files) > 0 || !has.Off {
+				if has = has.without(Removal{}); len(has.Files) > 0 || !has.Off {
 					t.Errorf("%+v", has)
 				}
 			},
@@ -118,7 +164,7 @@ func TestPrograms(t *testing.T) {
 					t.Error(err)
 				}
 				for _, f := range has.Files {
-					if slices.Contains(has.Gone, f.Path) || has.Off {
+					if slices.Contains(has.Gone, f.Path) {
 						t.Errorf("%+v", has)
 					}
 				}

@@ -9,87 +9,82 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
-	"time"
 
-	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/vm"
 )
 
-// Given brings what a client sent with a request to the VM that the request is
-// about, for vm.Manager.Create.
+// Given brings what a client sent with a request to the operation that comes of
+// that, which takes it or drops it.
 func (k *Keeper) Given(s Sent) vm.Given {
-	return func(_ context.Context, id string) (func(), error) { return k.stage(id, s) }
+	return vm.Given{For: k.Name(), Put: func(ctx context.Context, id string) (string, func(), error) { return k.stage(ctx, id, s) }}
 }
 
-// Bring is Given for a VM that is there: its next operation that starts it takes
-// it, unless takeBack is called before.
-func (k *Keeper) Bring(ctx context.Context, ref string, s Sent) (takeBack func(), err error) {
-	r, err := k.vms.VM(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	return k.stage(r.ID, s)
-}
-
-// stage puts down what was sent for a VM, by the time.
-func (k *Keeper) stage(id string, s Sent) (takeBack func(), err error) {
+// stage puts down what was sent for a VM.
+func (k *Keeper) stage(ctx context.Context, id string, s Sent) (name string, takeBack func(), err error) {
 	if err := os.MkdirAll(k.cfg.Staged, 0o700); err != nil {
-		return nil, fmt.Errorf("making a place for what was sent: %w", err)
+		return "", nil, fmt.Errorf("making a place for what was sent: %w", err)
 	}
-	name := fmt.Sprintf("%s.%020d.%s", id, time.Now().UnixNano(), rand.Text())
+	name = id + "." + rand.Text()
 	if err := write(k.cfg.Staged, name, s); err != nil {
-		return nil, err
+		return "", nil, err
 	}
-	return func() {
-		if err := ignoreMissing(os.Remove(filepath.Join(k.cfg.Staged, name))); err != nil {
+	return name, func() {
+		if err := k.drop(context.WithoutCancel(ctx), name); err != nil {
 			k.log.Warn("what was sent and nobody takes could not be removed", "vm", id, "err", err)
 		}
 	}, nil
 }
 
 // take keeps what was sent for a VM. A step that is repeated finds the same
-// again, or nothing any more.
-func (k *Keeper) take(id string) error {
-	var errs []error
-	for name := range k.staged(func(of string) bool { return of == id }) {
-		path := filepath.Join(k.cfg.Staged, name)
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return errors.Join(append(errs, fmt.Errorf("reading what was sent: %w", err))...)
-		}
-		var s Sent
-		if err = json.Unmarshal(data, &s); err == nil {
-			_, err = k.change(id, func(has kept) (kept, error) { return has.with(s) })
-			if err != nil && fault.KindOf(err) != fault.Invalid {
-				return errors.Join(append(errs, err)...)
-			}
-		}
-		errs = append(errs, err, ignoreMissing(os.Remove(path)))
+// again, or nothing any more. What cannot be kept is dropped: nobody else would
+// take it.
+func (k *Keeper) take(ctx context.Context, id, name string) error {
+	if name == "" {
+		return nil
 	}
-	return errors.Join(errs...)
+	data, err := readBounded(filepath.Join(k.cfg.Staged, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var s Sent
+	if err == nil {
+		err = json.Unmarshal(data, &s)
+	}
+	if err != nil {
+		err = fmt.Errorf("reading what was sent: %w", err)
+	} else {
+		_, err = k.change(ctx, id, false, func(has kept) (kept, error) { return has.with(s) })
+	}
+	// An operation that was interrupted takes it again, one that was cancelled
+	// drops it; one that did not wait any longer does neither.
+	if why := context.Cause(ctx); why != nil && !errors.Is(why, context.DeadlineExceeded) {
+		return why
+	}
+	return errors.Join(err, k.drop(context.WithoutCancel(ctx), name))
 }
 
-// dropStaged removes what was sent for some VMs and not taken.
-func (k *Keeper) dropStaged(of func(id string) bool) error {
-	var errs []error
-	for name := range k.staged(of) {
-		errs = append(errs, ignoreMissing(os.Remove(filepath.Join(k.cfg.Staged, name))))
+// drop removes what was sent, "" nothing.
+func (k *Keeper) drop(ctx context.Context, name string) error {
+	if name == "" {
+		return nil
 	}
-	return errors.Join(errs...)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return ignoreMissing(os.Remove(filepath.Join(k.cfg.Staged, name)))
 }
 
-// staged are the names of what was sent for some VMs, oldest first of each.
-func (k *Keeper) staged(of func(id string) bool) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		all, err := os.ReadDir(k.cfg.Staged) // sorted
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			k.log.Error("what was sent cannot be listed", "err", err)
-		}
-		for _, e := range all {
-			if id, _, ok := strings.Cut(e.Name(), "."); ok && of(id) && !yield(e.Name()) {
-				return
-			}
+// sweep drops all that was sent and that has such a name.
+func (k *Keeper) sweep(ctx context.Context, such func(name string) bool) error {
+	all, err := os.ReadDir(k.cfg.Staged)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	errs := []error{err}
+	for _, e := range all {
+		if such(e.Name()) {
+			errs = append(errs, k.drop(ctx, e.Name()))
 		}
 	}
+	return errors.Join(errs...)
 }

@@ -20,6 +20,8 @@ type group struct {
 	id    string
 	vm    *VM // nil: the owner knows
 	hooks []named
+	// brought is what the operation's request brought, by capability.
+	brought map[string]string
 
 	once   sync.Once
 	first  error // why none could begin
@@ -28,8 +30,8 @@ type group struct {
 	busy   sync.WaitGroup // hooks that have not returned
 }
 
-func newGroup(s *Set, id string, hooks []named) *group {
-	g := &group{set: s, id: id, hooks: hooks, cancel: func() {}}
+func newGroup(s *Set, id string, hooks []named, brought map[string]string) *group {
+	g := &group{set: s, id: id, hooks: hooks, brought: brought, cancel: func() {}}
 	for range hooks {
 		g.ends = append(g.ends, make(chan error, 1))
 	}
@@ -52,7 +54,7 @@ func (g *group) await(ctx context.Context, i int) error {
 		g.cancel() // of those that were left behind
 	}
 	if !h.Essential {
-		g.set.owner.HookEnded(ctx, g.id, h.step, err)
+		g.set.owner.HookEnded(ctx, g.id, End{Capability: h.of, Step: h.step, Brought: g.brought[h.of] != "", Err: err})
 	}
 	return nil
 }
@@ -122,6 +124,7 @@ func (g *group) guarded(ctx context.Context, h named, vm VM) (err error) {
 			err = fmt.Errorf("%s panicked: %v", h.step, p)
 		}
 	}()
+	vm.Brought = g.brought[h.of]
 	return h.Do(ctx, vm)
 }
 

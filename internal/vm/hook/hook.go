@@ -27,11 +27,15 @@ const (
 )
 
 // VM is a VM as a hook sees it. At GivenUp, and at Delete of one whose making was
-// taken back, only ID and Dir are known.
+// taken back, only ID, Dir and Brought are known.
 type VM struct {
 	ID, Name, User string
 	Dir            string
 	Machine        machine.Status // at Ready
+	// Brought is where the capability finds what the request of this very
+	// operation brought for it, in words of its own; "" is nothing. A create has it
+	// at Create, a start at PreStart, and both at GivenUp.
+	Brought string
 }
 
 // Hook is what a capability does at a point.
@@ -62,7 +66,14 @@ type Capability interface {
 type Owner interface {
 	// HookedVM returns a VM as its hooks see it now.
 	HookedVM(ctx context.Context, id string) (VM, error)
-	// HookEnded is told how a hook that is not essential ended; nil: well. step is
-	// the name of its step.
-	HookEnded(ctx context.Context, id, step string, err error)
+	// HookEnded is told how a hook that is not essential ended.
+	HookEnded(ctx context.Context, id string, end End)
+}
+
+// End is how a hook ended.
+type End struct {
+	Capability string
+	Step       string // its name
+	Brought    bool   // the hook was brought something
+	Err        error  // nil: well
 }

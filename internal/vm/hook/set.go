@@ -20,17 +20,17 @@ func NewSet(owner Owner, log *slog.Logger, all []Capability) *Set {
 	return &Set{owner: owner, log: log, all: all}
 }
 
-// named is a hook and the name of its step.
+// named is a hook, whose it is, and the name of its step.
 type named struct {
 	Hook
-	step string
+	of, step string
 }
 
 func (s *Set) at(p Point) (all []named) {
 	for _, c := range s.all {
 		for _, h := range c.Hooks() {
 			if h.At == p {
-				all = append(all, named{h, string(p) + ": " + c.Name()})
+				all = append(all, named{h, c.Name(), string(p) + ": " + c.Name()})
 			}
 		}
 	}
@@ -39,10 +39,10 @@ func (s *Set) at(p Point) (all []named) {
 
 // Steps are those of an operation that brings a VM to this point. The first one
 // that runs lets all that come after it begin; each then waits for its own, so a
-// resumed operation repeats no hook whose step was done.
-func (s *Set) Steps(p Point, id string) []operation.Step {
+// resumed operation repeats no hook whose step was done. brought is by capability.
+func (s *Set) Steps(p Point, id string, brought map[string]string) []operation.Step {
 	hooks := s.at(p)
-	together := newGroup(s, id, hooks)
+	together := newGroup(s, id, hooks, brought)
 	steps := make([]operation.Step, len(hooks))
 	for i, h := range hooks {
 		steps[i] = operation.Step{
@@ -55,9 +55,9 @@ func (s *Set) Steps(p Point, id string) []operation.Step {
 
 // Run does without an operation what the steps of a point do, for a VM that is
 // not there any more. It returns all that failed.
-func (s *Set) Run(ctx context.Context, p Point, vm VM) error {
+func (s *Set) Run(ctx context.Context, p Point, vm VM, brought map[string]string) error {
 	var errs []error
-	all := newGroup(s, vm.ID, s.at(p))
+	all := newGroup(s, vm.ID, s.at(p), brought)
 	all.vm = &vm
 	for i := range all.hooks {
 		errs = append(errs, all.result(ctx, i))

@@ -43,10 +43,13 @@ func (o *owner) HookedVM(_ context.Context, id string) (VM, error) {
 	return VM{ID: id, Name: "dev"}, o.err
 }
 
-func (o *owner) HookEnded(_ context.Context, _, step string, err error) {
+func (o *owner) HookEnded(_ context.Context, _ string, end End) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.ended[step] = fmt.Sprint(err)
+	if end.Step != string(Ready)+": "+end.Capability {
+		o.err = fmt.Errorf("%q is no step of %q", end.Step, end.Capability)
+	}
+	o.ended[end.Step] = fmt.Sprint(end.Err)
 }
 
 func newOwner() *owner { return &owner{ended: map[string]string{}} }
@@ -85,7 +88,7 @@ func TestNoHookKeepsAnother(t *testing.T) {
 			}}),
 			capability{"elsewhere", []Hook{{At: Create, Do: func(context.Context, VM) error { return errors.New("not at this point") }}}},
 		)
-		steps := s.Steps(Ready, "1")
+		steps := s.Steps(Ready, "1", nil)
 		var names []string
 		for _, step := range steps {
 			names = append(names, step.Name)
@@ -121,7 +124,7 @@ func TestEssentialHook(t *testing.T) {
 		s := set(o,
 			ready("needed", Hook{Essential: true, Deadline: time.Second, Do: func(ctx context.Context, _ VM) error { <-ctx.Done(); return context.Cause(ctx) }}),
 			ready("other", Hook{Do: func(ctx context.Context, _ VM) error { <-ctx.Done(); ended = true; return nil }}))
-		err := run(t.Context(), s.Steps(Ready, "1"))
+		err := run(t.Context(), s.Steps(Ready, "1", nil))
 		if fault.KindOf(err) != fault.Deadline || !strings.HasPrefix(err.Error(), "ready: needed: it did not end within 1s") || !ended {
 			t.Errorf("%v; the other has ended: %v", err, ended)
 		}
@@ -139,7 +142,7 @@ func TestCancelledHooks(t *testing.T) {
 			ready("late", Hook{Do: func(context.Context, VM) error { return nil }}))
 		time.AfterFunc(time.Second, cancel)
 		begin := time.Now()
-		if err := run(ctx, s.Steps(Ready, "1")); !errors.Is(err, context.Canceled) {
+		if err := run(ctx, s.Steps(Ready, "1", nil)); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 		if took := time.Since(begin); took != time.Second+lastMoment {
@@ -162,7 +165,7 @@ func TestResumedInTheMiddle(t *testing.T) {
 		}})
 	}
 	s := set(newOwner(), count("a"), count("b"), count("c"))
-	if err := run(t.Context(), s.Steps(Ready, "1")[1:]); err != nil {
+	if err := run(t.Context(), s.Steps(Ready, "1", nil)[1:]); err != nil {
 		t.Error(err)
 	}
 	if !maps.Equal(did, map[string]int{"b": 1, "c": 1}) {
@@ -174,7 +177,7 @@ func TestVMIsNotKnown(t *testing.T) {
 	o := newOwner()
 	o.err = errors.New("the store is gone")
 	s := set(o, ready("a", Hook{Essential: true, Do: func(context.Context, VM) error { return nil }}))
-	if err := run(t.Context(), s.Steps(Ready, "1")); !errors.Is(err, o.err) {
+	if err := run(t.Context(), s.Steps(Ready, "1", nil)); !errors.Is(err, o.err) {
 		t.Error(err)
 	}
 }
@@ -192,7 +195,7 @@ func TestRun(t *testing.T) {
 		}}}}
 	}
 	s := set(newOwner(), end("a", errors.New("one")), end("b", nil), end("c", errors.New("three")))
-	err := s.Run(t.Context(), Delete, VM{ID: "1", Dir: "/d"})
+	err := s.Run(t.Context(), Delete, VM{ID: "1", Dir: "/d"}, nil)
 	slices.Sort(got)
 	if err == nil || err.Error() != "one\nthree" || !slices.Equal(got, []string{"a /d", "b /d", "c /d"}) {
 		t.Errorf("%v, %q", err, got)
