@@ -132,7 +132,7 @@ func TestStopThatFails(t *testing.T) {
 func TestStartsThatFail(t *testing.T) {
 	r := newRig(t)
 	r.ok(r.create(spec.VM{Name: "dev", Restart: "on-failure:3"}, true))
-	r.unfit = errors.New("the kernel is gone")
+	r.finds(errors.New("the kernel is gone"))
 	r.ends("dev", machine.ExitPanic)
 	r.await("it to be given up", func() bool { b := r.view("dev").Comeback; return b != nil && b.GaveUp })
 	b := r.view("dev").Comeback
@@ -145,7 +145,7 @@ func TestStartsThatFail(t *testing.T) {
 	if told := r.told("dev"); !slices.Contains(told, "stays_down") {
 		t.Errorf("events: %q", told)
 	}
-	r.unfit = nil
+	r.finds(nil)
 	r.host.LaunchHook = func(context.Context, machine.Launch) error { return errors.New("QEMU fell over") }
 	if rec := r.done(r.vms.Boot(t.Context(), "dev", vm.Start{}, "")); rec.State != operation.Failed {
 		t.Fatal(rec.State)
@@ -162,11 +162,11 @@ func TestStartsThatFail(t *testing.T) {
 func TestDaemonRestartBetweenTries(t *testing.T) {
 	r := newRig(t)
 	r.ok(r.create(spec.VM{Name: "dev", Restart: "always"}, true))
-	r.unfit = errors.New("no room")
+	r.finds(errors.New("no room"))
 	r.ends("dev", machine.ExitPanic)
 	r.await("some tries", func() bool { b := r.view("dev").Comeback; return b != nil && b.Total >= 2 })
 	r.close()
-	r.unfit = nil
+	r.finds(nil)
 	r.open()
 	r.comesBack("dev")
 	if b := r.view("dev").Comeback; b == nil || b.Total < 2 {
@@ -203,11 +203,12 @@ func TestPauseThatIsEnded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			r.ok(r.create(spec.VM{Name: "dev", Restart: "always"}, true))
-			r.unfit = errors.New("no room")
+			r.finds(errors.New("no room"))
 			r.ends("dev", machine.ExitPanic)
 			r.await("a try", func() bool { b := r.view("dev").Comeback; return b != nil && b.Total >= 1 })
 			end(r)
-			r.unfit = nil
+			time.Sleep(30 * time.Millisecond) // a try that was under way has been refused
+			r.finds(nil)
 			r.staysDown("dev")
 		})
 	}
@@ -259,13 +260,14 @@ func TestAutostartThatFails(t *testing.T) {
 	r.ok(r.create(spec.VM{Name: "once", Autostart: true}, false))
 	r.ok(r.create(spec.VM{Name: "again", Autostart: true, Restart: "on-failure"}, false))
 	r.close()
-	r.on.Boot, r.unfit = "boot2", errors.New("no room")
+	r.on.Boot = "boot2"
+	r.finds(errors.New("no room"))
 	r.open()
 	r.await("both to have failed", func() bool {
 		b := r.view("again").Comeback
 		return slices.Contains(r.told("once"), "autostart_failed") && b != nil && b.Total >= 2
 	})
-	r.unfit = nil
+	r.finds(nil)
 	r.comesBack("again")
 	r.staysDown("once")
 }

@@ -193,8 +193,8 @@ func TestResetOfAForcedVM(t *testing.T) {
 		t.Errorf("it is %s: %s", s, why)
 	}
 	r.write("dev", "layer.img")
-	r.unfit = fault.New(fault.Precondition, "", "no mke2fs")
-	if _, err := r.reset("dev", true); !errors.Is(err, r.unfit) {
+	r.finds(fault.New(fault.Precondition, "", "no mke2fs"))
+	if _, err := r.reset("dev", true); !errors.Is(err, r.found()) {
 		t.Errorf("%v", err)
 	}
 	if s, why := r.state("dev"); s != vm.Running || !r.written("dev", "layer.img") {

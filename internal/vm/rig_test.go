@@ -52,7 +52,7 @@ type rig struct {
 	wrap    func(vm.Store) vm.Store // what the Manager has for a store
 	events  *event.Log
 
-	unfit error // what preflight finds
+	unfit atomic.Value // of noted, what preflight finds
 
 	stopTimeout time.Duration
 	zone        string
@@ -104,7 +104,7 @@ func (r *rig) open() {
 		Disks:    disks,
 		Networks: map[string]network.Driver{"user": r.parts, "none": none.New()},
 		Access:   access.New(filepath.Join(r.dir, "ssh"), r.zone, func(id string) []string { return []string{"banger", "dial", id} }),
-		Claims:   claims, Events: r.events, Log: log, Preflight: func(context.Context) error { return r.unfit },
+		Claims:   claims, Events: r.events, Log: log, Preflight: func(context.Context) error { return r.found() },
 		Capabilities: r.capabilities, Capacity: r.capacity,
 		Ended: func(id string) { r.comebacks.Ended(id) },
 	}, vm.Config{Dir: filepath.Join(r.dir, "vms"), StopTimeout: r.stopTimeout, Host: r.on, Now: r.now})
@@ -123,6 +123,17 @@ func (r *rig) open() {
 	if err := r.comebacks.Start(ctx); err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+// noted is an error, or none.
+type noted struct{ error }
+
+// finds has preflight find something from now on; nil: nothing.
+func (r *rig) finds(err error) { r.unfit.Store(noted{err}) }
+
+func (r *rig) found() error {
+	n, _ := r.unfit.Load().(noted)
+	return n.error
 }
 
 // close stops them, as a daemon that ends.

@@ -106,15 +106,15 @@ func TestPreflight(t *testing.T) {
 	r := newRig(t)
 	r.ok(r.create(spec.VM{Name: "runs"}, true))
 	r.ok(r.create(spec.VM{Name: "stopped"}, false))
-	r.unfit = fault.New(fault.Precondition, "", "there is no room")
-	if _, err := r.create(spec.VM{Name: "new"}, false); !errors.Is(err, r.unfit) {
+	r.finds(fault.New(fault.Precondition, "", "there is no room"))
+	if _, err := r.create(spec.VM{Name: "new"}, false); !errors.Is(err, r.found()) {
 		t.Errorf("a VM is made: %v", err)
 	}
-	if _, err := r.vms.Boot(t.Context(), "stopped", vm.Start{}, ""); !errors.Is(err, r.unfit) {
+	if _, err := r.vms.Boot(t.Context(), "stopped", vm.Start{}, ""); !errors.Is(err, r.found()) {
 		t.Errorf("a VM is started: %v", err)
 	}
 	for _, name := range []string{"runs", "stopped"} {
-		if _, err := r.vms.Restart(t.Context(), name, 0, false, ""); !errors.Is(err, r.unfit) {
+		if _, err := r.vms.Restart(t.Context(), name, 0, false, ""); !errors.Is(err, r.found()) {
 			t.Errorf("a VM is restarted: %v", err)
 		}
 	}

@@ -106,7 +106,9 @@ func (k *Keeper) Start(ctx context.Context) error {
 
 // Close ends it; starts that are under way are operations, and go on.
 func (k *Keeper) Close() {
+	k.mu.Lock() // whoever began before this is waited for
 	k.cancel()
+	k.mu.Unlock()
 	k.all.Wait()
 }
 
