@@ -8,7 +8,8 @@ import "time"
 // numbers with it that it had set aside.
 //
 // The types are vm.running, vm.system_ready, vm.paused, vm.resumed,
-// vm.rebooted, vm.adopted (by a new monitor), vm.renamed, vm.changed (by set),
+// vm.rebooted, vm.adopted (by a new monitor), vm.found (it ran, which its record
+// did not know), vm.renamed, vm.changed (by set),
 // vm.stopped, vm.stop_timeout (it was killed), vm.comes_back (its restart policy
 // starts it after a pause), vm.stays_down (it was started as often as that has
 // it), vm.autostart (it starts with the host), vm.autostart_failed,

@@ -228,7 +228,7 @@ func (m *Manager) join(r Record, first func()) {
 			return m.ended(m.ctx, r.ID, r.Boot.ID, nil)
 		}
 		if err == nil {
-			m.live.Follow(r.ID, s)
+			err = m.takeUp(m.ctx, r, s)
 		}
 		return err
 	}, func(err error) {

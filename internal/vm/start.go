@@ -9,10 +9,8 @@ import (
 
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/machine"
-	"github.com/banger-vm/banger/internal/network"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/vm/hook"
-	"github.com/banger-vm/banger/internal/vm/spec"
 	"github.com/banger-vm/banger/internal/vmm/choose"
 )
 
@@ -35,34 +33,6 @@ type startParams struct {
 type Start struct {
 	VMM   string // to move it to, "" for the one that it has
 	Force bool   // whether this host can carry it or not
-}
-
-func (m *Manager) networkDriver(name string) (network.Driver, error) {
-	if d, ok := m.Networks[name]; ok {
-		return d, nil
-	}
-	return nil, fault.New(fault.Invalid, "Use user or none.", "there is no network %q", name)
-}
-
-// checkNetwork refuses what no network has, and brings the exceptions into
-// their one form.
-func (m *Manager) checkNetwork(s *spec.VM) error {
-	driver, err := m.networkDriver(s.Network)
-	if err != nil {
-		return err
-	}
-	allow, err := network.ParseExceptions(s.AllowHosts)
-	if err != nil {
-		return err
-	}
-	if len(allow) > 0 && len(driver.Exposure(nil)) == 0 {
-		return fault.New(fault.Invalid, "Use --network user.", "on the network %q there is nothing to be allowed", s.Network)
-	}
-	s.AllowHosts = nil
-	for _, e := range allow {
-		s.AllowHosts = append(s.AllowHosts, e.String())
-	}
-	return nil
 }
 
 // Boot begins a start; a VM that runs already makes it succeed at once. It
@@ -194,59 +164,6 @@ func (m *Manager) startSteps(p startParams) []operation.Step {
 	}, m.hooks.Steps(hook.Ready, p.ID, nil))
 }
 
-// attach plugs the VM in; for a running VM it changes nothing.
-func (m *Manager) attach(ctx context.Context, id string) (network.Attachment, error) {
-	r, err := m.Store.VMByID(ctx, id)
-	if err != nil {
-		return network.Attachment{}, err
-	}
-	driver, err := m.networkDriver(r.shape().Network)
-	if err != nil {
-		return network.Attachment{}, err
-	}
-	req, err := m.networkRequest(r)
-	if err != nil {
-		return network.Attachment{}, err
-	}
-	return driver.Apply(ctx, req)
-}
-
-// detach unplugs the VM unless it runs, from the network that its last boot had
-// too where it is to have another.
-func (m *Manager) detach(ctx context.Context, id string) error {
-	r, err := m.Store.VMByID(ctx, id)
-	if err != nil {
-		return ignoreMissing(err)
-	}
-	if m.liveStatus(id) != nil {
-		return nil
-	}
-	networks := []string{r.Spec.Network}
-	if r.Boot != nil && r.Boot.Shape != nil && r.Boot.Shape.Network != r.Spec.Network {
-		networks = append(networks, r.Boot.Shape.Network)
-	}
-	req, err := m.networkRequest(r)
-	if err != nil {
-		return err
-	}
-	for _, name := range networks {
-		driver, err := m.networkDriver(name)
-		if err != nil {
-			return err
-		}
-		if err := driver.Release(ctx, req); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// networkRequest is what a VM asks of its network.
-func (m *Manager) networkRequest(r Record) (network.Request, error) {
-	allow, err := network.ParseExceptions(r.shape().AllowHosts)
-	return network.Request{VMID: r.ID, Dir: m.dir(r.ID), Allow: allow}, err
-}
-
 // launch starts the boot, or joins the one that runs.
 func (m *Manager) launch(ctx context.Context, p startParams, report operation.Report) error {
 	dir := m.dir(p.ID)
@@ -254,14 +171,11 @@ func (m *Manager) launch(ctx context.Context, p startParams, report operation.Re
 	if err != nil {
 		return err
 	}
-	if r.MayRun() { // nothing runs of a boot whose end is stored
-		switch s, err := m.outlast(ctx, dir, report); {
-		case err == nil && s.Phase != machine.PhaseExited:
-			m.live.Follow(p.ID, s)
-			return nil
-		case err != nil && !errors.Is(err, machine.ErrNotRunning):
-			return err
-		}
+	switch s, err := m.outlast(ctx, dir, report); {
+	case err == nil && s.Phase != machine.PhaseExited:
+		return m.takeUp(ctx, r, s)
+	case err != nil && !errors.Is(err, machine.ErrNotRunning):
+		return err
 	}
 	phase(report, "starting the VMM")
 	// The end of the boot before must be stored before the next one takes its place.

@@ -44,6 +44,20 @@ func (k keeper) End(id, bootID string, exit *machine.Exit) {
 
 func (k keeper) Gone(id string) { k.m.afterEnd(id) }
 
+// takeUp follows a machine that runs. The boot that its record has may be another
+// one, or have ended: of a database that came back from a copy.
+func (m *Manager) takeUp(ctx context.Context, r Record, s machine.Status) error {
+	if s.Phase != machine.PhaseExited && (!r.MayRun() || r.Boot.ID != s.BootID) {
+		boot := Boot{ID: s.BootID, StartedAt: s.VMM.Started.UTC(), Status: &s, Host: m.cfg.Host}
+		if err := m.update(ctx, r.ID, func(r *Record) { r.begin(boot, true) }); err != nil {
+			return err
+		}
+		m.publish(r.ID, "vm.found", "it runs, which its record did not know")
+	}
+	m.live.Follow(r.ID, s)
+	return nil
+}
+
 // changeBoot changes what is stored of a boot, if it is still the VM's last one:
 // whoever saw it may be late. It reports whether change did so.
 func (m *Manager) changeBoot(ctx context.Context, id, bootID string, change func(*Boot) bool) (changed bool, err error) {

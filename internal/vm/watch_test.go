@@ -2,12 +2,15 @@ package vm_test
 
 import (
 	"context"
+	"errors"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/machine"
+	"github.com/banger-vm/banger/internal/store"
 	"github.com/banger-vm/banger/internal/vm"
 	"github.com/banger-vm/banger/internal/vm/spec"
 )
@@ -120,4 +123,48 @@ func TestEndIsStoredBeforeTheNextBoot(t *testing.T) {
 	// Its watcher makes a pause now.
 	r.ok(r.vms.Boot(t.Context(), "dev", vm.Start{}, ""))
 	r.tells("dev", "running", "stopped", "running")
+}
+
+// A machine that runs though the record knows of no boot, or of another one, is
+// taken for what it is: by a start, and by the next daemon.
+func TestRunsUnknownToItsRecord(t *testing.T) {
+	for _, known := range []string{"ended", "another"} {
+		t.Run(known, func(t *testing.T) {
+			r := newRig(t)
+			r.ok(r.create(spec.VM{Name: "dev"}, true))
+			r.ok(r.vms.Restart(t.Context(), "dev", 0, false, ""))
+			v := r.view("dev")
+			runs := v.Boot.ID
+			r.close()
+			launches := r.host.Launches()
+			r.changeRecord(v.ID, func(rec *vm.Record) {
+				rec.Boot = &vm.Boot{ID: "of-the-copy"}
+				if known == "ended" {
+					rec.Boot.Exit = &machine.Exit{BootID: "of-the-copy", Reason: machine.ExitStopped}
+				}
+			})
+			r.open()
+			r.ok(r.vms.Boot(t.Context(), "dev", vm.Start{}, ""))
+			if v := r.view("dev"); v.State != vm.Running || v.Boot.ID != runs || r.host.Launches() != launches {
+				t.Errorf("%s, boot %q, not %q, %d launches", v.State, v.Boot.ID, runs, r.host.Launches()-launches)
+			}
+			r.ok(r.vms.Stop(t.Context(), "dev", 0, ""))
+			if s, why := r.state("dev"); s != vm.Stopped || why != "" {
+				t.Errorf("then it is %s: %q", s, why)
+			}
+		})
+	}
+}
+
+// changeRecord changes what the store has while no daemon runs.
+func (r *rig) changeRecord(id string, change func(*vm.Record)) {
+	r.t.Helper()
+	db, err := store.Open(r.t.Context(), filepath.Join(r.dir, "banger.db"))
+	if err == nil {
+		err = db.ChangeVM(r.t.Context(), id, func(rec *vm.Record) bool { change(rec); return true })
+		err = errors.Join(err, db.Close())
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
 }

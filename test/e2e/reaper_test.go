@@ -102,6 +102,11 @@ func TestReaper(t *testing.T) {
 		t.Errorf("it is %s: %s", v.State, v.Reason)
 	}
 	e.ok(t, "exec", "back", "--", "true")
+	kill9(t, e.daemonPID(t))
+	e.ok(t, "stop", "back") // by the next one
+	if v := e.inspect(t, "back"); v.State != api.StateStopped || v.Reason != "" {
+		t.Errorf("then it is %s: %s", v.State, v.Reason)
+	}
 	e.ok(t, "rm", "-f", "back")
 	for _, dir := range []string{alike[0], alike[2]} {
 		if err := os.RemoveAll(dir); err != nil {

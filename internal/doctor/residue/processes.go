@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/banger-vm/banger/internal/doctor"
 	"github.com/banger-vm/banger/internal/hostexec"
 )
 
@@ -41,7 +42,10 @@ func (l look) processes(ctx context.Context) (strays []Stray, _ error) {
 		}
 		if why := l.disowned(id); why != "" {
 			s := Stray{Kind: Process, What: strconv.Itoa(pid), Why: "it is a " + what + ", but " + why, Command: "kill -9 " + strconv.Itoa(pid)}
-			_, recorded := l.VMs[id]
+			vm, recorded := l.VMs[id]
+			if recorded { // by a record that came back from a copy
+				s.Command = "banger start " + doctor.Quote(vm.Name) + " # takes it over, with nothing lost"
+			}
 			s.Sure = !recorded && !there(filepath.Join(l.vms(), id)) // its disks are gone: nothing could be kept of it
 			if s.Process, err = hostexec.Identify(pid); err != nil {
 				continue // it has ended
