@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/banger-vm/banger/internal/jsonfile"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/monitor/control"
 	"github.com/banger-vm/banger/internal/vmm"
@@ -38,7 +39,7 @@ func TestUnreachableVMMIsNotTakenForEnded(t *testing.T) {
 				return nil
 			}
 			var x machine.Exit
-			if err := control.ReadFile(dir, control.ExitFile, &x); err == nil {
+			if err := jsonfile.Read(dir, control.ExitFile, &x); err == nil {
 				t.Errorf("a living VMM has an exit: %+v", x)
 			}
 			if tries++; tries == 3 {
@@ -67,7 +68,7 @@ func TestUnreachableVMMIsNotTakenForEnded(t *testing.T) {
 func TestVersionsGoOnFromTheLastMonitors(t *testing.T) {
 	const ahead = 1 << 60
 	dir := t.TempDir()
-	if err := control.WriteFile(dir, statusFile, machine.Status{BootID: "b", Version: ahead}); err != nil {
+	if err := jsonfile.Write(dir, statusFile, machine.Status{BootID: "b", Version: ahead}); err != nil {
 		t.Fatal(err)
 	}
 	s := machine.Status{BootID: "b"}
@@ -99,7 +100,7 @@ func TestMovedDirectory(t *testing.T) {
 				t.Fatal(err)
 			}
 			var x machine.Exit
-			if err := control.ReadFile(dir, control.ExitFile, &x); err != nil {
+			if err := jsonfile.Read(dir, control.ExitFile, &x); err != nil {
 				t.Fatal(err)
 			}
 			want := machine.Exit{Reason: machine.ExitMoved, Detail: "that was in /old"}

@@ -9,15 +9,15 @@ import (
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/jsonfile"
 	"github.com/banger-vm/banger/internal/machine"
-	"github.com/banger-vm/banger/internal/monitor/control"
 )
 
 // auth reads what of its user's own the guest is to have now; nil: nothing was
 // ever said.
 func (m *Monitor) auth() (*wire.Auth, error) {
 	var a wire.Auth
-	err := control.ReadFile(m.launch.Spec.Dir, machine.AuthFile, &a)
+	err := jsonfile.Read(m.launch.Spec.Dir, machine.AuthFile, &a)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

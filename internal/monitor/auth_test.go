@@ -19,8 +19,8 @@ import (
 	"github.com/banger-vm/banger/internal/guestd/agent"
 	"github.com/banger-vm/banger/internal/guestd/auth"
 	"github.com/banger-vm/banger/internal/guestd/login"
+	"github.com/banger-vm/banger/internal/jsonfile"
 	"github.com/banger-vm/banger/internal/machine"
-	"github.com/banger-vm/banger/internal/monitor/control"
 	"github.com/banger-vm/banger/internal/vmm"
 	"github.com/banger-vm/banger/test/guestrig"
 )
@@ -77,7 +77,7 @@ func given(t *testing.T, root, name string) string {
 
 func keepAuth(t *testing.T, m *Monitor, id string, files ...credential.File) {
 	t.Helper()
-	if err := control.WriteFile(m.launch.Spec.Dir, machine.AuthFile, wire.Auth{ID: id, Set: credential.Set{Files: files}}); err != nil {
+	if err := jsonfile.Write(m.launch.Spec.Dir, machine.AuthFile, wire.Auth{ID: id, Set: credential.Set{Files: files}}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -138,7 +138,7 @@ func TestGuestThatDidNotHear(t *testing.T) {
 	}
 	go m.keepAuth(t.Context())
 	m.paused(vmm.PauseAsked)
-	if err := control.WriteFile(m.launch.Spec.Dir, machine.AuthFile, wire.Auth{ID: "2", Gone: []string{"~/.netrc"}}); err != nil {
+	if err := jsonfile.Write(m.launch.Spec.Dir, machine.AuthFile, wire.Auth{ID: "2", Gone: []string{"~/.netrc"}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := m.handleAuth(t.Context(), api.Empty{}); err == nil || given(t, root, ".netrc") != "one" {

@@ -18,8 +18,8 @@ import (
 	"github.com/banger-vm/banger/internal/guest/wire"
 	"github.com/banger-vm/banger/internal/guestd/dials"
 	"github.com/banger-vm/banger/internal/guestd/listeners"
+	"github.com/banger-vm/banger/internal/jsonfile"
 	"github.com/banger-vm/banger/internal/machine"
-	"github.com/banger-vm/banger/internal/monitor/control"
 	"github.com/banger-vm/banger/test/guestrig"
 )
 
@@ -143,7 +143,7 @@ func TestAutoForward(t *testing.T) {
 		t.Errorf("%+v: %q, %v", st, word, err)
 	}
 	var kept keptForwards
-	if err := control.ReadFile(m.launch.Spec.Dir, forwardsFile, &kept); err != nil || !kept.Auto || len(kept.All) != 1 {
+	if err := jsonfile.Read(m.launch.Spec.Dir, forwardsFile, &kept); err != nil || !kept.Auto || len(kept.All) != 1 {
 		t.Errorf("%+v, %v", kept, err)
 	}
 	l, err := m.handleListening(t.Context(), struct{}{})

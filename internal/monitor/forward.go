@@ -11,6 +11,7 @@ import (
 	"github.com/banger-vm/banger/internal/forward"
 	"github.com/banger-vm/banger/internal/forward/relay"
 	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/jsonfile"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/monitor/control"
 )
@@ -32,7 +33,7 @@ type keptForwards struct {
 // where it kept this boot.
 func (m *Monitor) openForwards(adopt bool) error {
 	var was keptForwards
-	if err := control.ReadFile(m.launch.Spec.Dir, forwardsFile, &was); adopt && err == nil && was.BootID == m.launch.BootID {
+	if err := jsonfile.Read(m.launch.Spec.Dir, forwardsFile, &was); adopt && err == nil && was.BootID == m.launch.BootID {
 		m.auto.wanted = was.Auto
 		m.forwards.Restore(was.All)
 		return nil
@@ -52,7 +53,7 @@ func (m *Monitor) forwarding(all []forward.Status) {
 	m.mu.Lock()
 	kept := keptForwards{BootID: m.launch.BootID, Auto: m.auto.wanted, All: all}
 	m.mu.Unlock()
-	if err := control.WriteStatus(m.launch.Spec.Dir, forwardsFile, kept); err != nil {
+	if err := jsonfile.WriteStatus(m.launch.Spec.Dir, forwardsFile, kept); err != nil {
 		m.log.Warn("keeping the forwards for the next monitor failed", "err", err)
 	}
 }

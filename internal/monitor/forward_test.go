@@ -12,6 +12,7 @@ import (
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/forward"
 	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/jsonfile"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/monitor/control"
 	"github.com/banger-vm/banger/internal/vmm"
@@ -92,7 +93,7 @@ func TestPortsAndTheVM(t *testing.T) {
 		t.Error(err)
 	}
 	var x machine.Exit
-	if err := control.ReadFile(dir, control.ExitFile, &x); err != nil || x.Reason != machine.ExitStartFailed || !strings.Contains(x.Detail, "is in use") {
+	if err := jsonfile.Read(dir, control.ExitFile, &x); err != nil || x.Reason != machine.ExitStartFailed || !strings.Contains(x.Detail, "is in use") {
 		t.Errorf("%+v, %v", x, err)
 	}
 	m = forwarder(t, dir, "b2", forward.Forward{GuestPort: 80})

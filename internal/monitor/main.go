@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/jsonfile"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/monitor/control"
 	"github.com/banger-vm/banger/internal/monitor/sandbox"
@@ -63,7 +64,7 @@ func Main(ctx context.Context, o Options) error {
 		return err
 	}
 	var l machine.Launch
-	if err := control.ReadFile(o.Dir, control.LaunchFile, &l); err != nil {
+	if err := jsonfile.Read(o.Dir, control.LaunchFile, &l); err != nil {
 		return fmt.Errorf("reading what to run: %w", err)
 	}
 	if l.Protocol != machine.Protocol {
@@ -169,12 +170,12 @@ func (m *Monitor) live(ctx context.Context, adopt bool, obstacle error) error {
 	if exit.At.IsZero() {
 		exit.At = time.Now().UTC()
 	}
-	write := control.WriteFile
+	write := jsonfile.Write
 	if exit.Reason == machine.ExitKilled {
 		// Syncing it would bring all to the disk that the guest has just written,
 		// and the next thing may be to delete that. After a loss of power the VM
 		// has ended either way.
-		write = control.WriteStatus
+		write = jsonfile.WriteStatus
 	}
 	werr := write(m.launch.Spec.Dir, control.ExitFile, exit)
 	if werr != nil { // the farewell still tells it

@@ -11,8 +11,8 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/fault"
+	"github.com/banger-vm/banger/internal/jsonfile"
 	"github.com/banger-vm/banger/internal/machine"
-	"github.com/banger-vm/banger/internal/monitor/control"
 	"github.com/banger-vm/banger/internal/vmm"
 )
 
@@ -125,7 +125,7 @@ func (m *Monitor) hold(on bool) error {
 
 func (m *Monitor) keepHeld(on bool) error {
 	if on {
-		return control.WriteStatus(m.launch.Spec.Dir, heldFile, heldBoot{m.launch.BootID})
+		return jsonfile.WriteStatus(m.launch.Spec.Dir, heldFile, heldBoot{m.launch.BootID})
 	}
 	err := os.Remove(filepath.Join(m.launch.Spec.Dir, heldFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -159,7 +159,7 @@ func (m *Monitor) wasHeld(mach vmm.Machine) {
 		return
 	}
 	var was heldBoot
-	if control.ReadFile(m.launch.Spec.Dir, heldFile, &was) == nil && was.BootID == m.launch.BootID {
+	if jsonfile.Read(m.launch.Spec.Dir, heldFile, &was) == nil && was.BootID == m.launch.BootID {
 		m.wanted.Store(true)
 		m.board.update(func(s *machine.Status) { s.Held = true })
 	}

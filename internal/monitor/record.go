@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/jsonfile"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/monitor/control"
 )
@@ -43,12 +44,12 @@ func sign(dir string, vmm hostexec.ID) error {
 	if err != nil {
 		return err
 	}
-	return control.WriteStatus(dir, control.MonitorFile, control.Signature{ID: id, VMM: vmm})
+	return jsonfile.WriteStatus(dir, control.MonitorFile, control.Signature{ID: id, VMM: vmm})
 }
 
 // keepStatus writes down what the next monitor must know.
 func (m *Monitor) keepStatus(s machine.Status) {
-	if err := control.WriteStatus(m.launch.Spec.Dir, statusFile, s); err != nil {
+	if err := jsonfile.WriteStatus(m.launch.Spec.Dir, statusFile, s); err != nil {
 		m.log.Warn("keeping the boot's timings failed", "err", err)
 	}
 }
@@ -56,7 +57,7 @@ func (m *Monitor) keepStatus(s machine.Status) {
 // restore takes over what an earlier monitor of the same boot knew.
 func restore(dir string, s *machine.Status) {
 	var old machine.Status
-	if err := control.ReadFile(dir, statusFile, &old); err != nil {
+	if err := jsonfile.Read(dir, statusFile, &old); err != nil {
 		return
 	}
 	s.Version = old.Version // a clock that was set back must not hide what follows

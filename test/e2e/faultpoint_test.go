@@ -43,7 +43,6 @@ type faultBench struct {
 	*env
 	deed
 	round int
-	id    string // of the VM, "" while there is none
 }
 
 func newBench(t *testing.T, d deed) *faultBench {
@@ -132,7 +131,6 @@ func (b *faultBench) endure(t *testing.T, f fault) {
 	}
 	b.reached(t)
 	op := b.operation(t)
-	b.id = strings.TrimPrefix(op.Target, "vm/")
 	if undo { // it is cancelled after the step
 		b.cancel(t, op)
 		b.holdUp(t, f.step, f.at)

@@ -34,7 +34,7 @@ func (ps patterns) with(more ...pattern) patterns { return append(more, ps...) }
 
 // leaves know nothing of VMs, and all above them may import them.
 var leaves = patterns{
-	"internal/calm", "internal/claim", "internal/credential", "internal/event", "internal/fault", "internal/hostexec", "internal/lease", "internal/naming", "internal/places", "internal/size", "internal/sockets", "internal/telemetry",
+	"internal/calm", "internal/claim", "internal/credential", "internal/event", "internal/fault", "internal/hostexec", "internal/jsonfile", "internal/lease", "internal/naming", "internal/places", "internal/size", "internal/sockets", "internal/telemetry", "internal/turn",
 	"internal/version",
 }
 
@@ -124,6 +124,8 @@ var mayImport = []struct {
 	{"internal/calm", nil, "a leaf"},
 	{"internal/credential", nil, "a leaf"},
 	{"internal/hostexec", patterns{"internal/calm"}, "a leaf"},
+	{"internal/jsonfile", nil, "a leaf"},
+	{"internal/turn", nil, "a leaf"},
 	{"internal/naming", patterns{"internal/fault"}, "a leaf"},
 	{"internal/places", nil, "a leaf"},
 	{"internal/size", nil, "a leaf"},

@@ -11,12 +11,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/banger-vm/banger/internal/disk"
 	"github.com/banger-vm/banger/internal/disk/sparse"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/turn"
 )
 
 // maxSeeds bounds the seeds of a home, one for each size that VMs have: some
@@ -29,13 +29,12 @@ const maxSeeds = 8
 type Seeds struct {
 	run hostexec.Runner
 
-	mu     sync.Mutex
-	making map[string]chan struct{} // by directory; closed when whoever makes a seed there is done
+	turns turn.Set // at a directory: of whoever makes a seed there
 }
 
 // NewSeeds makes one; it keeps nothing that is not in the directories it is given.
 func NewSeeds(run hostexec.Runner) *Seeds {
-	return &Seeds{run: run, making: map[string]chan struct{}{}}
+	return &Seeds{run: run}
 }
 
 // Make makes the work disk at path as Make does, out of a seed in dir, which is
@@ -84,27 +83,12 @@ func clone(ctx context.Context, path, seed string, sizeBytes int64) (found bool,
 // ensure makes a seed, or waits for whoever makes one there: it removes what is
 // left over, and must not meet what another is making.
 func (s *Seeds) ensure(ctx context.Context, m maker, dir, seed string) error {
-	s.mu.Lock()
-	others, busy := s.making[dir]
-	if busy {
-		s.mu.Unlock()
-		select {
-		case <-others:
-			return nil // and look again: it may be another, have failed, or been given up
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	release, err := s.turns.Take(ctx, dir)
+	if err != nil {
+		return err
 	}
-	done := make(chan struct{})
-	s.making[dir] = done
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		delete(s.making, dir)
-		s.mu.Unlock()
-		close(done)
-	}()
-	if there(seed) { // made while we came here
+	defer release()
+	if there(seed) { // made while we waited
 		return nil
 	}
 	return m.makeSeed(ctx, dir, seed)

@@ -10,15 +10,16 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/calm"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/jsonfile"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/rpc"
+	"github.com/banger-vm/banger/internal/turn"
 )
 
 // Methods of a monitor that only its daemon calls.
@@ -82,8 +83,7 @@ type Runtime struct {
 	cfg Config
 	log *slog.Logger
 
-	mu     sync.Mutex               // guards claims
-	claims map[string]chan struct{} // by directory; closed when released
+	turns turn.Set // at a directory: of whoever makes or ends its monitor
 }
 
 var (
@@ -95,7 +95,7 @@ var (
 
 // New makes a Runtime.
 func New(log *slog.Logger, cfg Config) *Runtime {
-	return &Runtime{cfg: cfg, log: log, claims: make(map[string]chan struct{})}
+	return &Runtime{cfg: cfg, log: log}
 }
 
 // Launch writes down what to run and spawns the monitor that runs it.
@@ -104,10 +104,10 @@ func (r *Runtime) Launch(ctx context.Context, dir string, l machine.Launch) (mac
 	if err := removeAll(dir, ExitFile, MonitorFile); err != nil {
 		return machine.Status{}, err
 	}
-	if err := WriteFile(dir, LaunchFile, l); err != nil {
+	if err := jsonfile.Write(dir, LaunchFile, l); err != nil {
 		return machine.Status{}, err
 	}
-	release, err := r.claim(ctx, dir)
+	release, err := r.turns.Take(ctx, dir)
 	if err != nil {
 		return machine.Status{}, err
 	}
@@ -235,7 +235,7 @@ func (r *Runtime) Stop(ctx context.Context, dir string) (machine.Exit, error) {
 // LastExit reads how the last boot ended.
 func (r *Runtime) LastExit(dir string) (machine.Exit, error) {
 	var x machine.Exit
-	err := ReadFile(dir, ExitFile, &x)
+	err := jsonfile.Read(dir, ExitFile, &x)
 	return x, err
 }
 
@@ -243,15 +243,15 @@ func (r *Runtime) LastExit(dir string) (machine.Exit, error) {
 // with the host at the latest.
 func ended(dir string) bool {
 	var l machine.Launch
-	if err := ReadFile(dir, LaunchFile, &l); errors.Is(err, fs.ErrNotExist) {
+	if err := jsonfile.Read(dir, LaunchFile, &l); errors.Is(err, fs.ErrNotExist) {
 		return true
 	}
 	var by Signature
-	if host, err := hostexec.BootID(); err == nil && ReadFile(dir, MonitorFile, &by) == nil && by.BootID != "" && by.BootID != host {
+	if host, err := hostexec.BootID(); err == nil && jsonfile.Read(dir, MonitorFile, &by) == nil && by.BootID != "" && by.BootID != host {
 		return true
 	}
 	var x machine.Exit
-	return ReadFile(dir, ExitFile, &x) == nil && x.BootID == l.BootID
+	return jsonfile.Read(dir, ExitFile, &x) == nil && x.BootID == l.BootID
 }
 
 // call makes one call on a connection of its own.
@@ -289,10 +289,10 @@ func exchange(ctx context.Context, dir, method string, params any, bound time.Du
 // caller already does, or ends it, it waits for that.
 func (r *Runtime) revive(ctx context.Context, dir string) error {
 	var l machine.Launch
-	if err := ReadFile(dir, LaunchFile, &l); err != nil {
+	if err := jsonfile.Read(dir, LaunchFile, &l); err != nil {
 		return fmt.Errorf("reading what runs in %s: %w", dir, err)
 	}
-	release, err := r.claim(ctx, dir)
+	release, err := r.turns.Take(ctx, dir)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/jsonfile"
 	"github.com/banger-vm/banger/internal/machine"
 )
 
@@ -80,10 +81,10 @@ func (r *Runtime) Kill(ctx context.Context, dir string) error {
 // other VMM is left: then the monitor is to be asked.
 func (r *Runtime) killBoth(ctx context.Context, dir string) (done bool, err error) {
 	var by Signature
-	if ReadFile(dir, MonitorFile, &by) != nil || by.VMM == (hostexec.ID{}) || !keeps(by.ID, dir) {
+	if jsonfile.Read(dir, MonitorFile, &by) != nil || by.VMM == (hostexec.ID{}) || !keeps(by.ID, dir) {
 		return false, nil
 	}
-	release, err := r.claim(ctx, dir) // nobody revives the monitor meanwhile
+	release, err := r.turns.Take(ctx, dir) // nobody revives the monitor meanwhile
 	if err != nil {
 		return false, err
 	}
@@ -122,10 +123,10 @@ func (r *Runtime) wasKilled(dir string) error {
 		return nil // it had the time to do so
 	}
 	var l machine.Launch
-	if err := ReadFile(dir, LaunchFile, &l); err != nil {
+	if err := jsonfile.Read(dir, LaunchFile, &l); err != nil {
 		return fmt.Errorf("reading what ran in %s: %w", dir, err)
 	}
-	return WriteStatus(dir, ExitFile, machine.Exit{BootID: l.BootID, Reason: machine.ExitKilled, At: time.Now().UTC()})
+	return jsonfile.WriteStatus(dir, ExitFile, machine.Exit{BootID: l.BootID, Reason: machine.ExitKilled, At: time.Now().UTC()})
 }
 
 // killThrough has the monitor end its VMM, and waits until the monitor is gone.
@@ -154,7 +155,7 @@ func (r *Runtime) killThrough(ctx context.Context, dir string, pid int) error {
 // that it wrote down, as its pid may be another process's by now.
 func (r *Runtime) hold(dir string, pid int) (*hostexec.Process, error) {
 	var by Signature
-	err := ReadFile(dir, MonitorFile, &by)
+	err := jsonfile.Read(dir, MonitorFile, &by)
 	id := by.ID
 	if errors.Is(err, fs.ErrNotExist) && pid > 0 { // an older monitor, which answered just now
 		id, err = hostexec.Identify(pid)

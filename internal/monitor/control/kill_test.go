@@ -14,6 +14,7 @@ import (
 
 	"github.com/banger-vm/banger/api"
 	"github.com/banger-vm/banger/internal/hostexec"
+	"github.com/banger-vm/banger/internal/jsonfile"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/rpc/rpcserver"
 )
@@ -75,7 +76,7 @@ func TestKillBoth(t *testing.T) {
 		"a monitor that is gone":  {ID: stranger, VMM: vmm},
 		"a monitor of old, as is": {},
 	} {
-		if err := WriteStatus(dir, MonitorFile, s); err != nil {
+		if err := jsonfile.WriteStatus(dir, MonitorFile, s); err != nil {
 			t.Fatal(err)
 		}
 		if done, err := r.killBoth(t.Context(), dir); done || err != nil || over(monitorGone) || over(vmmGone) {
@@ -85,8 +86,8 @@ func TestKillBoth(t *testing.T) {
 	// A copy of the directory says the same of them.
 	copied := t.TempDir()
 	err := errors.Join(
-		WriteStatus(dir, MonitorFile, Signature{ID: monitor, VMM: vmm}),
-		WriteFile(dir, LaunchFile, machine.Launch{BootID: "b"}),
+		jsonfile.WriteStatus(dir, MonitorFile, Signature{ID: monitor, VMM: vmm}),
+		jsonfile.Write(dir, LaunchFile, machine.Launch{BootID: "b"}),
 		os.CopyFS(copied, os.DirFS(dir)),
 	)
 	if err != nil {
@@ -112,10 +113,10 @@ func TestKillBoth(t *testing.T) {
 func TestNobodyRevivesWhatIsBeingKilled(t *testing.T) {
 	dir := t.TempDir()
 	r := New(slog.New(slog.DiscardHandler), Config{Program: "/bin/true"})
-	if err := WriteFile(dir, LaunchFile, machine.Launch{BootID: "b"}); err != nil {
+	if err := jsonfile.Write(dir, LaunchFile, machine.Launch{BootID: "b"}); err != nil {
 		t.Fatal(err)
 	}
-	release, err := r.claim(t.Context(), dir)
+	release, err := r.turns.Take(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,14 +148,14 @@ func TestEndedWithTheHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(WriteFile(dir, LaunchFile, machine.Launch{BootID: "b"}), WriteStatus(dir, MonitorFile, Signature{ID: id})); err != nil {
+	if err := errors.Join(jsonfile.Write(dir, LaunchFile, machine.Launch{BootID: "b"}), jsonfile.WriteStatus(dir, MonitorFile, Signature{ID: id})); err != nil {
 		t.Fatal(err)
 	}
 	if ended(dir) {
 		t.Error("of this start of the host it has ended")
 	}
 	id.BootID = "another"
-	if err := WriteStatus(dir, MonitorFile, Signature{ID: id}); err != nil {
+	if err := jsonfile.WriteStatus(dir, MonitorFile, Signature{ID: id}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Status(t.Context(), dir); !errors.Is(err, machine.ErrNotRunning) {
@@ -184,8 +185,8 @@ func TestKillWithoutItsLock(t *testing.T) {
 				return api.Empty{}, nil
 			}),
 		})
-		err := errors.Join(WriteStatus(dir, MonitorFile, Signature{ID: id}), WriteFile(dir, LaunchFile, machine.Launch{BootID: "b"}),
-			WriteFile(dir, ExitFile, machine.Exit{BootID: "b"}), os.Remove(filepath.Join(dir, LockFile)))
+		err := errors.Join(jsonfile.WriteStatus(dir, MonitorFile, Signature{ID: id}), jsonfile.Write(dir, LaunchFile, machine.Launch{BootID: "b"}),
+			jsonfile.Write(dir, ExitFile, machine.Exit{BootID: "b"}), os.Remove(filepath.Join(dir, LockFile)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/forward"
 	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/jsonfile"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/rpc"
 	"github.com/banger-vm/banger/internal/rpc/rpcserver"
@@ -23,7 +24,7 @@ func monitor(t *testing.T, dir string, methods map[string]rpcserver.Handler) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := WriteFile(dir, LaunchFile, machine.Launch{BootID: "b"}); err != nil {
+	if err := jsonfile.Write(dir, LaunchFile, machine.Launch{BootID: "b"}); err != nil {
 		t.Fatal(err)
 	}
 	if methods[MethodStatus] == nil {

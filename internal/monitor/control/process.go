@@ -35,29 +35,3 @@ func (r *Runtime) gaveUp(dir string, err error) error {
 	}
 	return fmt.Errorf("the VM's monitor does not stay up: %w; its last words:\n%s", err, log[max(0, len(log)-logTail):])
 }
-
-// claim is held by whoever makes or ends the monitor of dir. What it waited
-// for may have been the same.
-func (r *Runtime) claim(ctx context.Context, dir string) (release func(), err error) {
-	for {
-		r.mu.Lock()
-		under := r.claims[dir]
-		if under == nil {
-			under = make(chan struct{})
-			r.claims[dir] = under
-			r.mu.Unlock()
-			return func() {
-				r.mu.Lock()
-				delete(r.claims, dir)
-				r.mu.Unlock()
-				close(under)
-			}, nil
-		}
-		r.mu.Unlock()
-		select {
-		case <-under:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/banger-vm/banger/internal/jsonfile"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/rpc"
 )
@@ -19,7 +20,7 @@ func TestSilentMonitorIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if err := WriteFile(dir, LaunchFile, machine.Launch{BootID: "b"}); err != nil {
+	if err := jsonfile.Write(dir, LaunchFile, machine.Launch{BootID: "b"}); err != nil {
 		t.Fatal(err)
 	}
 	r := New(slog.New(slog.DiscardHandler), Config{Program: "/does/not/exist"})
@@ -39,13 +40,13 @@ func TestEndMonitorMeansTheProcessThatSigned(t *testing.T) {
 	id, gone := monitorOf(t, dir)
 	other := id
 	other.StartTime--
-	if err := errors.Join(WriteFile(dir, MonitorFile, other), r.endMonitor(t.Context(), dir)); err != nil {
+	if err := errors.Join(jsonfile.Write(dir, MonitorFile, other), r.endMonitor(t.Context(), dir)); err != nil {
 		t.Fatal(err)
 	}
 	if over(gone) {
 		t.Fatal("a stranger was killed")
 	}
-	if err := errors.Join(WriteFile(dir, MonitorFile, id), r.endMonitor(t.Context(), dir)); err != nil {
+	if err := errors.Join(jsonfile.Write(dir, MonitorFile, id), r.endMonitor(t.Context(), dir)); err != nil {
 		t.Fatal(err)
 	}
 	<-gone

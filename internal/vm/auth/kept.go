@@ -4,13 +4,10 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -20,6 +17,7 @@ import (
 	"github.com/banger-vm/banger/internal/credential"
 	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/guest/wire"
+	"github.com/banger-vm/banger/internal/jsonfile"
 	"github.com/banger-vm/banger/internal/machine"
 )
 
@@ -144,37 +142,18 @@ func (has kept) renamed(before kept) kept {
 
 func (k *Keeper) dir(id string) string { return filepath.Join(k.cfg.Dir, id) }
 
-// maxKept is more than what is kept takes as JSON, in bytes.
-const maxKept = 1536 << 10
-
 // read returns what is kept of a VM; nil: nothing was ever sent.
 func (k *Keeper) read(id string) (*kept, error) {
-	data, err := readBounded(filepath.Join(k.dir(id), machine.AuthFile))
+	var has kept
+	err := jsonfile.Read(k.dir(id), machine.AuthFile, &has)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
-	}
-	var has kept
-	if err == nil {
-		err = json.Unmarshal(data, &has)
 	}
 	if err != nil {
 		return nil, fault.New(fault.Precondition, "Write it anew with: banger auth rm and the VM's name alone, then banger auth push.",
 			"what the VM is given of its user's own cannot be read: %w", err)
 	}
 	return &has, nil
-}
-
-func readBounded(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxKept+1))
-	if err == nil && len(data) > maxKept {
-		err = fmt.Errorf("%s is larger than %d KiB", filepath.Base(path), maxKept>>10)
-	}
-	return data, err
 }
 
 // current is read with an empty state for none; anew has it so for what cannot be
@@ -204,41 +183,7 @@ func (k *Keeper) change(ctx context.Context, id string, anew bool, to func(kept)
 	if ctx.Err() != nil { // whoever waits for it is gone, and perhaps the claim
 		return has, context.Cause(ctx)
 	}
-	return next, write(k.dir(id), machine.AuthFile, next)
-}
-
-// write writes a file whole or not at all, for this user alone, and to stay over
-// a loss of power.
-func write(dir, name string, v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encoding %s: %w", name, err)
-	}
-	path, tmp := filepath.Join(dir, name), filepath.Join(dir, "."+name+".tmp")
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err == nil {
-		_, err = f.Write(data)
-		err = errors.Join(err, f.Sync(), f.Close())
-	}
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err == nil {
-		err = syncDir(dir)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", name, err), ignoreMissing(os.Remove(tmp)))
-	}
-	return nil
-}
-
-// syncDir has the names in a directory outlast a loss of power.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return next, jsonfile.Write(k.dir(id), machine.AuthFile, next)
 }
 
 func ignoreMissing(err error) error {

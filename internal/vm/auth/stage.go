@@ -3,13 +3,13 @@ package auth
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 
+	"github.com/banger-vm/banger/internal/jsonfile"
 	"github.com/banger-vm/banger/internal/vm"
 )
 
@@ -25,7 +25,8 @@ func (k *Keeper) stage(ctx context.Context, id string, s Sent) (name string, tak
 		return "", nil, fmt.Errorf("making a place for what was sent: %w", err)
 	}
 	name = id + "." + rand.Text()
-	if err := write(k.cfg.Staged, name, s); err != nil {
+	// A loss of power takes the operation's request along, or leaves it without this.
+	if err := jsonfile.WriteStatus(k.cfg.Staged, name, s); err != nil {
 		return "", nil, err
 	}
 	return name, func() {
@@ -42,17 +43,12 @@ func (k *Keeper) take(ctx context.Context, id, name string) error {
 	if name == "" {
 		return nil
 	}
-	data, err := readBounded(filepath.Join(k.cfg.Staged, name))
+	var s Sent
+	err := jsonfile.Read(k.cfg.Staged, name, &s)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	var s Sent
 	if err == nil {
-		err = json.Unmarshal(data, &s)
-	}
-	if err != nil {
-		err = fmt.Errorf("reading what was sent: %w", err)
-	} else {
 		_, err = k.change(ctx, id, false, func(has kept) (kept, error) { return has.with(s) })
 	}
 	// An operation that was interrupted takes it again, one that was cancelled
