@@ -51,7 +51,11 @@ func (m *Monitor) guestUp() error {
 	case s.Phase == machine.PhaseExited:
 		return fault.New(fault.Precondition, "See why with: banger inspect.", "the VM has ended")
 	case s.Phase == machine.PhasePaused:
-		return fault.New(fault.Precondition, "See why with: banger inspect.", "the VM is paused")
+		hint := "See why with: banger inspect " + m.launch.Spec.Name
+		if s.Held {
+			hint = "Let it go on with: banger resume " + m.launch.Spec.Name
+		}
+		return fault.New(fault.Precondition, hint, "the VM is paused")
 	case s.ReadyMS == 0:
 		return fault.New(fault.Unavailable, "Try again in a moment.", "the guest is still booting")
 	}

@@ -5,6 +5,7 @@
 package capacity
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/banger-vm/banger/internal/fault"
@@ -97,9 +98,13 @@ func (p Policy) Fits(h Host, s Sum, l Load) error {
 	if l.MemoryBytes > 0 {
 		need := int64(float64(s.YetBytes+l.MemoryBytes) / p.MemoryOvercommit)
 		if need > h.AvailableBytes {
+			promised := ""
+			if s.YetBytes > 0 {
+				promised = fmt.Sprintf(", of which VMs that run (%d) may yet take %s", s.VMs, size.Format(s.YetBytes))
+			}
 			return fault.New(fault.Precondition, "Stop a VM (banger ps), use less memory (-m), set memory_overcommit in config.toml"+force+".",
-				"this host has too little memory for a VM of %s: %s of %s are available, of which the %d that run may yet take %s (memory_overcommit %g)",
-				size.Format(l.MemoryBytes), size.Format(h.AvailableBytes), size.Format(h.MemoryBytes), s.VMs, size.Format(s.YetBytes), p.MemoryOvercommit)
+				"this host has too little memory for a VM of %s: %s of %s are available%s (memory_overcommit %g)",
+				size.Format(l.MemoryBytes), size.Format(h.AvailableBytes), size.Format(h.MemoryBytes), promised, p.MemoryOvercommit)
 		}
 		if most := int(float64(h.CPUs) * p.CPUOvercommit); s.CPUs+l.CPUs > most {
 			return fault.New(fault.Precondition, "Stop a VM (banger ps), use fewer processors (-c), set cpu_overcommit in config.toml"+force+".",

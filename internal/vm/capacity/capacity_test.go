@@ -25,8 +25,8 @@ func TestFits(t *testing.T) {
 		says string // "" fits
 	}{
 		{name: "empty host", p: strict, ask: Load{CPUs: 2, MemoryBytes: 8 * g}},
-		{name: "one too much", p: strict, ask: Load{CPUs: 2, MemoryBytes: 8*g + 1}, says: "8G of 16G are available"},
-		{name: "promised to others", p: strict, vms: []Load{{CPUs: 1, MemoryBytes: 5 * g, ResidentBytes: g}}, ask: Load{CPUs: 1, MemoryBytes: 5 * g}, says: "the 1 that run may yet take 4G"},
+		{name: "one too much", p: strict, ask: Load{CPUs: 2, MemoryBytes: 8*g + 1}, says: "8G of 16G are available (memory_overcommit 1)"},
+		{name: "promised to others", p: strict, vms: []Load{{CPUs: 1, MemoryBytes: 5 * g, ResidentBytes: g}}, ask: Load{CPUs: 1, MemoryBytes: 5 * g}, says: "of which VMs that run (1) may yet take 4G"},
 		{name: "taken by others already", p: strict, vms: []Load{{CPUs: 1, MemoryBytes: 5 * g, ResidentBytes: 6 * g}}, ask: Load{CPUs: 1, MemoryBytes: 8 * g}},
 		{name: "overcommitted", p: Policy{MemoryOvercommit: 2, CPUOvercommit: 2}, vms: []Load{{CPUs: 1, MemoryBytes: 8 * g}}, ask: Load{CPUs: 1, MemoryBytes: 8 * g}},
 		{name: "processors", p: strict, vms: []Load{{CPUs: 6, MemoryBytes: 1}}, ask: Load{CPUs: 3, MemoryBytes: 1}, says: "its 4 carry 8 (cpu_overcommit 2), and 6 are in use"},
