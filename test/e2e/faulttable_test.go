@@ -69,6 +69,11 @@ func TestLongFaultTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Run("tables of real VMMs", func(t *testing.T) {
+		if len(kept) == 0 {
+			t.Skip("none is kept yet, so no step is proven by one")
+		}
+	})
 	for _, d := range deeds {
 		t.Run(d.name, func(t *testing.T) {
 			b := newBench(t, d)
