@@ -66,6 +66,14 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
+// Except makes an error of that kind none.
+func Except(err error, kind Kind) error {
+	if KindOf(err) == kind {
+		return nil
+	}
+	return err
+}
+
 // noSpace reports whether err is a full disk, or a quota that is used up.
 func noSpace(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)

@@ -66,3 +66,10 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("a fault of its own: %+v", err)
 	}
 }
+
+func TestExcept(t *testing.T) {
+	gone := New(NotFound, "", "gone")
+	if Except(fmt.Errorf("looking: %w", gone), NotFound) != nil || Except(nil, NotFound) != nil || Except(gone, Busy) == nil {
+		t.Error("another kind counts, or this one does not")
+	}
+}

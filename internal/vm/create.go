@@ -176,7 +176,7 @@ func (m *Manager) recorded(id string, known func(Record) bool) func(context.Cont
 	return func(ctx context.Context) (bool, error) {
 		r, err := m.Store.VMByID(ctx, id)
 		if err != nil {
-			return false, ignoreMissing(err)
+			return false, fault.Except(err, fault.NotFound)
 		}
 		return known(r), nil
 	}
@@ -251,13 +251,4 @@ func (m *Manager) update(ctx context.Context, id string, change func(*Record)) e
 		change(r)
 		return true
 	})
-}
-
-// ignoreMissing makes a missing VM no error.
-func ignoreMissing(err error) error {
-	var f *fault.Error
-	if errors.As(err, &f) && f.Kind == fault.NotFound {
-		return nil
-	}
-	return err
 }

@@ -141,16 +141,16 @@ func (m *Manager) halting(id string, s operation.Step) operation.Step {
 // halt records that a user wants the VM to stay stopped until the next start that
 // somebody asks for, before it is: whatever ends it meanwhile.
 func (m *Manager) halt(ctx context.Context, id string) error {
-	return ignoreMissing(m.update(ctx, id, func(r *Record) { r.Halted, r.Comeback = true, nil }))
+	return fault.Except(m.update(ctx, id, func(r *Record) { r.Halted, r.Comeback = true, nil }), fault.NotFound)
 }
 
 // unhalt takes that back of a VM that could not be stopped.
 func (m *Manager) unhalt(ctx context.Context, id string) error {
-	return ignoreMissing(m.Store.ChangeVM(ctx, id, func(r *Record) bool {
+	return fault.Except(m.Store.ChangeVM(ctx, id, func(r *Record) bool {
 		running := r.MayRun()
 		r.Halted = r.Halted && !running
 		return running
-	}))
+	}), fault.NotFound)
 }
 
 // planDelete ends the process, then its devices, then its files, then the record.
@@ -233,7 +233,7 @@ func (m *Manager) settle(ctx context.Context, id string) error {
 	}
 	r, err := m.Store.VMByID(ctx, id)
 	if err != nil || r.Boot == nil {
-		return ignoreMissing(err)
+		return fault.Except(err, fault.NotFound)
 	}
 	return m.ended(ctx, id, r.Boot.ID, nil)
 }

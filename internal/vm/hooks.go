@@ -52,7 +52,7 @@ func (h hooked) HookedVM(ctx context.Context, id string) (hook.VM, error) {
 	vm := hook.VM{ID: id, Dir: h.m.dir(id)}
 	r, err := h.m.Store.VMByID(ctx, id)
 	if err != nil {
-		return vm, ignoreMissing(err)
+		return vm, fault.Except(err, fault.NotFound)
 	}
 	vm.Name, vm.User = r.Spec.Name, r.User
 	if live := h.m.liveStatus(id); live != nil {
@@ -76,7 +76,7 @@ func (h hooked) HookEnded(ctx context.Context, id string, end hook.End) {
 		// What is brought and taken is in the place of all that was not before.
 		return (end.Brought || r.Lacking[end.Capability].Step == end.Step) && r.Mend(end.Capability)
 	})
-	if ignoreMissing(err) != nil {
+	if fault.Except(err, fault.NotFound) != nil {
 		h.m.Log.Error("storing what a capability could not give failed", "vm", id, "step", end.Step, "err", err)
 	}
 	if end.Err != nil {

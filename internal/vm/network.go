@@ -58,7 +58,7 @@ func (m *Manager) attach(ctx context.Context, id string) (network.Attachment, er
 func (m *Manager) detach(ctx context.Context, id string) error {
 	r, err := m.Store.VMByID(ctx, id)
 	if err != nil {
-		return ignoreMissing(err)
+		return fault.Except(err, fault.NotFound)
 	}
 	if m.liveStatus(id) != nil {
 		return nil

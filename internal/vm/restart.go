@@ -83,7 +83,7 @@ func (m *Manager) leftDown(ctx context.Context, p startParams, why error) {
 		r.Comeback = &Comeback{Boot: r.Boot.ID, Next: m.cfg.Now().UTC(), Why: fault.From(why).Message}
 		return true
 	})
-	if ignoreMissing(err) != nil {
+	if fault.Except(err, fault.NotFound) != nil {
 		m.Log.Error("a VM that did not start again cannot be left to its restart policy", "vm", p.ID, "err", err)
 	}
 	m.removeUnneeded(p.ID)

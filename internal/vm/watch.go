@@ -65,7 +65,7 @@ func (m *Manager) changeBoot(ctx context.Context, id, bootID string, change func
 		changed = r.Boot != nil && r.Boot.ID == bootID && change(r.Boot)
 		return changed
 	})
-	return changed && err == nil, ignoreMissing(err)
+	return changed && err == nil, fault.Except(err, fault.NotFound)
 }
 
 // ended stores how a boot ended, if it is still the VM's last one. told is the
@@ -73,7 +73,7 @@ func (m *Manager) changeBoot(ctx context.Context, id, bootID string, change func
 func (m *Manager) ended(ctx context.Context, id, bootID string, told *machine.Exit) error {
 	r, err := m.Store.VMByID(ctx, id)
 	if err != nil || r.Boot == nil || r.Boot.ID != bootID || r.Boot.Exit != nil {
-		return ignoreMissing(err)
+		return fault.Except(err, fault.NotFound)
 	}
 	var exit machine.Exit
 	if told != nil {

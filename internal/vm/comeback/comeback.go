@@ -192,7 +192,7 @@ func (k *Keeper) start(id string) error {
 	defer time.AfterFunc(k.cfg.Longest, release).Stop() // one that hangs, on a full disk, holds up nobody for ever
 	r, err := k.store.VMByID(k.ctx, id)
 	if err != nil || r.Comeback == nil || r.Comeback.Next.IsZero() {
-		return ignoreMissing(err) // it was halted while others were started
+		return fault.Except(err, fault.NotFound) // it was halted while others were started
 	}
 	rec, err := k.vms.BootUnasked(k.ctx, id, key(id, *r.Comeback))
 	var f *fault.Error
@@ -202,7 +202,7 @@ func (k *Keeper) start(id string) error {
 			return err
 		}
 	case k.ctx.Err() != nil, fault.KindOf(err) == fault.NotFound:
-		return ignoreMissing(err)
+		return fault.Except(err, fault.NotFound)
 	case errors.As(err, &f) && f.Kind == fault.Busy:
 		return k.awaitOther(f.Operation)
 	default:
@@ -225,13 +225,6 @@ func (k *Keeper) awaitOther(op string) error {
 		return nil
 	}
 	_, err := k.ops.Wait(k.ctx, op)
-	if fault.KindOf(err) == fault.NotFound {
-		return nil
-	}
-	return err
-}
-
-func ignoreMissing(err error) error {
 	if fault.KindOf(err) == fault.NotFound {
 		return nil
 	}

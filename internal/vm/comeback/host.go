@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/vm"
 	"github.com/banger-vm/banger/internal/vm/spec"
@@ -59,12 +60,12 @@ func (k *Keeper) startsWithHost(r vm.Record) bool {
 }
 
 func (k *Keeper) mark(id string, at time.Time) error {
-	return ignoreMissing(k.change(id, func(r *vm.Record) (*news, bool) {
+	return fault.Except(k.change(id, func(r *vm.Record) (*news, bool) {
 		next := vm.Comeback{Boot: bootID(*r), Next: at, Marked: true, Why: "the host was started"}
 		if r.Comeback != nil {
 			next.Total = r.Comeback.Total
 		}
 		r.Halted, r.Comeback = false, &next
 		return &news{"vm.autostart", "it starts with the host"}, true
-	}))
+	}), fault.NotFound)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/banger-vm/banger/internal/fault"
 	"github.com/banger-vm/banger/internal/machine"
 	"github.com/banger-vm/banger/internal/operation"
 	"github.com/banger-vm/banger/internal/vm"
@@ -148,7 +149,7 @@ func bootID(r vm.Record) string {
 
 // record records what came of a start.
 func (k *Keeper) record(id string, op operation.Record) error {
-	return ignoreMissing(k.change(id, func(r *vm.Record) (*news, bool) {
+	return fault.Except(k.change(id, func(r *vm.Record) (*news, bool) {
 		b := r.Comeback
 		if b == nil { // a user has taken over
 			return nil, false
@@ -174,5 +175,5 @@ func (k *Keeper) record(id string, op operation.Record) error {
 			return &news{"vm.autostart_failed", op.Error.Message}, true
 		}
 		return nil, true
-	}))
+	}), fault.NotFound)
 }
